@@ -1,0 +1,2 @@
+//! The certwright command.
+fn main() {}
