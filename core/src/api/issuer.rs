@@ -1,0 +1,83 @@
+//! `Issuer` and `ClusterIssuer`: who signs.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Condition;
+
+/// Signs certificates for its own namespace.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Issuer {
+    /// Name, namespace and the rest of the standard object metadata.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    /// How it signs.
+    pub spec: IssuerSpec,
+    /// What the operator found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<IssuerStatus>,
+}
+
+/// Signs certificates for every namespace.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClusterIssuer {
+    /// Name and the rest of the standard object metadata.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    /// How it signs.
+    pub spec: IssuerSpec,
+    /// What the operator found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<IssuerStatus>,
+}
+
+/// How an issuer signs: exactly one of its fields is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IssuerSpec {
+    /// Each certificate is signed by its own key; useful for the root of an internal CA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_signed: Option<SelfSigned>,
+    /// Certificates are signed by a CA whose certificate and key are in a Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<Ca>,
+}
+
+/// Settings of a self-signed issuer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SelfSigned {
+    /// Where the revocation list is found, written into each certificate (RFC 5280 section 4.2.1.13).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crl_distribution_points: Vec<String>,
+}
+
+/// Settings of a CA issuer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Ca {
+    /// The Secret that holds the CA: `tls.crt` (its certificate, then the chain above it) and `tls.key`.
+    pub secret_name: String,
+    /// Where the revocation list is found, written into each certificate (RFC 5280 section 4.2.1.13).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crl_distribution_points: Vec<String>,
+    /// OCSP responders, written into each certificate (RFC 5280 section 4.2.2.1).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ocsp_servers: Vec<String>,
+    /// Where the CA's own certificate is found, written into each certificate (RFC 5280 section 4.2.2.1).
+    #[serde(default, rename = "issuingCertificateURLs", skip_serializing_if = "Vec::is_empty")]
+    pub issuing_certificate_urls: Vec<String>,
+}
+
+/// What the operator found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IssuerStatus {
+    /// The `metadata.generation` this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`: whether the issuer can sign.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
