@@ -1,6 +1,224 @@
 //! What to do next for a Certificate.
+//!
+//! [`assess`] holds what is there against what is asked for, [`plan`] says the next step, [`status`](status::status)
+//! says it to the user.
 
+pub mod assess;
+pub mod claim;
+pub mod drift;
+pub mod inputs;
+pub mod intent;
+pub mod marks;
+pub mod observed;
+pub mod reason;
 pub mod renew;
 pub mod request;
+pub mod status;
+#[cfg(test)]
+mod tests;
 
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+pub use assess::{Assessment, CaState, assess};
+pub use inputs::{Inputs, IssuerState, ReadyIssuer, Settings, Signer};
+pub use intent::Flaw;
+pub use observed::Observed;
+pub use reason::{BlockReason, IssueReason};
 pub use request::{InvalidSpec, Request};
+
+use crate::api::certificate::RotationPolicy;
+
+/// No timer runs longer than this, so that steps of the clock and suspended machines do no harm.
+pub const MAX_LOOK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
+
+/// Undoing what others did to a Secret is contested if it was undone before within this time.
+pub const CONTEST: SignedDuration = SignedDuration::from_mins(10);
+
+/// The next step for a Certificate.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// The Secret holds what was asked for.
+    Keep {
+        /// When to look again at the latest.
+        look_again: Timestamp,
+    },
+    /// The pair is right; what is around it is not.
+    Repair {
+        /// In which respects.
+        what: BTreeSet<Flaw>,
+        /// Whether this undoes what somebody else did.
+        undoes: Undoes,
+    },
+    /// Ask the issuer for a certificate.
+    Issue {
+        /// Why, for the user.
+        why: IssueReason,
+        /// Whether this undoes what somebody else did.
+        undoes: Undoes,
+    },
+    /// The last try failed; leave the issuer alone until then.
+    Hold {
+        /// Until when.
+        until: Timestamp,
+        /// What is to be done then.
+        why: IssueReason,
+    },
+    /// The hold-off of a contested repair runs.
+    HoldRepair {
+        /// Until when.
+        until: Timestamp,
+        /// What is to be repaired then.
+        what: BTreeSet<Flaw>,
+    },
+    /// Someone else must act first.
+    Blocked {
+        /// What is in the way.
+        why: BlockReason,
+    },
+    /// Being deleted: write nothing.
+    Leave,
+}
+
+/// Whether a step undoes what somebody else did to the Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undoes {
+    /// It does not.
+    Nothing,
+    /// It does, for the first time in a while.
+    Change,
+    /// It does, shortly after it did so before: two writers are at odds.
+    Again {
+        /// The other field manager; `None` if the Secret was deleted, which leaves no name.
+        by: Option<String>,
+    },
+}
+
+/// Says what to do next. Total: there is a plan for any inputs.
+///
+/// The first rule that holds (numbers as in the design; 1 and 3 come with issuers outside the cluster):
+///
+/// 0. the Certificate is being deleted: [`Plan::Leave`];
+/// 1. (a) its spec can't be said in a certificate: [`Plan::Blocked`];
+/// 2. the Secret is not ours, is being deleted, belongs to another Certificate, or is immutable and would have to
+///    change: [`Plan::Blocked`];
+/// 4. there is no reason of 7: [`Plan::Keep`], or [`Plan::Repair`], or [`Plan::HoldRepair`] while the hold-off of a
+///    contested repair runs;
+/// 5. a hold-off runs, for this same request, issuer and issuer Secret, and nobody asked anew by hand: [`Plan::Hold`];
+/// 6. the issuer is missing or not ready, or the key must stay and can't: [`Plan::Blocked`];
+/// 7. [`Plan::Issue`], with the first reason of [`IssueReason`]'s order.
+pub fn plan(now: Timestamp, inputs: &Inputs<'_>) -> Plan {
+    decide(now, inputs, &assess(now, inputs))
+}
+
+/// [`plan`], for a caller that holds the assessment already.
+pub fn decide(now: Timestamp, inputs: &Inputs<'_>, assessment: &Assessment) -> Plan {
+    if inputs.certificate.metadata.deletion_timestamp.is_some() {
+        return Plan::Leave;
+    }
+    if let Some(why) = &assessment.unsayable {
+        return Plan::Blocked { why: BlockReason::InvalidSpec(why.clone()) };
+    }
+    if let Some(why) = secret_in_the_way(inputs, assessment) {
+        return Plan::Blocked { why };
+    }
+    let Some(why) = assessment.reason.clone() else {
+        return keep_or_repair(now, inputs, assessment);
+    };
+    let undoes = undoes(now, inputs, undoes_by_issuing(inputs, &why));
+    if let Some(until) = held_off(now, inputs, assessment, &undoes) {
+        return Plan::Hold { until, why };
+    }
+    match inputs.issuer {
+        IssuerState::Missing => return Plan::Blocked { why: BlockReason::IssuerNotFound(why) },
+        IssuerState::NotReady { message, .. } => {
+            return Plan::Blocked { why: BlockReason::IssuerNotReady { message: message.to_owned(), wanted: why } };
+        }
+        IssuerState::Ready(_) => {}
+    }
+    if let Some(why) = key_in_the_way(inputs, assessment) {
+        return Plan::Blocked { why };
+    }
+    Plan::Issue { why, undoes }
+}
+
+/// Rule 2.
+fn secret_in_the_way(inputs: &Inputs<'_>, assessment: &Assessment) -> Option<BlockReason> {
+    if let Some(owner) = inputs.owner.filter(|owner| *owner != inputs.name()) {
+        return Some(BlockReason::SecretOwnedByOther(owner.to_owned()));
+    }
+    let secret = inputs.secret?;
+    if !secret.is_ours(inputs.group) {
+        return Some(BlockReason::ForeignSecret);
+    }
+    if secret.deleting {
+        return Some(BlockReason::SecretBeingDeleted);
+    }
+    let must_change = assessment.reason.is_some() || !assessment.flaws.is_empty();
+    (secret.immutable && must_change).then_some(BlockReason::ImmutableSecret)
+}
+
+/// Rule 4.
+fn keep_or_repair(now: Timestamp, inputs: &Inputs<'_>, assessment: &Assessment) -> Plan {
+    if assessment.flaws.is_empty() {
+        return Plan::Keep { look_again: assessment.look_again(now, inputs) };
+    }
+    let what = assessment.flaws.clone();
+    let undoes = undoes(now, inputs, taken_over(inputs, assessment));
+    match held_off(now, inputs, assessment, &undoes) {
+        Some(until) => Plan::HoldRepair { until, what },
+        None => Plan::Repair { what, undoes },
+    }
+}
+
+/// Whether repairing undoes what somebody else did: not if our own spec changed, nor if the issuer's key did.
+fn taken_over(inputs: &Inputs<'_>, assessment: &Assessment) -> bool {
+    assessment.taken_over && inputs.generation_observed() && !assessment.flaws.contains(&Flaw::NewRoot)
+}
+
+/// Whether issuing for this reason undoes what somebody else did to the Secret.
+fn undoes_by_issuing(inputs: &Inputs<'_>, why: &IssueReason) -> bool {
+    let had_one = inputs.status().is_some_and(|status| status.revision.is_some());
+    let damaged = matches!(
+        why,
+        IssueReason::Missing | IssueReason::Broken(_) | IssueReason::KeyDoesNotFit | IssueReason::Drift(_)
+    );
+    damaged && had_one && inputs.generation_observed()
+}
+
+fn undoes(now: Timestamp, inputs: &Inputs<'_>, undoes: bool) -> Undoes {
+    if !undoes {
+        return Undoes::Nothing;
+    }
+    let recent = inputs
+        .status()
+        .and_then(|status| status.last_restored.as_ref())
+        .is_some_and(|last| now.duration_since(last.0) < CONTEST);
+    if !recent {
+        return Undoes::Change;
+    }
+    Undoes::Again { by: inputs.secret.map(|secret| secret.others.first().cloned().unwrap_or_else(|| "unknown".to_owned())) }
+}
+
+/// Rule 5: until when the issuer is left alone.
+fn held_off(now: Timestamp, inputs: &Inputs<'_>, assessment: &Assessment, undoes: &Undoes) -> Option<Timestamp> {
+    let failure = inputs.status()?.last_failure.as_ref()?;
+    let until = failure.next_try.0;
+    let contested = failure.reason == reason::CONTESTED;
+    let applies = if contested { *undoes != Undoes::Nothing } else { failure.attempted == assessment.attempted };
+    let asked_anew = !contested && assessment.asked.is_some() && assessment.asked != failure.renew_request;
+    // A hold-off never reaches further than its class allows: a clock that was ahead must not stop us for long.
+    let plausible = until.duration_since(now) <= status::MAX_HOLD;
+    (until > now && plausible && applies && !asked_anew).then_some(until)
+}
+
+/// Rule 6, as far as the key is concerned: `rotationPolicy: Never` keeps a key that the spec does not allow.
+fn key_in_the_way(inputs: &Inputs<'_>, assessment: &Assessment) -> Option<BlockReason> {
+    if inputs.certificate.spec.rotation_policy() == RotationPolicy::Always {
+        return None;
+    }
+    let (held, _) = inputs.secret?.key?;
+    let asked = assessment.request.as_ref()?.profile.key;
+    (held != asked).then_some(BlockReason::KeyCannotStay { held, asked })
+}

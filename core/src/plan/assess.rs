@@ -1,0 +1,356 @@
+//! What is there, held against what is asked for.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::drift::differences;
+use super::inputs::{Inputs, IssuerState, ReadyIssuer, Signer};
+use super::intent::{Flaw, Metadata, key_encoding, output_formats};
+use super::marks::{Marks, RENEW};
+use super::observed::{Observed, Pair, PairFlaw, data};
+use super::reason::IssueReason;
+use super::renew::{Renewal, RenewalRule, spread};
+use super::request::{self, InvalidSpec, Request};
+use super::{CONTEST, MAX_LOOK_AGAIN};
+use crate::api::certificate::OutputFormat;
+use crate::pki::facts::Fingerprint;
+use crate::pki::{Authority, Facts};
+
+/// Leaves follow a replaced CA key no sooner than this, so that clients read the new root first.
+const MIN_CA_OVERLAP: SignedDuration = SignedDuration::from_mins(5);
+
+/// How far the clocks of issuer and operator may be apart.
+pub const SKEW: SignedDuration = SignedDuration::from_hours(1);
+
+/// What is there, held against what is asked for.
+#[derive(Clone, Debug)]
+pub struct Assessment {
+    /// What is asked for, under the defaults of this version.
+    pub request: Option<Request>,
+    /// Why nothing can be asked for.
+    pub unsayable: Option<InvalidSpec>,
+    /// The hash of `request`.
+    pub hash: String,
+    /// What was asked for, of whom: a hold-off ends when this changes.
+    pub attempted: String,
+    /// The certificate that is held, if it is a pair that can be read.
+    pub held: Option<Facts>,
+    /// Why the held certificate does not meet the spec; [`Assessment::reason`] then says the same.
+    pub unmet: Option<IssueReason>,
+    /// The first reason to issue now.
+    pub reason: Option<IssueReason>,
+    /// What else is off about the Secret; empty while there is a reason to issue.
+    pub flaws: BTreeSet<Flaw>,
+    /// Whether something of the flaws was written over by another field manager.
+    pub taken_over: bool,
+    /// The marks the Secret shall carry if nothing is issued.
+    pub marks: Marks,
+    /// When the held certificate is renewed.
+    pub renewal: Option<Renewal>,
+    /// The CA's end, where it leaves too little for a renewal to be worth it.
+    pub limited_by: Option<Timestamp>,
+    /// How the held certificate stands to the issuer's key.
+    pub ca: CaState,
+    /// A renewal by hand that has not been answered: the annotation's value.
+    pub asked: Option<String>,
+    /// When it may be answered.
+    pub asked_due: Option<Timestamp>,
+}
+
+/// How the held certificate stands to the issuer's present key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CaState {
+    /// Not known, or nothing to say.
+    Unknown,
+    /// Signed by it.
+    Current,
+    /// Signed by it, with older roots kept in `ca.crt` until then at least.
+    Retaining {
+        /// The end of the overlap.
+        until: Timestamp,
+    },
+    /// Signed by another; the new root is not in `ca.crt` yet.
+    Replaced,
+    /// Signed by another; clients had time to read the new root, and the leaf follows then.
+    Following {
+        /// When.
+        due: Timestamp,
+    },
+}
+
+/// Holds what is there against what is asked for.
+pub fn assess(now: Timestamp, inputs: &Inputs<'_>) -> Assessment {
+    let spec = &inputs.certificate.spec;
+    let (request, rule) = match (Request::of(spec, request::VERSION), RenewalRule::of(spec)) {
+        (Ok(request), Ok(rule)) => (request, rule),
+        (Err(problem), _) | (_, Err(problem)) => return Assessment::unsayable(problem),
+    };
+    let hash = request.hash(request::VERSION);
+    let identity = match inputs.issuer {
+        IssuerState::Ready(ReadyIssuer { identity, .. }) => identity.as_str(),
+        _ => "",
+    };
+    let mut assessment = Assessment { attempted: format!("{hash}/{identity}"), hash, ..Assessment::empty() };
+    assessment.request = Some(request);
+    assessment.read_secret(now, inputs, &rule);
+    assessment.reason = assessment.first_reason(now, inputs);
+    if assessment.reason.is_some() {
+        assessment.flaws.clear();
+    }
+    assessment
+}
+
+impl Assessment {
+    fn empty() -> Self {
+        Self {
+            request: None,
+            unsayable: None,
+            hash: String::new(),
+            attempted: String::new(),
+            held: None,
+            unmet: None,
+            reason: None,
+            flaws: BTreeSet::new(),
+            taken_over: false,
+            marks: Marks::default(),
+            renewal: None,
+            limited_by: None,
+            ca: CaState::Unknown,
+            asked: None,
+            asked_due: None,
+        }
+    }
+
+    fn unsayable(problem: InvalidSpec) -> Self {
+        Self { unsayable: Some(problem), ..Self::empty() }
+    }
+
+    fn read_secret(&mut self, now: Timestamp, inputs: &Inputs<'_>, rule: &RenewalRule) {
+        let Some(secret) = inputs.secret else {
+            self.unmet = Some(IssueReason::Missing);
+            return;
+        };
+        let (pair, held) = match secret.pair.as_ref().map(|pair| (pair, pair.facts())) {
+            Ok((pair, Some(held))) => (pair, held),
+            Ok((_, None)) => {
+                self.unmet = Some(IssueReason::Broken(PairFlaw::Missing(data::CERTIFICATE)));
+                return;
+            }
+            Err(PairFlaw::KeyDoesNotFit) => {
+                self.unmet = Some(IssueReason::KeyDoesNotFit);
+                return;
+            }
+            Err(flaw) => {
+                self.unmet = Some(IssueReason::Broken(flaw.clone()));
+                return;
+            }
+        };
+        self.unmet = self.unmet_by(inputs, secret, &held);
+        self.marks = self.marks_to_carry(inputs, secret);
+        if self.unmet.is_none() {
+            self.compare_issuer(now, inputs, secret, pair, &held);
+        }
+        let spread = spread(inputs.namespace(), inputs.name(), &held.serial);
+        let renewal = rule.renewal(held.not_before, held.not_after, spread);
+        self.limited_by = self.limited(now, inputs, &held, &renewal);
+        self.renewal = Some(renewal);
+        self.read_asked(inputs, secret);
+        self.compare_surroundings(inputs, secret, &held);
+        self.held = Some(held);
+    }
+
+    /// Why the held certificate does not meet the spec.
+    fn unmet_by(&self, inputs: &Inputs<'_>, secret: &Observed, held: &Facts) -> Option<IssueReason> {
+        let spec = &inputs.certificate.spec;
+        let recorded = secret.marks.request.as_deref();
+        let version = recorded.and_then(Request::version_of);
+        // Under the defaults it was issued with: a changed default re-issues nothing. Hashes of a newer operator can't
+        // be compared, the certificate itself can.
+        let comparable = version.filter(|version| *version <= request::VERSION);
+        let request = Request::of(spec, comparable.unwrap_or(request::VERSION)).ok()?;
+        let found = differences(&request.profile, held);
+        if let (Some(recorded), Some(version)) = (recorded, comparable)
+            && recorded != request.hash(version)
+        {
+            return Some(IssueReason::RequestChanged(found));
+        }
+        if !found.is_empty() {
+            return Some(IssueReason::Drift(found));
+        }
+        let foreign = match inputs.issuer {
+            IssuerState::Ready(ReadyIssuer { signer: Signer::SelfSigned, .. }) => !held.is_self_signed(),
+            // Without a record, a certificate of another signer was never asked of this issuer.
+            IssuerState::Ready(ReadyIssuer { signer: Signer::Authority(authority), .. }) => {
+                version.is_none() && !held.is_signed_by(authority.certificate())
+            }
+            _ => false,
+        };
+        foreign.then(|| IssueReason::Drift(vec!["it was signed by another issuer".to_owned()]))
+    }
+
+    fn marks_to_carry(&self, inputs: &Inputs<'_>, secret: &Observed) -> Marks {
+        let mut marks = secret.marks.clone();
+        marks.certificate_name = Some(inputs.name().to_owned());
+        marks.request.get_or_insert_with(|| self.hash.clone());
+        marks
+    }
+
+    /// Compares chain and `ca.crt` with the issuer, and follows a replacement of its key.
+    fn compare_issuer(&mut self, now: Timestamp, inputs: &Inputs<'_>, secret: &Observed, pair: &Pair, held: &Facts) {
+        let IssuerState::Ready(issuer) = inputs.issuer else { return };
+        let Signer::Authority(authority) = &issuer.signer else {
+            self.ca = CaState::Current;
+            self.compare_contents(secret, pair, &[], &[pair.fingerprint], false);
+            return;
+        };
+        let replaced_at = secret.marks.ca_replaced_at;
+        let top = authority.top().fingerprint;
+        if held.is_signed_by(authority.certificate()) {
+            let until = replaced_at.map(|at| later(at, inputs.settings.ca_overlap));
+            let retained = until.filter(|until| now < *until || inputs.old_leaves);
+            self.ca = retained.map_or(CaState::Current, |until| CaState::Retaining { until });
+            if retained.is_none() {
+                self.marks.ca_replaced_at = None;
+            }
+            let above: Vec<_> = authority.intermediates().iter().map(|facts| facts.fingerprint).collect();
+            self.compare_contents(secret, pair, &above, &[top], retained.is_some());
+            return;
+        }
+        let known = secret.ca.as_ref().is_some_and(|ca| ca.contains(&top));
+        match replaced_at.filter(|_| known) {
+            Some(at) => {
+                let remaining = held.not_after.duration_since(at).max(SignedDuration::ZERO);
+                let overlap = inputs.settings.ca_overlap.min(remaining / 10);
+                let spread = spread(inputs.namespace(), inputs.name(), &held.serial);
+                let wait = overlap.mul_f64_saturating(spread).max(MIN_CA_OVERLAP);
+                self.ca = CaState::Following { due: later(at, wait) };
+            }
+            None => {
+                self.ca = CaState::Replaced;
+                self.marks.ca_replaced_at = Some(now);
+                self.flaws.insert(Flaw::NewRoot);
+            }
+        }
+    }
+
+    fn compare_contents(&mut self, secret: &Observed, pair: &Pair, above: &[Fingerprint], ca: &[Fingerprint], more: bool) {
+        if pair.above != above {
+            self.flaws.insert(Flaw::Chain);
+            self.taken_over |= !secret.applied.data.contains(data::CERTIFICATE);
+        }
+        let right = match &secret.ca {
+            Some(held) if more => ca.iter().all(|wanted| held.contains(wanted)),
+            Some(held) => held == ca,
+            None => false,
+        };
+        if !right {
+            self.flaws.insert(Flaw::Ca);
+            self.taken_over |= !secret.applied.data.contains(data::CA);
+        }
+    }
+
+    /// Compares labels, annotations, owner, encoding and formats.
+    fn compare_surroundings(&mut self, inputs: &Inputs<'_>, secret: &Observed, held: &Facts) {
+        let metadata = Metadata::of(inputs.group, inputs.certificate, held, &self.marks);
+        let (flaws, taken_over) = metadata.flaws(secret);
+        self.flaws.extend(flaws);
+        self.taken_over |= taken_over;
+        if let Some((kind, encoding)) = secret.key
+            && encoding != key_encoding(inputs.certificate, kind)
+        {
+            self.flaws.insert(Flaw::Encoding);
+            self.taken_over |= !secret.applied.data.contains(data::KEY);
+        }
+        let wanted = output_formats(inputs.certificate);
+        for (format, key) in [(OutputFormat::Der, data::KEY_DER), (OutputFormat::CombinedPem, data::COMBINED)] {
+            let applied = secret.applied.data.contains(key);
+            let held = secret.formats.get(&format).copied();
+            let off = if wanted.contains(&format) { held != Some(true) } else { applied };
+            if off {
+                self.flaws.insert(Flaw::Formats);
+                self.taken_over |= !applied;
+            }
+        }
+    }
+
+    fn read_asked(&mut self, inputs: &Inputs<'_>, secret: &Observed) {
+        let annotations = inputs.certificate.metadata.annotations.as_ref();
+        let value = annotations.and_then(|annotations| annotations.get(&inputs.group.key(RENEW)));
+        let answered = |value: &String| {
+            inputs.status().and_then(|status| status.last_renew_request.as_ref()) == Some(value)
+                || secret.marks.renew_request.as_ref() == Some(value)
+        };
+        self.asked = value.filter(|value| !value.is_empty() && !answered(value)).cloned();
+        if self.asked.is_some() {
+            self.asked_due = secret.issued_at().map(|at| later(at, inputs.settings.renew_throttle));
+        }
+    }
+
+    /// The CA's end, if it leaves a renewal too little: less than a tenth of the lifetime asked for.
+    fn limited(&self, now: Timestamp, inputs: &Inputs<'_>, held: &Facts, renewal: &Renewal) -> Option<Timestamp> {
+        let authority: &Authority = inputs.authority()?;
+        let lifetime = SignedDuration::from_secs(self.request.as_ref()?.profile.lifetime_seconds);
+        let end = authority.certificate().not_after;
+        let renewed = later(renewal.at?.max(now), lifetime).min(end);
+        (renewed.duration_since(held.not_after) < lifetime / 10).then_some(end)
+    }
+
+    /// The first reason to issue now, in the order of [`IssueReason`].
+    fn first_reason(&self, now: Timestamp, inputs: &Inputs<'_>) -> Option<IssueReason> {
+        if self.unmet.is_some() {
+            return self.unmet.clone();
+        }
+        if matches!(self.ca, CaState::Following { due } if due <= now) {
+            return Some(IssueReason::CaReplaced);
+        }
+        let held = self.held.as_ref()?;
+        let renewed_at = self.renewal.as_ref().and_then(|renewal| renewal.at);
+        if let Some(at) = renewed_at {
+            if held.not_after < now {
+                return Some(IssueReason::Expired(held.not_after));
+            }
+            if at <= now && self.limited_by.is_none() {
+                return Some(IssueReason::Due);
+            }
+        }
+        let asked = self.asked.clone().filter(|_| self.asked_due.is_none_or(|due| due <= now))?;
+        debug_assert!(inputs.secret.is_some(), "a renewal by hand needs something to renew");
+        Some(IssueReason::AskedByHand(asked))
+    }
+
+    /// When to look again, if nothing happens before.
+    pub(super) fn look_again(&self, now: Timestamp, inputs: &Inputs<'_>) -> Timestamp {
+        let ca = match self.ca {
+            CaState::Following { due } => Some(due),
+            CaState::Retaining { until } => Some(until),
+            _ => None,
+        };
+        let renewal = self.renewal.as_ref().and_then(|renewal| renewal.at).filter(|_| self.limited_by.is_none());
+        let contest = inputs.status().and_then(|status| status.last_restored.as_ref()).map(|at| later(at.0, CONTEST));
+        // The certificate is valid for the whole of its last second.
+        let expiry = self.held.as_ref().map(|held| later(held.not_after, SignedDuration::from_secs(1)));
+        let begin = self.held.as_ref().map(|held| held.not_before);
+        [ca, renewal, contest, expiry, begin, self.asked_due]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at > now)
+            .fold(later(now, MAX_LOOK_AGAIN), Timestamp::min)
+    }
+}
+
+/// `at` plus `by`, at the end of time at the latest.
+pub(super) fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+trait Scale {
+    /// The duration times a factor in [0, 1].
+    fn mul_f64_saturating(self, factor: f64) -> Self;
+}
+
+impl Scale for SignedDuration {
+    fn mul_f64_saturating(self, factor: f64) -> Self {
+        Self::from_secs_f64(self.as_secs_f64() * factor.clamp(0.0, 1.0))
+    }
+}

@@ -1,0 +1,103 @@
+//! What planning is given.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+
+use super::observed::Observed;
+use crate::api::{Certificate, CertificateStatus, Group};
+use crate::pki::Authority;
+
+/// Everything a plan depends on, beside the time.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// Our API group.
+    pub group: &'a Group,
+    /// The Certificate; its status is what we remember of it.
+    pub certificate: &'a Certificate,
+    /// The Secret it names, if there is one.
+    pub secret: Option<&'a Observed>,
+    /// The Certificate that owns this Secret; `None` if nobody claims it.
+    pub owner: Option<&'a str>,
+    /// Who signs.
+    pub issuer: IssuerState<'a>,
+    /// Whether a Secret of this issuer still holds a certificate signed by another key than the issuer's present one.
+    pub old_leaves: bool,
+    /// The operator's settings.
+    pub settings: &'a Settings,
+}
+
+/// Settings of the operator that planning depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Over how long leaves follow a replaced CA key, and how long its old root stays in `ca.crt`.
+    pub ca_overlap: SignedDuration,
+    /// Renewals by hand happen at most once in this time.
+    pub renew_throttle: SignedDuration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { ca_overlap: SignedDuration::from_hours(1), renew_throttle: SignedDuration::from_mins(5) }
+    }
+}
+
+/// The issuer a Certificate names, as it is now.
+#[derive(Clone, Copy)]
+pub enum IssuerState<'a> {
+    /// There is none of this name.
+    Missing,
+    /// It can't sign.
+    NotReady {
+        /// One word.
+        reason: &'static str,
+        /// What is wrong and what to do.
+        message: &'a str,
+    },
+    /// It can sign.
+    Ready(&'a ReadyIssuer),
+}
+
+/// An issuer that can sign.
+#[derive(Clone, Debug)]
+pub struct ReadyIssuer {
+    /// Changes whenever the issuer's spec or Secret does.
+    pub identity: String,
+    /// How it signs.
+    pub signer: Signer,
+}
+
+/// How an issuer signs.
+#[derive(Clone, Debug)]
+pub enum Signer {
+    /// Each certificate by its own key.
+    SelfSigned,
+    /// By a CA.
+    Authority(Arc<Authority>),
+}
+
+impl<'a> Inputs<'a> {
+    pub(super) fn name(&self) -> &'a str {
+        self.certificate.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn namespace(&self) -> &'a str {
+        self.certificate.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn status(&self) -> Option<&'a CertificateStatus> {
+        self.certificate.status.as_ref()
+    }
+
+    /// Whether the status speaks of the present spec: if so, what is off about the Secret was not caused by a new spec.
+    pub(super) fn generation_observed(&self) -> bool {
+        self.status().is_some_and(|status| status.observed_generation == self.certificate.metadata.generation)
+    }
+
+    pub(super) fn authority(&self) -> Option<&'a Authority> {
+        match self.issuer {
+            IssuerState::Ready(ReadyIssuer { signer: Signer::Authority(authority), .. }) => Some(authority),
+            _ => None,
+        }
+    }
+}

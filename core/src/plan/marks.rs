@@ -1,0 +1,68 @@
+//! What we write on a Secret to know it again.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::api::Group;
+
+/// The label on each Secret we manage; our watch of Secrets selects by it.
+pub const MANAGED: &str = "managed";
+/// The annotation that names the Certificate a Secret belongs to.
+pub const CERTIFICATE_NAME: &str = "certificate-name";
+/// The annotation on a Certificate that asks for a renewal by hand; each new value acts once.
+pub const RENEW: &str = "renew";
+
+const REQUEST: &str = "request";
+const ISSUED_AT: &str = "issued-at";
+const REVISION: &str = "revision";
+const RENEW_REQUEST: &str = "renew-request";
+const CA_REPLACED_AT: &str = "ca-replaced-at";
+
+/// Our annotations on a Secret that say how its certificate came to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// The Certificate it belongs to.
+    pub certificate_name: Option<String>,
+    /// The hash of the request it was issued for.
+    pub request: Option<String>,
+    /// When it was issued.
+    pub issued_at: Option<Timestamp>,
+    /// How many certificates were issued for this Secret.
+    pub revision: Option<i64>,
+    /// The renewal by hand that it answers.
+    pub renew_request: Option<String>,
+    /// When the issuer's key was found replaced; roots are kept side by side for a while from then on.
+    pub ca_replaced_at: Option<Timestamp>,
+}
+
+impl Marks {
+    /// Reads our marks; one that can't be read counts as absent.
+    pub fn read(annotations: &BTreeMap<String, String>, group: &Group) -> Self {
+        let text = |name: &str| annotations.get(&group.key(name)).filter(|text| !text.is_empty()).cloned();
+        let time = |name: &str| text(name).and_then(|text| text.parse().ok());
+        Self {
+            certificate_name: text(CERTIFICATE_NAME),
+            request: text(REQUEST),
+            issued_at: time(ISSUED_AT),
+            revision: text(REVISION).and_then(|text| text.parse().ok()),
+            renew_request: text(RENEW_REQUEST),
+            ca_replaced_at: time(CA_REPLACED_AT),
+        }
+    }
+
+    /// Writes the marks that are set.
+    pub fn write(&self, annotations: &mut BTreeMap<String, String>, group: &Group) {
+        let mut put = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                annotations.insert(group.key(name), value);
+            }
+        };
+        put(CERTIFICATE_NAME, self.certificate_name.clone());
+        put(REQUEST, self.request.clone());
+        put(ISSUED_AT, self.issued_at.map(|at| at.to_string()));
+        put(REVISION, self.revision.map(|revision| revision.to_string()));
+        put(RENEW_REQUEST, self.renew_request.clone());
+        put(CA_REPLACED_AT, self.ca_replaced_at.map(|at| at.to_string()));
+    }
+}

@@ -1,0 +1,153 @@
+//! Why something is done, or can't be: each with one word to search for and a sentence.
+
+use jiff::Timestamp;
+
+use super::observed::PairFlaw;
+use super::request::InvalidSpec;
+use crate::pki::KeySpec;
+
+/// Two writers are at odds over the Secret.
+pub const CONTESTED: &str = "Contested";
+
+/// Why a certificate is issued, in the order of precedence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IssueReason {
+    /// There is no Secret.
+    Missing,
+    /// The Secret holds no readable pair.
+    Broken(PairFlaw),
+    /// The Secret's key is not the certificate's.
+    KeyDoesNotFit,
+    /// Something else is asked for than what was issued.
+    RequestChanged(Vec<String>),
+    /// The certificate is not what was asked for.
+    Drift(Vec<String>),
+    /// The issuer's key was replaced.
+    CaReplaced,
+    /// The certificate has expired.
+    Expired(Timestamp),
+    /// The renewal is due.
+    Due,
+    /// Somebody asked for it by hand; the value of the annotation.
+    AskedByHand(String),
+}
+
+impl IssueReason {
+    /// One word to search for.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Missing => "DoesNotExist",
+            Self::Broken(PairFlaw::Missing(_)) => "MissingData",
+            Self::Broken(_) => "InvalidCertificate",
+            Self::KeyDoesNotFit => "InvalidKeyPair",
+            Self::RequestChanged(_) => "RequestChanged",
+            Self::Drift(_) => "IncorrectCertificate",
+            Self::CaReplaced => "CAReplaced",
+            Self::Expired(_) => "Expired",
+            Self::Due => "Renewing",
+            Self::AskedByHand(_) => "ManuallyTriggered",
+        }
+    }
+
+    /// The same as a clause that follows "because".
+    pub fn clause(&self, secret: &str) -> String {
+        match self {
+            Self::Missing => format!("Secret {secret} does not exist"),
+            Self::Broken(flaw) => format!("Secret {secret} is damaged: {flaw}"),
+            Self::KeyDoesNotFit => format!("the private key in Secret {secret} does not belong to its certificate"),
+            Self::RequestChanged(differences) if differences.is_empty() => {
+                "the spec asks for something else than what was issued".to_owned()
+            }
+            Self::RequestChanged(differences) => {
+                format!("the spec asks for something else than what was issued: {}", differences.join("; "))
+            }
+            Self::Drift(differences) => {
+                format!("the certificate in Secret {secret} is not what the spec asks for: {}", differences.join("; "))
+            }
+            Self::CaReplaced => "the issuer signs with another key than the one the certificate was signed with".to_owned(),
+            Self::Expired(at) => format!("the certificate expired at {at}"),
+            Self::Due => "its renewal is due".to_owned(),
+            Self::AskedByHand(value) => format!("a renewal was asked for by hand ({value:?})"),
+        }
+    }
+}
+
+/// What is in the way, and only someone else can move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BlockReason {
+    /// The spec can't be said in a certificate.
+    InvalidSpec(InvalidSpec),
+    /// The Secret belongs to another Certificate.
+    SecretOwnedByOther(String),
+    /// The Secret is not ours.
+    ForeignSecret,
+    /// The Secret is being deleted and still there.
+    SecretBeingDeleted,
+    /// The Secret can't be changed.
+    ImmutableSecret,
+    /// There is no such issuer; with what it is wanted for.
+    IssuerNotFound(IssueReason),
+    /// The issuer can't sign.
+    IssuerNotReady {
+        /// What it says of itself.
+        message: String,
+        /// What it is wanted for.
+        wanted: IssueReason,
+    },
+    /// The key must stay, and the spec asks for another kind.
+    KeyCannotStay {
+        /// What is there.
+        held: KeySpec,
+        /// What is asked for.
+        asked: KeySpec,
+    },
+}
+
+impl BlockReason {
+    /// One word to search for.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::InvalidSpec(_) => "InvalidSpec",
+            Self::SecretOwnedByOther(_) => "SecretOwnedByOther",
+            Self::ForeignSecret => "ForeignSecret",
+            Self::SecretBeingDeleted => "SecretBeingDeleted",
+            Self::ImmutableSecret => "ImmutableSecret",
+            Self::IssuerNotFound(_) => "IssuerNotFound",
+            Self::IssuerNotReady { .. } => "IssuerNotReady",
+            Self::KeyCannotStay { .. } => "KeyCannotStay",
+        }
+    }
+
+    /// What is wrong and what to do. `annotation` is the full name of the certificate-name annotation.
+    pub fn message(&self, certificate: &str, secret: &str, issuer: &str, annotation: &str) -> String {
+        match self {
+            Self::InvalidSpec(problem) => format!("{problem}."),
+            Self::SecretOwnedByOther(owner) => format!(
+                "Secret {secret} belongs to Certificate {owner}. Give spec.secretName another name, or delete Certificate {owner}."
+            ),
+            Self::ForeignSecret => format!(
+                "Secret {secret} exists and was not made by Certwright. Delete it, choose another spec.secretName, or hand it \
+                 over: kubectl annotate secret {secret} {annotation}={certificate}"
+            ),
+            Self::SecretBeingDeleted => format!(
+                "Secret {secret} is being deleted, and something holds it back. Look at its metadata.finalizers; the \
+                 certificate is issued once it is gone."
+            ),
+            Self::ImmutableSecret => format!(
+                "Secret {secret} is immutable and would have to change. Delete it, and it is made anew without immutable: true."
+            ),
+            Self::IssuerNotFound(wanted) => format!(
+                "{issuer} does not exist, and it is needed because {}. Create it, or correct spec.issuerRef.",
+                wanted.clause(secret)
+            ),
+            Self::IssuerNotReady { message, wanted } => format!(
+                "{issuer} cannot sign, and it is needed because {}. It says: {message}",
+                wanted.clause(secret)
+            ),
+            Self::KeyCannotStay { held, asked } => format!(
+                "Secret {secret} holds a key of kind {held}, the spec asks for {asked}, and spec.privateKey.rotationPolicy is \
+                 Never. Set it to Always for one issuance, ask for a key of kind {held}, or delete the Secret."
+            ),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Every write of ours to Secrets and statuses, by server-side apply.
+//!
+//! Each carries what it was decided on: a write that comes late, or that was decided on an old state, is a conflict and
+//! not a change.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use certwright_core::api::Group;
+use certwright_core::plan::Observed;
+use certwright_core::plan::intent::Metadata;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, Patch, PatchParams};
+use kube::core::DynamicResourceScope;
+use kube::{Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::call;
+use crate::error::{CallError, Error, Object};
+
+/// A resourceVersion that no object has. An apply that carries it can only create: it conflicts with whatever exists.
+const NOTHING: &str = "1";
+
+/// Writes a Secret whole: all that we own of it.
+///
+/// `was` is the Secret the write was decided on; without it the Secret can only be created.
+///
+/// # Errors
+/// When the API server refuses, in particular with a conflict if the Secret is no longer as it `was`.
+pub async fn secret(
+    client: &Client,
+    group: &Group,
+    (namespace, name): (&str, &str),
+    was: Option<&Observed>,
+    metadata: &Metadata,
+    data: impl IntoIterator<Item = (&'static str, Zeroizing<Vec<u8>>)>,
+) -> Result<Secret, Error> {
+    let data: serde_json::Map<String, Value> =
+        data.into_iter().map(|(key, value)| (key.to_owned(), BASE64_STANDARD.encode(&*value).into())).collect();
+    let mut body = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": metadata.labels,
+            "annotations": metadata.annotations,
+            "resourceVersion": was.map_or(NOTHING, |was| &was.resource_version),
+        },
+        "type": was.map_or("kubernetes.io/tls", |was| &was.type_),
+        "data": data,
+    });
+    if let Some(was) = was {
+        body["metadata"]["uid"] = was.uid.clone().into();
+    }
+    if let Some(owner) = &metadata.owner {
+        body["metadata"]["ownerReferences"] = json!([owner]);
+    }
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let parameters = PatchParams { force: was.is_some(), ..PatchParams::apply(group.manager()) };
+    call(api.patch(name, &parameters, &Patch::Apply(&body)))
+        .await
+        .map_err(|source| Error::Write { object: Object::new("Secret", namespace, name), source })
+}
+
+/// Writes an object's status whole: all that we own of it. Returns the object as it then is.
+///
+/// # Errors
+/// When the API server refuses, in particular with a conflict if the object is no longer as it `was`.
+pub async fn status<K>(client: &Client, group: &Group, was: &K, status: &impl Serialize) -> Result<K, CallError>
+where
+    K: Resource<DynamicType = Group, Scope = DynamicResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
+{
+    let metadata = was.meta();
+    let name = metadata.name.as_deref().unwrap_or_default();
+    let api: Api<K> = match metadata.namespace.as_deref() {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, group),
+        None => Api::all_with(client.clone(), group),
+    };
+    let body = json!({
+        "apiVersion": group.api_version(),
+        "kind": K::kind(group),
+        "metadata": {
+            "name": name,
+            "namespace": metadata.namespace,
+            "uid": metadata.uid,
+            "resourceVersion": metadata.resource_version,
+        },
+        "status": status,
+    });
+    call(api.patch_status(name, &PatchParams::apply(group.manager()).force(), &Patch::Apply(&body))).await
+}

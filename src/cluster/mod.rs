@@ -1,0 +1,31 @@
+//! What we read from the API server and write to it.
+
+pub mod apply;
+pub mod events;
+pub mod secrets;
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::error::CallError;
+
+/// No call takes longer than this.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bounds a call to the API server.
+///
+/// # Errors
+/// When it fails, or has not answered within [`CALL_TIMEOUT`].
+pub async fn call<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
+    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+        Ok(answer) => answer.map_err(|source| CallError::Refused(Box::new(source))),
+        Err(_) => Err(CallError::TimedOut(CALL_TIMEOUT)),
+    }
+}
+
+/// A resourceVersion as a number, to tell older from newer.
+///
+/// Kubernetes 1.35 promises that they compare as integers; its storage has always made them so.
+pub fn version(resource_version: &str) -> u64 {
+    resource_version.parse().unwrap_or_default()
+}
