@@ -66,7 +66,11 @@ pub struct Ca {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ocsp_servers: Vec<String>,
     /// Where the CA's own certificate is found, written into each certificate (RFC 5280 section 4.2.2.1).
-    #[serde(default, rename = "issuingCertificateURLs", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        rename = "issuingCertificateURLs",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub issuing_certificate_urls: Vec<String>,
 }
 
