@@ -1,8 +1,18 @@
-//! What Certwright does: watches the cluster, asks `certwright_core` what is to be done, and does it.
+//! What Certwright does: the operator around [`certwright_core`].
+//!
+//! Everything here is thin and has no rules of its own: what to do is decided in the core crate, and this crate
+//! reads the cluster, acts, and reports.
 
 pub mod app;
 pub mod backoff;
+pub mod cli;
+pub mod clock;
 pub mod cluster;
 pub mod controller;
 pub mod error;
+pub mod health;
+pub mod inspect;
 pub mod issuer;
+pub mod metrics;
+pub mod server;
+pub mod telemetry;

@@ -1,2 +1,46 @@
-//! The certwright command.
-fn main() {}
+//! The certwright command: reads the command line, starts what it names, and ends with 0, 1 (failure) or 2 (usage).
+
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow};
+use certwright::cli::{self, Command, RunSettings};
+use certwright::{app, inspect, telemetry};
+
+fn main() -> ExitCode {
+    let result = match cli::parse() {
+        Command::Run(settings) => return run(settings),
+        Command::Crds(_) => Err(anyhow!("the schema is not part of this build")),
+        Command::Version => cli::print(concat!("certwright ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Inspect(settings) => block_on(inspect::run(settings)),
+    };
+    result.map_or_else(|error| complain(&error), |()| ExitCode::SUCCESS)
+}
+
+/// Its end is logged in the form of all its logs, rather than printed.
+fn run(settings: RunSettings) -> ExitCode {
+    if let Err(error) = telemetry::install(&settings.log) {
+        return complain(&error);
+    }
+    if let Err(error) = block_on(app::run(settings)) {
+        tracing::error!(error = format!("{error:#}"), "Certwright failed");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn complain(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}
+
+/// Runs a future on all cores, with the crypto provider that every TLS connection of the process uses.
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| anyhow!("another crypto provider is installed"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    runtime.block_on(work)
+}

@@ -1,0 +1,197 @@
+use clap::CommandFactory;
+
+use super::*;
+
+/// No ServiceAccount.
+const NOWHERE: &str = "/nonexistent";
+
+fn parsed(arguments: &[&str]) -> Result<Command, clap::Error> {
+    Arguments::try_parse_from([&["certwright"], arguments].concat())
+        .map(|arguments| arguments.into_command(Path::new(NOWHERE)))
+}
+
+#[test]
+fn run_has_these_defaults() {
+    assert_eq!(
+        parsed(&["run"]).unwrap(),
+        Command::Run(RunSettings {
+            group: Group::default(),
+            namespace: "certwright".into(),
+            cluster_resource_namespace: "certwright".into(),
+            concurrency: 32,
+            ca_overlap: SignedDuration::from_hours(1),
+            renew_throttle: SignedDuration::from_mins(5),
+            listen: "[::]:9402".parse().unwrap(),
+            log: LogSettings {
+                format: LogFormat::Text,
+                filter: "info".parse().unwrap()
+            },
+        })
+    );
+}
+
+#[test]
+fn run_takes_what_is_given() {
+    let arguments = [
+        "run",
+        "--pod-namespace=ops",
+        "--cluster-resource-namespace=cas",
+        "--concurrency=4",
+        "--ca-overlap=1h30m",
+        "--renew-throttle=0s",
+        "--listen=127.0.0.1:0",
+        "--log-format=json",
+        "--log=info,certwright=debug",
+        "--api-group=certs.example.org",
+        "--field-manager=other",
+    ];
+    assert_eq!(
+        parsed(&arguments).unwrap(),
+        Command::Run(RunSettings {
+            group: Group::new("certs.example.org", "other"),
+            namespace: "ops".into(),
+            cluster_resource_namespace: "cas".into(),
+            concurrency: 4,
+            ca_overlap: SignedDuration::from_mins(90),
+            renew_throttle: SignedDuration::ZERO,
+            listen: "127.0.0.1:0".parse().unwrap(),
+            log: LogSettings {
+                format: LogFormat::Json,
+                filter: "info,certwright=debug".parse().unwrap()
+            },
+        })
+    );
+}
+
+#[test]
+fn cluster_issuers_look_in_the_operators_own_namespace() {
+    let namespaces = |arguments: &[&str], file: &str| {
+        let arguments =
+            Arguments::try_parse_from([&["certwright", "run"], arguments].concat()).unwrap();
+        let Command::Run(settings) = arguments.into_command(Path::new(file)) else {
+            panic!("not run")
+        };
+        (settings.namespace, settings.cluster_resource_namespace)
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("namespace");
+    std::fs::write(&file, "from-file\n").unwrap();
+    let file = file.to_str().unwrap();
+
+    let both = |name: &str| (name.to_owned(), name.to_owned());
+    assert_eq!(
+        namespaces(&["--pod-namespace=from-environment"], file),
+        both("from-environment")
+    );
+    assert_eq!(namespaces(&[], file), both("from-file"));
+    assert_eq!(namespaces(&["--pod-namespace="], file), both("from-file"));
+    assert_eq!(
+        namespaces(&["--cluster-resource-namespace=cas"], file),
+        ("from-file".into(), "cas".into())
+    );
+}
+
+#[test]
+fn what_makes_no_sense_ends_with_2_and_says_why() {
+    for (arguments, part) in [
+        (&["run", "--ca-overlap=1d"][..], "days are not a unit"),
+        (&["run", "--concurrency=0"], "0 is not in 1..=1024"),
+        (&["run", "--listen=9402"], "invalid socket address"),
+        (
+            &["run", "--log=certwright=loud"],
+            "error parsing level filter",
+        ),
+        (
+            &["run", "--log-format=xml"],
+            "[possible values: text, json]",
+        ),
+        (&["run", "--api-group=certwright"], "at least one dot"),
+        (&["run", "--api-group=Certwright.dev"], "lower case"),
+        (&["run", "--field-manager="], "1 to 120 printable"),
+        (&["inspect"], "<FILE|secret/NAME>"),
+        (&["inspect", "secret/"], "the Secret's name is missing"),
+        (
+            &["inspect", "secret/shop/web"],
+            "give the namespace with -n",
+        ),
+        (&["stop"], "unrecognized subcommand"),
+    ] {
+        let error = parsed(arguments).unwrap_err();
+        assert!(error.to_string().contains(part), "{arguments:?}: {error}");
+        assert_eq!(error.exit_code(), 2, "{arguments:?}");
+    }
+    assert_eq!(parsed(&["run", "--help"]).unwrap_err().exit_code(), 0);
+}
+
+#[test]
+fn inspect_tells_files_from_secrets() {
+    for (text, target) in [
+        ("web.pem", Target::File("web.pem".into())),
+        ("./secret/web", Target::File("./secret/web".into())),
+        ("/etc/tls.crt", Target::File("/etc/tls.crt".into())),
+        ("-", Target::StandardInput),
+        ("secret/web-tls", Target::Secret("web-tls".into())),
+        ("secrets/web-tls", Target::Secret("web-tls".into())),
+    ] {
+        assert_eq!(
+            parsed(&["inspect", text]).unwrap(),
+            Command::Inspect(InspectSettings {
+                target,
+                namespace: None,
+                context: None
+            }),
+            "{text}"
+        );
+    }
+    assert_eq!(
+        parsed(&["inspect", "secret/web", "-n", "shop", "--context", "prod"]).unwrap(),
+        Command::Inspect(InspectSettings {
+            target: Target::Secret("web".into()),
+            namespace: Some("shop".into()),
+            context: Some("prod".into())
+        })
+    );
+}
+
+#[test]
+fn the_other_commands_parse() {
+    assert_eq!(parsed(&["version"]).unwrap(), Command::Version);
+    assert_eq!(
+        parsed(&["crds"]).unwrap(),
+        Command::Crds(CrdsSettings {
+            group: Group::default(),
+            output: None
+        })
+    );
+    assert_eq!(
+        parsed(&["crds", "--output", "crds"]).unwrap(),
+        Command::Crds(CrdsSettings {
+            group: Group::default(),
+            output: Some("crds".into())
+        })
+    );
+}
+
+#[test]
+fn each_option_of_run_has_its_environment_variable() {
+    let command = Arguments::command();
+    let run = command.find_subcommand("run").unwrap();
+    let mut shown = 0;
+    for argument in run
+        .get_arguments()
+        .filter(|argument| !["help", "pod_namespace"].contains(&argument.get_id().as_str()))
+    {
+        let name = argument
+            .get_long()
+            .unwrap()
+            .to_uppercase()
+            .replace('-', "_");
+        assert_eq!(
+            argument.get_env().unwrap(),
+            format!("CERTWRIGHT_{name}").as_str()
+        );
+        shown += usize::from(!argument.is_hide_set());
+    }
+    assert_eq!(shown, 7);
+    Arguments::command().debug_assert();
+}

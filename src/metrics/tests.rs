@@ -1,0 +1,190 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use certwright_core::api::ConditionStatus;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+
+use super::series::{register_certificates, register_issuers};
+use super::{CertificateSample, CertificateSeries, IssuerSample, IssuerSeries, Metrics};
+use crate::clock::ManualClock;
+
+#[test]
+fn the_whole_text_is_as_documented() {
+    let expected = r#"# HELP certwright_reconciles Reconciles, by controller and by how they ended.
+# TYPE certwright_reconciles counter
+certwright_reconciles_total{controller="certificate",outcome="issued"} 2
+# HELP certwright_reconcile_errors Reconciles that failed, by controller and reason.
+# TYPE certwright_reconcile_errors counter
+certwright_reconcile_errors_total{controller="certificate",reason="IssuerNotReady"} 1
+# HELP certwright_reconcile_duration_seconds How long reconciles took, by controller.
+# TYPE certwright_reconcile_duration_seconds histogram
+# UNIT certwright_reconcile_duration_seconds seconds
+certwright_reconcile_duration_seconds_sum{controller="certificate"} 3.25
+certwright_reconcile_duration_seconds_count{controller="certificate"} 2
+certwright_reconcile_duration_seconds_bucket{le="0.001",controller="certificate"} 0
+certwright_reconcile_duration_seconds_bucket{le="0.005",controller="certificate"} 0
+certwright_reconcile_duration_seconds_bucket{le="0.02",controller="certificate"} 0
+certwright_reconcile_duration_seconds_bucket{le="0.1",controller="certificate"} 0
+certwright_reconcile_duration_seconds_bucket{le="0.5",controller="certificate"} 1
+certwright_reconcile_duration_seconds_bucket{le="2.0",controller="certificate"} 1
+certwright_reconcile_duration_seconds_bucket{le="10.0",controller="certificate"} 2
+certwright_reconcile_duration_seconds_bucket{le="60.0",controller="certificate"} 2
+certwright_reconcile_duration_seconds_bucket{le="+Inf",controller="certificate"} 2
+# HELP certwright_certificates_issued Certificates issued and stored since the process started, by kind of issuer.
+# TYPE certwright_certificates_issued counter
+certwright_certificates_issued_total{issuer_kind="ca"} 1
+# HELP certwright_build The version that runs.
+# TYPE certwright_build info
+certwright_build_info{version="VERSION"} 1
+# HELP process_start_time_seconds When the process started, since the Unix epoch.
+# TYPE process_start_time_seconds gauge
+# UNIT process_start_time_seconds seconds
+process_start_time_seconds 1793613600.5
+# HELP ssl_certificate_expiry Seconds until the held certificate ends, negative once it has ended.
+# TYPE ssl_certificate_expiry gauge
+ssl_certificate_expiry{namespace="shop",name="web"} 3600.5
+ssl_certificate_expiry{namespace="shop",name="old"} -59.5
+# HELP certwright_certificate_not_after_timestamp_seconds When the held certificate ends, since the Unix epoch.
+# TYPE certwright_certificate_not_after_timestamp_seconds gauge
+# UNIT certwright_certificate_not_after_timestamp_seconds seconds
+certwright_certificate_not_after_timestamp_seconds{namespace="shop",name="web"} 1793617201
+certwright_certificate_not_after_timestamp_seconds{namespace="shop",name="old"} 1793613541
+# HELP certwright_certificate_renewal_timestamp_seconds When the held certificate will be renewed, since the Unix epoch.
+# TYPE certwright_certificate_renewal_timestamp_seconds gauge
+# UNIT certwright_certificate_renewal_timestamp_seconds seconds
+certwright_certificate_renewal_timestamp_seconds{namespace="shop",name="web"} 1793615401
+# HELP certwright_certificate_ready The Certificate's condition Ready: 1 at the status it has, 0 at the others.
+# TYPE certwright_certificate_ready gauge
+certwright_certificate_ready{namespace="shop",name="web",condition="True"} 1
+certwright_certificate_ready{namespace="shop",name="web",condition="False"} 0
+certwright_certificate_ready{namespace="shop",name="web",condition="Unknown"} 0
+certwright_certificate_ready{namespace="shop",name="old",condition="True"} 0
+certwright_certificate_ready{namespace="shop",name="old",condition="False"} 1
+certwright_certificate_ready{namespace="shop",name="old",condition="Unknown"} 0
+certwright_certificate_ready{namespace="shop",name="new",condition="True"} 0
+certwright_certificate_ready{namespace="shop",name="new",condition="False"} 0
+certwright_certificate_ready{namespace="shop",name="new",condition="Unknown"} 1
+# HELP certwright_issuer_ready The issuer's condition Ready: 1 at the status it has, 0 at the others.
+# TYPE certwright_issuer_ready gauge
+certwright_issuer_ready{kind="ClusterIssuer",namespace="",name="internal",condition="True"} 1
+certwright_issuer_ready{kind="ClusterIssuer",namespace="",name="internal",condition="False"} 0
+certwright_issuer_ready{kind="ClusterIssuer",namespace="",name="internal",condition="Unknown"} 0
+# EOF
+"#;
+    assert_eq!(
+        scrape(),
+        expected.replace("VERSION", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn each_metric_has_one_help_one_type_and_the_unit_in_its_name() {
+    let text = scrape();
+    let mut seen = BTreeSet::new();
+    let mut family = "";
+    for line in text.lines().filter(|line| *line != "# EOF") {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            family = help.split_once(' ').unwrap().0;
+            assert!(seen.insert(family), "{family} is told twice");
+            assert!(line.ends_with('.'), "{line}");
+        } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+            assert_eq!(kind.split_once(' ').unwrap().0, family);
+        } else if let Some(unit) = line.strip_prefix("# UNIT ") {
+            let (name, unit) = unit.split_once(' ').unwrap();
+            assert!(
+                name == family && name.ends_with(&format!("_{unit}")),
+                "{line}"
+            );
+        } else {
+            assert!(line.starts_with(family), "{line} stands outside its family");
+        }
+    }
+    assert_eq!(seen.len(), 11);
+}
+
+#[test]
+fn label_values_are_escaped() {
+    struct Odd;
+    impl CertificateSeries for Odd {
+        fn each(&self, visit: &mut dyn FnMut(CertificateSample<'_>)) {
+            visit(CertificateSample {
+                namespace: "a\"b",
+                name: "c\\d\ne",
+                not_after: Some("2026-11-02T11:00:01Z".parse().unwrap()),
+                renewal_time: None,
+                ready: ConditionStatus::True,
+            });
+        }
+    }
+    let mut registry = Registry::default();
+    register_certificates(&mut registry, Arc::new(Odd), Arc::new(clock()));
+    let mut text = String::new();
+    encode(&mut text, &registry).unwrap();
+    assert!(
+        text.contains("ssl_certificate_expiry{namespace=\"a\\\"b\",name=\"c\\\\d\\ne\"} 3600.5\n"),
+        "{text}"
+    );
+}
+
+fn scrape() -> String {
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry, &clock());
+    register_certificates(&mut registry, Arc::new(Shop), Arc::new(clock()));
+    register_issuers(&mut registry, Arc::new(Shop));
+    metrics.reconciled("certificate", "issued", Duration::from_millis(250));
+    metrics.reconciled("certificate", "issued", Duration::from_secs(3));
+    metrics.failed("certificate", "IssuerNotReady");
+    metrics.issued("ca");
+    let mut text = String::new();
+    encode(&mut text, &registry).unwrap();
+    text
+}
+
+fn clock() -> ManualClock {
+    ManualClock::at("2026-11-02T10:00:00.5Z".parse().unwrap())
+}
+
+struct Shop;
+
+impl CertificateSeries for Shop {
+    fn each(&self, visit: &mut dyn FnMut(CertificateSample<'_>)) {
+        for (name, not_after, renewal_time, ready) in [
+            (
+                "web",
+                Some("2026-11-02T11:00:01Z"),
+                Some("2026-11-02T10:30:01Z"),
+                ConditionStatus::True,
+            ),
+            (
+                "old",
+                Some("2026-11-02T09:59:01Z"),
+                None,
+                ConditionStatus::False,
+            ),
+            ("new", None, None, ConditionStatus::Unknown),
+        ] {
+            let moment = |text: &str| text.parse().unwrap();
+            let (not_after, renewal_time) = (not_after.map(moment), renewal_time.map(moment));
+            visit(CertificateSample {
+                namespace: "shop",
+                name,
+                not_after,
+                renewal_time,
+                ready,
+            });
+        }
+    }
+}
+
+impl IssuerSeries for Shop {
+    fn each(&self, visit: &mut dyn FnMut(IssuerSample<'_>)) {
+        visit(IssuerSample {
+            kind: "ClusterIssuer",
+            namespace: "",
+            name: "internal",
+            ready: ConditionStatus::True,
+        });
+    }
+}
