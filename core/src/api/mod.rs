@@ -5,6 +5,7 @@ pub mod condition;
 pub mod duration;
 pub mod group;
 pub mod issuer;
+pub mod names;
 mod object;
 
 pub use certificate::{Certificate, CertificateSpec, CertificateStatus};
