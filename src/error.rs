@@ -62,6 +62,9 @@ pub enum CallError {
     /// It did not answer in time.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
+    /// What was read is not what was planned with any more.
+    #[error("it has changed meanwhile")]
+    Changed,
     /// It said no, or could not be reached.
     #[error(transparent)]
     Refused(#[from] Box<kube::Error>),
@@ -91,6 +94,15 @@ impl Error {
         }
     }
 
+    /// Why the API server will not take this write however often it is tried, for the user; `None` if it may yet.
+    pub fn refusal(&self) -> Option<String> {
+        let Self::Write { object, source } = self else { return None };
+        let CallError::Refused(refused) = source else { return None };
+        let kube::Error::Api(status) = refused.as_ref() else { return None };
+        let lasting = matches!(status.code, 400..=499) && source.retry() == Retry::Backoff && !matches!(status.code, 401 | 408 | 429);
+        lasting.then(|| format!("The API server refuses to store {object}: {}", status.message))
+    }
+
     /// When to try again.
     pub fn retry(&self) -> Retry {
         match self {
@@ -103,7 +115,11 @@ impl Error {
 impl CallError {
     /// When to try again.
     pub fn retry(&self) -> Retry {
-        let Self::Refused(source) = self else { return Retry::Backoff };
+        let source = match self {
+            Self::Refused(source) => source,
+            Self::Changed => return Retry::Reread,
+            Self::TimedOut(_) => return Retry::Backoff,
+        };
         let kube::Error::Api(status) = source.as_ref() else { return Retry::Backoff };
         let terminating = || status.message.contains("because it is being terminated");
         let named = status.details.as_ref().and_then(|details| u64::try_from(details.retry_after_seconds).ok()).filter(|s| *s > 0);

@@ -5,6 +5,7 @@
 
 pub mod assess;
 pub mod claim;
+pub mod contents;
 pub mod drift;
 pub mod inputs;
 pub mod intent;

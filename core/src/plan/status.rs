@@ -77,6 +77,22 @@ pub fn status(now: Timestamp, inputs: &Inputs<'_>, assessment: &Assessment, plan
     status
 }
 
+/// Whether a status says nothing new: our part of what stands there is the same.
+pub fn unchanged(old: Option<&CertificateStatus>, new: &CertificateStatus) -> bool {
+    let Some(old) = old else { return false };
+    let sorted = |conditions: &[Condition]| {
+        let mut ours: Vec<_> = conditions.iter().filter(|held| OWNED.contains(&held.type_.as_str())).cloned().collect();
+        ours.sort_by(|a, b| a.type_.cmp(&b.type_));
+        ours
+    };
+    let ours = |status: &CertificateStatus| CertificateStatus {
+        conditions: sorted(&status.conditions),
+        rollout: None,
+        ..status.clone()
+    };
+    ours(old) == ours(new)
+}
+
 fn last_restored(now: Timestamp, old: &CertificateStatus, plan: &Plan, outcome: &Outcome) -> Option<Time> {
     if matches!(outcome, Outcome::Done(Undoes::Change | Undoes::Again { .. })) {
         return Some(Time(now));

@@ -1,0 +1,195 @@
+//! Doing what was planned.
+
+use std::sync::Arc;
+
+use certwright_core::api::certificate::RotationPolicy;
+use certwright_core::pki::chain::{self, PairProblem};
+use certwright_core::pki::csr::Csr;
+use certwright_core::pki::{CertificateDer, Facts, KeySpec, PrivateKey};
+use certwright_core::plan::intent::{Contents, Metadata};
+use certwright_core::plan::marks::Marks;
+use certwright_core::plan::observed::{Observed, Stored};
+use certwright_core::plan::status::{Failure, Outcome};
+use certwright_core::plan::{Assessment, Plan, Undoes, contents};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+
+use super::Context;
+use super::gather::Gathered;
+use crate::cluster::apply;
+use crate::error::{CallError, Error, Object};
+use crate::issuer::{Issued, Issuer, Request, Usable};
+
+/// What acting came to.
+pub(super) struct Acted {
+    pub(super) outcome: Outcome,
+    /// The Secret as it was written.
+    pub(super) secret: Option<Arc<Observed>>,
+    /// The certificate that was issued.
+    pub(super) issued: Option<Facts>,
+}
+
+impl Acted {
+    fn nothing() -> Self {
+        Self { outcome: Outcome::Nothing, secret: None, issued: None }
+    }
+
+    fn failed(reason: &'static str, message: String) -> Self {
+        Self { outcome: Outcome::Failed(Failure { reason, message }), secret: None, issued: None }
+    }
+}
+
+/// Does what was planned: at most one write, to the Secret.
+pub(super) async fn act(
+    context: &Context,
+    now: Timestamp,
+    gathered: &Gathered,
+    assessment: &Assessment,
+    plan: &Plan,
+) -> Result<Acted, Error> {
+    match plan {
+        Plan::Issue { undoes, .. } => match gathered.usable() {
+            Some(usable) => Attempt { context, now, gathered, assessment, undoes }.issue(usable).await,
+            None => Ok(Acted::nothing()),
+        },
+        Plan::Repair { undoes, .. } => Attempt { context, now, gathered, assessment, undoes }.repair().await,
+        Plan::Keep { .. } | Plan::Hold { .. } | Plan::HoldRepair { .. } | Plan::Blocked { .. } | Plan::Leave => Ok(Acted::nothing()),
+    }
+}
+
+struct Attempt<'a> {
+    context: &'a Context,
+    now: Timestamp,
+    gathered: &'a Gathered,
+    assessment: &'a Assessment,
+    undoes: &'a Undoes,
+}
+
+impl Attempt<'_> {
+    async fn issue(&self, usable: &Usable) -> Result<Acted, Error> {
+        let Some(request) = &self.assessment.request else { return Ok(Acted::nothing()) };
+        let profile = &request.profile;
+        let reuses = self.gathered.certificate.spec.rotation_policy() == RotationPolicy::Never;
+        // What is stored is only read where something of it goes into the new Secret.
+        let stored = if self.gathered.secret.is_some() && (reuses || contents::keeps_older_roots(self.assessment)) {
+            Some(self.stored().await?)
+        } else {
+            None
+        };
+        let (kept, older_roots) = stored.map_or((None, Vec::new()), |stored| (stored.key, stored.ca));
+        let key = match kept.filter(|key| reuses && key.spec() == profile.key) {
+            Some(key) => key,
+            None => match self.new_key(profile.key).await? {
+                Ok(key) => key,
+                Err(problem) => return Ok(Acted::failed("KeyGenerationFailed", format!("No private key could be made: {problem}."))),
+            },
+        };
+        let csr = match Csr::new(profile, &key) {
+            Ok(csr) => csr,
+            Err(problem) => return Ok(Acted::failed("RequestFailed", format!("The request could not be signed: {problem}."))),
+        };
+        let asked = Request { profile, csr: &csr, key: &key, now: self.now };
+        let issued = match usable.issuer.advance(asked).await {
+            Ok(issued) => issued,
+            Err(problem) => return Ok(Acted::failed(problem.reason, format!("{problem}."))),
+        };
+        let leaf = match self.check(&key, &issued) {
+            Ok(leaf) => leaf,
+            Err(problem) => {
+                let message = format!("The issuer gave something that must not be used: {problem}.");
+                return Ok(Acted::failed("BadCertificate", message));
+            }
+        };
+        let ca = contents::ca_after_issuing(self.assessment, issued.ca, &older_roots);
+        let contents = Contents { key, chain: issued.chain, ca };
+        let mut acted = self.write(&leaf, &self.marks(), &contents).await?;
+        acted.issued = Some(leaf);
+        Ok(acted)
+    }
+
+    async fn repair(&self) -> Result<Acted, Error> {
+        let stored = self.stored().await?;
+        let inputs = self.gathered.inputs(self.context);
+        let leaf = stored.chain.first().cloned();
+        match (leaf, contents::repaired(&inputs, self.assessment, stored)) {
+            (Some(leaf), Some(contents)) => self.write(&leaf, &self.assessment.marks, &contents).await,
+            // The pair was good when it was planned, and the Secret is still the same: it can't be otherwise now.
+            _ => Ok(Acted::nothing()),
+        }
+    }
+
+    /// Key and certificates of the Secret that was planned with, read live.
+    async fn stored(&self) -> Result<Stored, Error> {
+        let target = &self.gathered.target;
+        let conflict = || {
+            self.context.secrets.doubt(target);
+            Error::Read { object: Object::new("Secret", &target.namespace, &target.name), source: CallError::Changed }
+        };
+        let planned = self.gathered.secret.as_ref().ok_or_else(conflict)?;
+        let live = self.context.secrets.read(target).await?.ok_or_else(conflict)?;
+        if live.metadata.uid.as_deref() != Some(&planned.uid) || live.metadata.resource_version.as_deref() != Some(&planned.resource_version) {
+            return Err(conflict());
+        }
+        Ok(Observed::with_contents(&live, &self.context.group).1)
+    }
+
+    /// Makes a key; RSA keys on a thread of their own, and no more at once than there are processors.
+    async fn new_key(&self, spec: KeySpec) -> Result<Result<PrivateKey, certwright_core::pki::key::KeyError>, Error> {
+        if !matches!(spec, KeySpec::Rsa(_)) {
+            return Ok(PrivateKey::generate(spec));
+        }
+        let place = Arc::clone(&self.context.key_makers).acquire_owned().await;
+        tokio::task::spawn_blocking(move || {
+            let _place = place;
+            PrivateKey::generate(spec)
+        })
+        .await
+        .map_err(Error::MakeKey)
+    }
+
+    /// Key fits, names right, chain builds, valid now.
+    fn check(&self, key: &PrivateKey, issued: &Issued) -> Result<Facts, String> {
+        let read = |der: &CertificateDer| Facts::read(der).map_err(|problem| problem.to_string());
+        let certificates = issued.chain.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let leaf = certificates.first().cloned().ok_or_else(|| "there is no certificate in it".to_owned())?;
+        let profile = self.assessment.request.as_ref().map(|request| &request.profile);
+        if let Some(profile) = profile {
+            chain::check_pair(profile, key.public(), &certificates, self.now).map_err(|problem: PairProblem| problem.to_string())?;
+        }
+        Ok(leaf)
+    }
+
+    /// What a Secret carries after this issuance.
+    fn marks(&self) -> Marks {
+        let held = self.gathered.secret.as_ref().map(|secret| secret.marks.clone()).unwrap_or_default();
+        let status = self.gathered.certificate.status.as_ref();
+        let revision = held.revision.max(status.and_then(|status| status.revision)).unwrap_or_default();
+        Marks {
+            certificate_name: self.gathered.certificate.metadata.name.clone(),
+            request: Some(self.assessment.hash.clone()),
+            issued_at: Some(self.now),
+            revision: Some(revision.saturating_add(1)),
+            renew_request: self.assessment.asked.clone().or(held.renew_request),
+            ca_replaced_at: held.ca_replaced_at.filter(|_| contents::keeps_older_roots(self.assessment)),
+        }
+    }
+
+    async fn write(&self, leaf: &Facts, marks: &Marks, contents: &Contents) -> Result<Acted, Error> {
+        let Self { context, gathered, .. } = self;
+        let target = &gathered.target;
+        let metadata = Metadata::of(&context.group, &gathered.certificate, leaf, marks);
+        let data = contents.data(&gathered.certificate);
+        let place = (target.namespace.as_str(), target.name.as_str());
+        let was = gathered.secret.as_deref();
+        let written: Secret = match apply::secret(&context.client, &context.group, place, was, &metadata, data).await {
+            Ok(written) => written,
+            Err(problem) => {
+                // Whether the server acted before the call failed is not known: look at what is there before the next try.
+                context.secrets.doubt(target);
+                return problem.refusal().map_or(Err(problem), |message| Ok(Acted::failed("SecretRefused", message)));
+            }
+        };
+        let secret = context.secrets.wrote(&written);
+        Ok(Acted { outcome: Outcome::Done(self.undoes.clone()), secret: Some(secret), issued: None })
+    }
+}

@@ -1,0 +1,188 @@
+//! One Certificate's way: gather, plan, act, say how it stands.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Instant;
+
+use certwright_core::api::certificate::CertificateStatus;
+use certwright_core::api::{Certificate, Condition, ConditionStatus, condition};
+use certwright_core::pki::Facts;
+use certwright_core::plan::status::{self, ISSUING, Outcome};
+use certwright_core::plan::{MAX_LOOK_AGAIN, Plan, Undoes, assess, decide};
+use futures::{Stream, StreamExt};
+use jiff::Timestamp;
+use kube::Resource;
+use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info, info_span, warn};
+
+use super::act::{Acted, act};
+use super::gather::Gathered;
+use super::watches::Guarded;
+use super::{Context, PATIENCE, at};
+use crate::backoff::Backoff;
+use crate::cluster::apply;
+use crate::cluster::events::Kind;
+use crate::cluster::secrets::Named;
+use crate::error::{Error, Object};
+
+const CONTROLLER: &str = "certificate";
+
+struct Shared {
+    context: Arc<Context>,
+    backoff: Backoff<Named>,
+}
+
+/// Reconciles Certificates until `stop`: each one that `changed` brings, and each that `woken` names.
+pub async fn run(
+    context: Arc<Context>,
+    changed: impl Stream<Item = watcher::Result<Guarded>> + Send + 'static,
+    store: Store<Guarded>,
+    woken: impl Stream<Item = Named> + Send + 'static,
+    stop: CancellationToken,
+) {
+    let group = context.group.clone();
+    let woken = woken.map({
+        let group = group.clone();
+        move |name| ObjectRef::new_with(&name.name, group.clone()).within(&name.namespace)
+    });
+    let shared = Arc::new(Shared { context: Arc::clone(&context), backoff: Backoff::default() });
+    Controller::for_stream_with(changed, store, group)
+        .with_config(Config::default().concurrency(context.concurrency))
+        .reconcile_on(woken)
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(reconcile, |_, never: &Infallible, _| match *never {}, shared)
+        .for_each(|_| std::future::ready(()))
+        .await;
+}
+
+/// Takes the next step for a Certificate. Failures have become waits when it comes back.
+async fn reconcile(guarded: Arc<Guarded>, shared: Arc<Shared>) -> Result<Action, Infallible> {
+    let Shared { context, backoff } = shared.as_ref();
+    context.secrets.synced().await;
+    let name = Named::of(guarded.meta());
+    let span = info_span!("certificate", namespace = name.namespace, name = name.name);
+    let _alive = context.heartbeats.promise(format!("certificate {}/{}", name.namespace, name.name), PATIENCE);
+    let began = Instant::now();
+    let result = step(context, &name).instrument(span.clone()).await;
+    Ok(span.in_scope(|| context.settle(CONTROLLER, backoff, &name, began, result)))
+}
+
+async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
+    let now = context.now();
+    let Some(guarded) = context.certificates.get(name) else { return Ok(Action::await_change()) };
+    let certificate = match &guarded.0 {
+        Ok(certificate) => Arc::new(certificate.clone()),
+        Err(invalid) => {
+            warn!(problem = %invalid, "This Certificate can't be read; was it made for another version of Certwright?");
+            return Ok(Action::await_change());
+        }
+    };
+    let mut gathered = Gathered::read(context, now, certificate).await?;
+    let inputs = gathered.inputs(context);
+    let mut assessment = assess(now, &inputs);
+    let mut plan = decide(now, &inputs, &assessment);
+    if plan == Plan::Leave {
+        return Ok(Action::await_change());
+    }
+    let done = plan.clone();
+    let acted = act(context, now, &gathered, &assessment, &plan).await?;
+    if let Some(secret) = &acted.secret {
+        gathered.secret = Some(Arc::clone(secret));
+        let inputs = gathered.inputs(context);
+        assessment = assess(now, &inputs);
+        plan = decide(now, &inputs, &assessment);
+    }
+    tell_done(context, now, &gathered.certificate, &done, &acted).await;
+    let inputs = gathered.inputs(context);
+    let status = status::status(now, &inputs, &assessment, &plan, &acted.outcome);
+    write_status(context, now, &gathered.certificate, &status).await?;
+    Ok(match &plan {
+        Plan::Keep { look_again } => at(now, *look_again),
+        Plan::Hold { until, .. } | Plan::HoldRepair { until, .. } => at(now, *until),
+        // A step that failed has left its hold-off in the status; one that has work left goes on at once.
+        Plan::Issue { .. } | Plan::Repair { .. } => match &status.last_failure {
+            Some(failure) => at(now, failure.next_try.0),
+            None => at(now, now),
+        },
+        Plan::Blocked { .. } => at(now, now.checked_add(MAX_LOOK_AGAIN).unwrap_or(now)),
+        Plan::Leave => Action::await_change(),
+    })
+}
+
+/// Tells what was done to the Secret, in an Event and in the log.
+async fn tell_done(context: &Context, now: Timestamp, certificate: &Certificate, done: &Plan, acted: &Acted) {
+    if acted.secret.is_none() {
+        return;
+    }
+    let secret = &certificate.spec.secret_name;
+    let about = certificate.object_ref(&context.group);
+    match (done, &acted.issued) {
+        (Plan::Issue { why, .. }, Some(leaf)) => {
+            context.metrics.issued(if certificate.spec.issuer_kind() == "ClusterIssuer" { "ClusterIssuer" } else { "Issuer" });
+            info!(secret, reason = why.reason(), not_after = %leaf.not_after, serial = leaf.serial_hex(), "Issued certificate");
+            let note = format!(
+                "Issued a certificate{} into Secret {secret}, valid until {}, because {}.",
+                names(leaf),
+                leaf.not_after,
+                why.clause(secret)
+            );
+            context.events.publish(now, about, Kind::Normal, "Issued", "Issue", &note).await;
+        }
+        (Plan::Repair { what, .. }, _) => {
+            let words: Vec<_> = what.iter().map(|flaw| flaw.words()).collect();
+            info!(secret, what = words.join(", "), "Repaired Secret");
+            let note = format!("Put right in Secret {secret}, without issuing anew: {}.", words.join(", "));
+            context.events.publish(now, about, Kind::Normal, "Repaired", "Repair", &note).await;
+        }
+        _ => {}
+    }
+    if let Outcome::Done(Undoes::Again { by }) = &acted.outcome {
+        info!(secret, by = by.as_deref().unwrap_or("nobody named"), "Secret is contested");
+    }
+}
+
+/// " for a, b and 3 more", or nothing for a certificate without names of hosts.
+fn names(leaf: &Facts) -> String {
+    const SHOWN: usize = 5;
+    let all: Vec<String> = leaf.names.dns.iter().cloned().chain(leaf.names.ip.iter().map(ToString::to_string)).collect();
+    match all.len() {
+        0 => String::new(),
+        count if count <= SHOWN => format!(" for {}", all.join(", ")),
+        count => format!(" for {} and {} more", all[..SHOWN].join(", "), count - SHOWN),
+    }
+}
+
+/// Writes the status if it says something new, and a Warning if what it says needs somebody to look.
+async fn write_status(context: &Context, now: Timestamp, certificate: &Certificate, new: &CertificateStatus) -> Result<(), Error> {
+    let old = certificate.status.as_ref();
+    if status::unchanged(old, new) {
+        return Ok(());
+    }
+    let written = apply::status(&context.client, &context.group, certificate, new)
+        .await
+        .map_err(|source| Error::Write { object: Object::of("status of Certificate", &certificate.metadata), source })?;
+    context.certificates.wrote(written);
+    if let Some(condition) = warning(old, new) {
+        warn!(reason = condition.reason, message = condition.message, "Certificate needs attention");
+        let about = certificate.object_ref(&context.group);
+        context.events.publish(now, about, Kind::Warning, &condition.reason, "Reconcile", &condition.message).await;
+    }
+    Ok(())
+}
+
+/// What of a new status is worth a Warning: a reason that nothing is issued that the old one did not give.
+fn warning<'a>(old: Option<&CertificateStatus>, new: &'a CertificateStatus) -> Option<&'a Condition> {
+    const AT_REST: [&str; 2] = ["UpToDate", "CAReplaced"];
+    let said = condition::find(&new.conditions, ISSUING)?;
+    let before = old.and_then(|old| condition::find(&old.conditions, ISSUING)).map(|condition| &condition.reason);
+    let limited = || {
+        let said = condition::find(&new.conditions, "LimitedByCA")?;
+        let before = old.and_then(|old| condition::find(&old.conditions, "LimitedByCA"));
+        before.is_none().then_some(said)
+    };
+    let bad = said.status == ConditionStatus::False && !AT_REST.contains(&said.reason.as_str());
+    if bad && before != Some(&said.reason) { Some(said) } else { limited() }
+}

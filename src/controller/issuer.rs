@@ -1,0 +1,172 @@
+//! Whether an issuer can sign, said in its status.
+
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Instant;
+
+use certwright_core::api::condition::{self, Condition, ConditionStatus};
+use certwright_core::api::{ClusterIssuer, Group, Issuer, IssuerStatus};
+use certwright_core::plan::request::IssuerName;
+use certwright_core::plan::{MAX_LOOK_AGAIN, Signer};
+use futures::{Stream, StreamExt};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::Resource;
+use kube::core::{DeserializeGuard, DynamicResourceScope};
+use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher;
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info_span, warn};
+
+use super::{Context, PATIENCE, at};
+use crate::backoff::Backoff;
+use crate::cluster::apply;
+use crate::cluster::events::Kind;
+use crate::cluster::secrets::Named;
+use crate::error::{Error, Object};
+use crate::issuer::State;
+
+/// `Issuer` or `ClusterIssuer`.
+pub trait IssuerKind:
+    Resource<DynamicType = Group, Scope = DynamicResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+{
+    /// The kind's name.
+    const KIND: &'static str;
+    /// The controller's name in metrics.
+    const CONTROLLER: &'static str;
+    /// Its status.
+    fn status(&self) -> Option<&IssuerStatus>;
+}
+
+impl IssuerKind for Issuer {
+    const KIND: &'static str = "Issuer";
+    const CONTROLLER: &'static str = "issuer";
+
+    fn status(&self) -> Option<&IssuerStatus> {
+        self.status.as_ref()
+    }
+}
+
+impl IssuerKind for ClusterIssuer {
+    const KIND: &'static str = "ClusterIssuer";
+    const CONTROLLER: &'static str = "clusterissuer";
+
+    fn status(&self) -> Option<&IssuerStatus> {
+        self.status.as_ref()
+    }
+}
+
+struct Shared<K: IssuerKind> {
+    context: Arc<Context>,
+    backoff: Backoff<Named>,
+    store: Store<DeserializeGuard<K>>,
+}
+
+/// Keeps the status of issuers until `stop`: of each one that `changed` brings, and each that `woken` names.
+pub async fn run<K: IssuerKind>(
+    context: Arc<Context>,
+    changed: impl Stream<Item = watcher::Result<DeserializeGuard<K>>> + Send + 'static,
+    store: Store<DeserializeGuard<K>>,
+    woken: impl Stream<Item = Named> + Send + 'static,
+    stop: CancellationToken,
+) where
+    K::DynamicType: Eq + Hash + Clone,
+{
+    let group = context.group.clone();
+    let woken = woken.map({
+        let group = group.clone();
+        move |name| reference::<DeserializeGuard<K>>(&name, &group)
+    });
+    let shared = Arc::new(Shared { context: Arc::clone(&context), backoff: Backoff::default(), store: store.clone() });
+    Controller::for_stream_with(changed, store, group)
+        .with_config(Config::default().concurrency(context.concurrency))
+        .reconcile_on(woken)
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(reconcile, |_, never: &Infallible, _| match *never {}, shared)
+        .for_each(|_| std::future::ready(()))
+        .await;
+}
+
+fn reference<K: Resource<DynamicType = Group>>(name: &Named, group: &Group) -> ObjectRef<K> {
+    let reference = ObjectRef::new_with(&name.name, group.clone());
+    if name.namespace.is_empty() { reference } else { reference.within(&name.namespace) }
+}
+
+async fn reconcile<K: IssuerKind>(guarded: Arc<DeserializeGuard<K>>, shared: Arc<Shared<K>>) -> Result<Action, Infallible> {
+    let context = &shared.context;
+    context.secrets.synced().await;
+    let name = Named::of(guarded.meta());
+    let span = info_span!("issuer", kind = K::KIND, namespace = name.namespace, name = name.name);
+    let _alive = context.heartbeats.promise(format!("{} {}/{}", K::KIND, name.namespace, name.name), PATIENCE);
+    let began = Instant::now();
+    let result = step(&shared, &name).instrument(span.clone()).await;
+    Ok(span.in_scope(|| context.settle(K::CONTROLLER, &shared.backoff, &name, began, result)))
+}
+
+async fn step<K: IssuerKind>(shared: &Shared<K>, name: &Named) -> Result<Action, Error> {
+    let context = &shared.context;
+    let now = context.now();
+    let Some(guarded) = shared.store.get(&reference(name, &context.group)) else { return Ok(Action::await_change()) };
+    let issuer = match &guarded.0 {
+        Ok(issuer) if issuer.meta().deletion_timestamp.is_some() => return Ok(Action::await_change()),
+        Ok(issuer) => issuer,
+        Err(invalid) => {
+            warn!(problem = %invalid, "This issuer can't be read; was it made for another version of Certwright?");
+            return Ok(Action::await_change());
+        }
+    };
+    let issuer_name = IssuerName { cluster: K::KIND == ClusterIssuer::KIND, name: name.name.clone() };
+    let state = context.issuers.state(now, &name.namespace, &issuer_name).await?;
+    let (new, turns) = status(now, issuer, &state);
+    let old = issuer.status();
+    if old.is_some_and(|old| *old == new) {
+        return Ok(at(now, turns));
+    }
+    apply::status(&context.client, &context.group, issuer, &new)
+        .await
+        .map_err(|source| Error::Write { object: Object::of("status of issuer", issuer.meta()), source })?;
+    let before = old.and_then(|old| condition::find(&old.conditions, "Ready")).map(|condition| condition.reason.as_str());
+    if let State::NotReady(problem) = &state
+        && before != Some(problem.reason)
+    {
+        warn!(reason = problem.reason, message = problem.message, "Issuer can't sign");
+        let about = issuer.object_ref(&context.group);
+        context.events.publish(now, about, Kind::Warning, problem.reason, "Verify", &problem.message).await;
+    }
+    Ok(at(now, turns))
+}
+
+/// The status that says this, and when it may have to say something else by the mere passing of time.
+fn status<K: IssuerKind>(now: Timestamp, issuer: &K, state: &State) -> (IssuerStatus, Timestamp) {
+    let mut turns = now.checked_add(MAX_LOOK_AGAIN).unwrap_or(now);
+    let (status, reason, message) = match state {
+        State::Missing => (ConditionStatus::Unknown, "Pending", "It is not known yet.".to_owned()),
+        State::NotReady(problem) => (ConditionStatus::False, problem.reason, problem.message.clone()),
+        State::Ready(usable) => match &usable.facts.signer {
+            Signer::SelfSigned => (ConditionStatus::True, "Ready", "Each certificate is signed by its own key.".to_owned()),
+            Signer::Authority(authority) => {
+                let ca = authority.certificate();
+                let expired = ca.not_after.checked_add(jiff::SignedDuration::from_secs(1)).unwrap_or(ca.not_after);
+                turns = turns.min(expired);
+                (ConditionStatus::True, "KeyPairVerified", format!("The CA can sign, and is valid until {}.", ca.not_after))
+            }
+        },
+    };
+    let generation = issuer.meta().generation;
+    let mut conditions: Vec<Condition> = issuer.status().map(|status| status.conditions.clone()).unwrap_or_default();
+    conditions.retain(|condition| condition.type_ == "Ready");
+    let ready = Condition {
+        type_: "Ready".to_owned(),
+        status,
+        observed_generation: generation,
+        last_transition_time: Time(now),
+        reason: reason.to_owned(),
+        message,
+    };
+    condition::set(&mut conditions, ready);
+    (IssuerStatus { observed_generation: generation, conditions }, turns)
+}

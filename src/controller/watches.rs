@@ -1,0 +1,183 @@
+//! The Certificates of the cluster, and who has to look when something changes.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use certwright_core::api::{Certificate, Group};
+use certwright_core::plan::claim::Claimant;
+use certwright_core::plan::request::IssuerName;
+use jiff::Timestamp;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher::Event;
+
+use super::gather::issuer_name;
+use crate::cluster::secrets::Named;
+use crate::cluster::version;
+
+/// A Certificate as it came from the API server, readable or not.
+pub type Guarded = DeserializeGuard<Certificate>;
+
+/// The Certificates of the cluster, each as last seen or written, and two indexes over them.
+pub struct Certificates {
+    group: Group,
+    store: Store<Guarded>,
+    index: Mutex<Index>,
+}
+
+#[derive(Default)]
+struct Index {
+    /// What each Certificate names.
+    entries: HashMap<Named, Entry>,
+    by_secret: HashMap<Named, HashMap<String, Claimant>>,
+    by_issuer: HashMap<IssuerKey, HashSet<Named>>,
+    /// Statuses we wrote that the store may not show yet.
+    written: HashMap<Named, Arc<Certificate>>,
+}
+
+struct Entry {
+    secret: Named,
+    issuer: IssuerKey,
+}
+
+/// An issuer by name; the namespace is empty for a ClusterIssuer.
+type IssuerKey = (IssuerName, String);
+
+impl Certificates {
+    /// Certificates as this store shows them; [`Certificates::observe`] must see each event after the store has.
+    pub fn new(group: Group, store: Store<Guarded>) -> Self {
+        Self { group, store, index: Mutex::default() }
+    }
+
+    /// The Certificate as last seen or written.
+    pub fn get(&self, name: &Named) -> Option<Arc<Guarded>> {
+        let reference = ObjectRef::new_with(&name.name, self.group.clone()).within(&name.namespace);
+        let seen = self.store.get(&reference)?;
+        let index = self.index();
+        match (index.written.get(name), &seen.0) {
+            (Some(written), Ok(certificate)) if version_of(written) > version_of(certificate) => {
+                Some(Arc::new(DeserializeGuard(Ok(Certificate::clone(written)))))
+            }
+            _ => Some(seen),
+        }
+    }
+
+    /// Every Certificate that can be read, as last seen.
+    pub fn all(&self) -> Vec<Arc<Guarded>> {
+        self.store.state()
+    }
+
+    /// Takes note of a status we wrote, ahead of the watch.
+    pub fn wrote(&self, certificate: Certificate) {
+        let name = Named::of(&certificate.metadata);
+        let mut index = self.index();
+        // A Certificate that is gone by now was dropped from the index; its last write is of no use to anybody.
+        if index.entries.contains_key(&name) {
+            index.written.insert(name, Arc::new(certificate));
+        }
+    }
+
+    /// The Certificates that name this Secret and are not being deleted.
+    pub fn claimants(&self, secret: &Named) -> Vec<Claimant> {
+        self.index().by_secret.get(secret).map(|claimants| claimants.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// The Certificates that name this Secret.
+    pub fn of_secret(&self, secret: &Named) -> Vec<Named> {
+        let index = self.index();
+        let claimants = index.by_secret.get(secret).into_iter().flatten();
+        claimants.map(|(name, _)| Named::new(&secret.namespace, name)).collect()
+    }
+
+    /// The Certificates that name this issuer.
+    pub fn of_issuer(&self, issuer: &IssuerKey) -> Vec<Named> {
+        self.index().by_issuer.get(issuer).into_iter().flatten().cloned().collect()
+    }
+
+    /// Follows the watch, and says which other Certificates have to look: those that name a Secret of one that came,
+    /// went or turned to another Secret.
+    pub fn observe(&self, event: &Event<Guarded>) -> Vec<Named> {
+        let mut index = self.index();
+        match event {
+            Event::Apply(Guarded { 0: Ok(certificate) }) => index.put(certificate),
+            Event::Apply(Guarded { 0: Err(invalid) }) => index.remove(&Named::of(&invalid.metadata)),
+            Event::Delete(guarded) => {
+                let metadata = match &guarded.0 {
+                    Ok(certificate) => &certificate.metadata,
+                    Err(invalid) => &invalid.metadata,
+                };
+                index.remove(&Named::of(metadata))
+            }
+            Event::Init | Event::InitApply(_) => Vec::new(),
+            Event::InitDone => {
+                let written = std::mem::take(&mut index.written);
+                *index = Index::default();
+                for guarded in self.store.state() {
+                    if let Ok(certificate) = &guarded.0 {
+                        index.put(certificate);
+                    }
+                }
+                // The list may have been begun before a write of ours: what it shows decides.
+                let newer = written.into_iter().filter(|(name, _)| index.entries.contains_key(name)).collect();
+                index.written = newer;
+                Vec::new()
+            }
+        }
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Index {
+    fn put(&mut self, certificate: &Certificate) -> Vec<Named> {
+        let name = Named::of(&certificate.metadata);
+        if self.written.get(&name).is_some_and(|written| version_of(written) <= version_of(certificate)) {
+            self.written.remove(&name);
+        }
+        let secret = Named::new(&name.namespace, &certificate.spec.secret_name);
+        let issuer = issuer_name(certificate);
+        let namespace = if issuer.cluster { String::new() } else { name.namespace.clone() };
+        let issuer = (issuer, namespace);
+        let claims = certificate.metadata.deletion_timestamp.is_none();
+        let claimed = self.by_secret.get(&secret).is_some_and(|claimants| claimants.contains_key(&name.name));
+        let same = self.entries.get(&name).is_some_and(|entry| entry.secret == secret && entry.issuer == issuer);
+        if same && claims == claimed {
+            return Vec::new();
+        }
+        let mut others = self.remove(&name);
+        self.by_issuer.entry(issuer.clone()).or_default().insert(name.clone());
+        if claims {
+            let created = certificate.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0);
+            let claimants = self.by_secret.entry(secret.clone()).or_default();
+            others.extend(claimants.keys().map(|other| Named::new(&name.namespace, other)));
+            claimants.insert(name.name.clone(), Claimant { created, name: name.name.clone() });
+        }
+        self.entries.insert(name, Entry { secret, issuer });
+        others
+    }
+
+    /// Forgets a Certificate, and says which others name its Secret.
+    fn remove(&mut self, name: &Named) -> Vec<Named> {
+        self.written.remove(name);
+        let Some(entry) = self.entries.remove(name) else { return Vec::new() };
+        if let Some(users) = self.by_issuer.get_mut(&entry.issuer) {
+            users.remove(name);
+            if users.is_empty() {
+                self.by_issuer.remove(&entry.issuer);
+            }
+        }
+        let Some(claimants) = self.by_secret.get_mut(&entry.secret) else { return Vec::new() };
+        claimants.remove(&name.name);
+        let others = claimants.keys().map(|other| Named::new(&name.namespace, other)).collect();
+        if claimants.is_empty() {
+            self.by_secret.remove(&entry.secret);
+        }
+        others
+    }
+}
+
+fn version_of(certificate: &Certificate) -> u64 {
+    version(certificate.metadata.resource_version.as_deref().unwrap_or_default())
+}

@@ -1,0 +1,236 @@
+//! Which issuers there are, and whether they can sign.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use certwright_core::api::issuer::{Ca, SelfSigned};
+use certwright_core::api::{ClusterIssuer, Group, Issuer, IssuerSpec};
+use certwright_core::pki::sign::Locations;
+use certwright_core::pki::{Authority, CaProblem};
+use certwright_core::plan::observed::data;
+use certwright_core::plan::request::IssuerName;
+use certwright_core::plan::{ReadyIssuer, Signer};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::ObjectMeta;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::{ObjectRef, Store};
+
+use super::{AnyIssuer, CaIssuer, SelfSignedIssuer, Usable};
+use crate::cluster::secrets::{Named, Secrets};
+use crate::cluster::version;
+use crate::error::Error;
+
+/// An issuer as it is now.
+pub enum State {
+    /// There is none of this name.
+    Missing,
+    /// It can't sign.
+    NotReady(NotReady),
+    /// It can.
+    Ready(Box<Usable>),
+}
+
+/// Why an issuer can't sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotReady {
+    /// One word to search for.
+    pub reason: &'static str,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// All issuers.
+pub struct Issuers {
+    group: Group,
+    /// Where ClusterIssuers find their Secrets.
+    cluster_namespace: String,
+    secrets: Arc<Secrets>,
+    issuers: Store<DeserializeGuard<Issuer>>,
+    cluster_issuers: Store<DeserializeGuard<ClusterIssuer>>,
+    /// The CAs read so far, each with the resourceVersion of its Secret.
+    authorities: Mutex<HashMap<Named, Read>>,
+}
+
+#[derive(Clone)]
+struct Read {
+    version: u64,
+    authority: Result<Arc<Authority>, Unreadable>,
+}
+
+#[derive(Clone)]
+enum Unreadable {
+    NoSecret,
+    Problem(CaProblem),
+}
+
+impl Issuers {
+    /// Issuers as these stores show them.
+    pub fn new(
+        group: Group,
+        cluster_namespace: String,
+        secrets: Arc<Secrets>,
+        issuers: Store<DeserializeGuard<Issuer>>,
+        cluster_issuers: Store<DeserializeGuard<ClusterIssuer>>,
+    ) -> Self {
+        Self { group, cluster_namespace, secrets, issuers, cluster_issuers, authorities: Mutex::default() }
+    }
+
+    /// The issuer that a Certificate of this namespace means by this name.
+    ///
+    /// # Errors
+    /// When its Secret can't be read just now.
+    pub async fn state(&self, now: Timestamp, namespace: &str, name: &IssuerName) -> Result<State, Error> {
+        if name.cluster {
+            let reference = ObjectRef::new_with(&name.name, self.group.clone());
+            let Some(found) = self.cluster_issuers.get(&reference) else { return Ok(State::Missing) };
+            let spec = found.0.as_ref().map(|issuer| &issuer.spec).map_err(ToString::to_string);
+            self.judge(now, spec, meta(&found.0, |issuer| &issuer.metadata), &self.cluster_namespace).await
+        } else {
+            let reference = ObjectRef::new_with(&name.name, self.group.clone()).within(namespace);
+            let Some(found) = self.issuers.get(&reference) else { return Ok(State::Missing) };
+            let spec = found.0.as_ref().map(|issuer| &issuer.spec).map_err(ToString::to_string);
+            self.judge(now, spec, meta(&found.0, |issuer| &issuer.metadata), namespace).await
+        }
+    }
+
+    /// The issuers that read this Secret.
+    pub fn readers(&self, secret: &Named) -> Vec<(IssuerName, String)> {
+        let reads = |spec: &IssuerSpec| spec.ca.as_ref().is_some_and(|ca| ca.secret_name == secret.name);
+        let mut readers = Vec::new();
+        for issuer in self.issuers.state() {
+            if let Ok(issuer) = &issuer.0
+                && issuer.metadata.namespace.as_deref() == Some(&secret.namespace)
+                && reads(&issuer.spec)
+            {
+                let name = issuer.metadata.name.clone().unwrap_or_default();
+                readers.push((IssuerName { cluster: false, name }, secret.namespace.clone()));
+            }
+        }
+        for issuer in self.cluster_issuers.state() {
+            if let Ok(issuer) = &issuer.0
+                && secret.namespace == self.cluster_namespace
+                && reads(&issuer.spec)
+            {
+                let name = issuer.metadata.name.clone().unwrap_or_default();
+                readers.push((IssuerName { cluster: true, name }, String::new()));
+            }
+        }
+        readers
+    }
+
+    async fn judge(
+        &self,
+        now: Timestamp,
+        spec: Result<&IssuerSpec, String>,
+        metadata: &ObjectMeta,
+        namespace: &str,
+    ) -> Result<State, Error> {
+        let not_ready = |reason, message| Ok(State::NotReady(NotReady { reason, message }));
+        let spec = match spec {
+            Ok(spec) => spec,
+            Err(problem) => return not_ready("InvalidSpec", format!("Its spec cannot be read: {problem}.")),
+        };
+        let identity = format!(
+            "{}.{}",
+            metadata.uid.as_deref().unwrap_or_default(),
+            metadata.generation.unwrap_or_default()
+        );
+        match (&spec.self_signed, &spec.ca) {
+            (Some(settings), None) => Ok(State::Ready(Box::new(self_signed(settings, identity)))),
+            (None, Some(settings)) => self.ca(now, settings, namespace, identity).await,
+            _ => not_ready("InvalidSpec", "Its spec must have exactly one of selfSigned and ca.".to_owned()),
+        }
+    }
+
+    async fn ca(&self, now: Timestamp, settings: &Ca, namespace: &str, identity: String) -> Result<State, Error> {
+        let secret = Named::new(namespace, &settings.secret_name);
+        let read = self.authority(&secret).await?;
+        let authority = read.authority.and_then(|authority| match authority.check(now) {
+            Ok(()) => Ok(authority),
+            Err(problem) => Err(Unreadable::Problem(problem)),
+        });
+        Ok(match authority {
+            Ok(authority) => {
+                let identity = format!("{identity}.{}", authority.certificate().fingerprint);
+                let locations = Locations {
+                    crl_distribution_points: settings.crl_distribution_points.clone(),
+                    ocsp_servers: settings.ocsp_servers.clone(),
+                    issuing_certificate_urls: settings.issuing_certificate_urls.clone(),
+                };
+                State::Ready(Box::new(Usable {
+                    facts: ReadyIssuer { identity, signer: Signer::Authority(Arc::clone(&authority)) },
+                    issuer: AnyIssuer::Ca(CaIssuer { authority, locations }),
+                }))
+            }
+            Err(problem) => State::NotReady(not_ready(&problem, &secret)),
+        })
+    }
+
+    /// The CA in a Secret; read again whenever the Secret has changed.
+    async fn authority(&self, secret: &Named) -> Result<Read, Error> {
+        let seen = self.secrets.version(secret).unwrap_or_default();
+        let known = || self.authorities.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen == 0 {
+            known().remove(secret);
+        } else if let Some(read) = known().get(secret).filter(|read| read.version >= seen) {
+            return Ok(read.clone());
+        }
+        let found = if seen == 0 { None } else { self.secrets.read(secret).await? };
+        let Some(found) = found else {
+            return Ok(Read { version: 0, authority: Err(Unreadable::NoSecret) });
+        };
+        let read = Read {
+            version: version(found.metadata.resource_version.as_deref().unwrap_or_default()),
+            authority: read(&found).map(Arc::new).map_err(Unreadable::Problem),
+        };
+        known().insert(secret.clone(), read.clone());
+        Ok(read)
+    }
+}
+
+fn meta<K>(found: &Result<K, kube::core::error_boundary::InvalidObject>, of: impl Fn(&K) -> &ObjectMeta) -> &ObjectMeta {
+    match found {
+        Ok(issuer) => of(issuer),
+        Err(invalid) => &invalid.metadata,
+    }
+}
+
+fn self_signed(settings: &SelfSigned, identity: String) -> Usable {
+    let locations = Locations { crl_distribution_points: settings.crl_distribution_points.clone(), ..Locations::default() };
+    Usable {
+        facts: ReadyIssuer { identity, signer: Signer::SelfSigned },
+        issuer: AnyIssuer::SelfSigned(SelfSignedIssuer { locations }),
+    }
+}
+
+fn read(secret: &Secret) -> Result<Authority, CaProblem> {
+    let field = |key: &str| {
+        let data = secret.data.as_ref()?;
+        data.get(key).map(|bytes| bytes.0.as_slice()).filter(|bytes| !bytes.is_empty())
+    };
+    Authority::read(field(data::CERTIFICATE).unwrap_or_default(), field(data::KEY).unwrap_or_default(), field(data::CA))
+}
+
+fn not_ready(problem: &Unreadable, secret: &Named) -> NotReady {
+    let place = format!("{}/{}", secret.namespace, secret.name);
+    let problem = match problem {
+        Unreadable::NoSecret => {
+            let message = format!(
+                "Secret {place} does not exist. Create it with the CA's certificate as tls.crt and its key as tls.key, or correct \
+                 spec.ca.secretName."
+            );
+            return NotReady { reason: "SecretNotFound", message };
+        }
+        Unreadable::Problem(problem) => problem,
+    };
+    let (reason, remedy) = match problem {
+        CaProblem::Certificate(_) => ("InvalidCertificate", "Put the CA's certificate there as PEM, then the chain above it."),
+        CaProblem::Key(_) => ("InvalidKey", "Put the CA's private key there as PEM, in PKCS#8, PKCS#1 or SEC1 form, without a password."),
+        CaProblem::KeyDoesNotFit => ("KeyDoesNotFit", "Put certificate and key of one and the same CA there."),
+        CaProblem::NotACa(_) => ("NotACA", "Use a certificate made to sign others; with a Certificate of ours, set isCA: true."),
+        CaProblem::Expired(_) => ("Expired", "Renew the CA, and put its new certificate there."),
+        CaProblem::NotYetValid(_) => ("NotYetValid", "Wait, or look whether a clock is wrong."),
+    };
+    NotReady { reason, message: format!("Secret {place}: {problem}. {remedy}") }
+}
