@@ -28,6 +28,16 @@ pub enum KeySpec {
     Ed25519,
 }
 
+impl std::fmt::Display for KeySpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rsa(bits) => write!(f, "RSA {bits}"),
+            Self::Ecdsa(bits) => write!(f, "ECDSA P-{bits}"),
+            Self::Ed25519 => f.write_str("Ed25519"),
+        }
+    }
+}
+
 /// A private key. It has no readable `Debug`, and its memory is wiped.
 pub struct PrivateKey {
     /// What signs.
