@@ -101,23 +101,17 @@ fn only_rsa_keys_encipher_by_default() {
         .key_usages
     };
     assert_eq!(
-        usages(KeyAlgorithm::Rsa, false),
+        usages(Rsa, false),
         BTreeSet::from([DigitalSignature, KeyEncipherment])
     );
+    assert_eq!(usages(Ecdsa, false), BTreeSet::from([DigitalSignature]));
+    assert_eq!(usages(Ed25519, false), BTreeSet::from([DigitalSignature]));
     assert_eq!(
-        usages(KeyAlgorithm::Ecdsa, false),
-        BTreeSet::from([DigitalSignature])
-    );
-    assert_eq!(
-        usages(KeyAlgorithm::Ed25519, false),
-        BTreeSet::from([DigitalSignature])
-    );
-    assert_eq!(
-        usages(KeyAlgorithm::Rsa, true),
+        usages(Rsa, true),
         BTreeSet::from([DigitalSignature, KeyEncipherment, KeyCertSign])
     );
     assert_eq!(
-        usages(KeyAlgorithm::Ecdsa, true),
+        usages(Ecdsa, true),
         BTreeSet::from([DigitalSignature, KeyCertSign])
     );
 }
