@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use certwright_core::api::{ClusterIssuer, Group, Issuer};
+use certwright_core::api::{ClusterIssuer, Issuer};
 use certwright_core::plan::Settings;
 use certwright_core::plan::request::IssuerName;
 use futures::channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -16,6 +16,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Config, Resource, ResourceExt};
+use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -41,13 +42,23 @@ const GRACE: Duration = Duration::from_secs(20);
 /// # Errors
 /// When the cluster is not configured, the port is taken, or a task ends that never should.
 pub async fn run(settings: RunSettings) -> anyhow::Result<()> {
-    let mut config = Config::infer().await.context("found neither a kubeconfig nor a ServiceAccount")?;
+    let mut config = Config::infer()
+        .await
+        .context("found neither a kubeconfig nor a ServiceAccount")?;
     // When to try again is decided by what failed, not by the client.
     config.default_retry = false;
     let client = Client::try_from(config).context("failed to set up the API client")?;
-    let listener = server::listen(settings.listen).await.with_context(|| format!("failed to listen at {}", settings.listen))?;
+    let listener = server::listen(settings.listen)
+        .await
+        .with_context(|| format!("failed to listen at {}", settings.listen))?;
     let stop = CancellationToken::new();
-    let operator = operate(client, &settings, Arc::new(SystemClock), listener, stop.clone());
+    let operator = operate(
+        client,
+        &settings,
+        Arc::new(SystemClock),
+        listener,
+        stop.clone(),
+    );
     let signals = async move {
         let signal = signalled().await;
         info!(signal, "Stopping");
@@ -74,10 +85,16 @@ pub async fn operate(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     info!(version = env!("CARGO_PKG_VERSION"), settings = ?settings, "Certwright starts");
-    let mut tasks = Tasks { running: JoinSet::new(), stop: stop.clone() };
+    let mut tasks = Tasks {
+        running: JoinSet::new(),
+        stop: stop.clone(),
+    };
     let parts = Parts::new(client, settings, clock);
     let report = parts.report();
-    tasks.serving("server", server::serve(listener, report, tasks.stop.clone()));
+    tasks.serving(
+        "server",
+        server::serve(listener, report, tasks.stop.clone()),
+    );
     parts.start(&mut tasks);
     tasks.join().await
 }
@@ -150,7 +167,7 @@ impl<T> Waker<T> {
 struct Parts {
     context: Arc<Context>,
     readiness: Readiness,
-    registry: prometheus_client::registry::Registry,
+    registry: Arc<Registry>,
     certificates: Writer<Guarded>,
     issuers: Writer<DeserializeGuard<Issuer>>,
     cluster_issuers: Writer<DeserializeGuard<ClusterIssuer>>,
@@ -168,10 +185,14 @@ impl Parts {
         let issuers = Writer::new(group.clone());
         let cluster_issuers = Writer::new(group.clone());
         let secrets = Arc::new(Secrets::new(client.clone(), group.clone()));
-        let mut registry = prometheus_client::registry::Registry::default();
+        let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, clock.as_ref());
         let known = Arc::new(Certificates::new(group.clone(), certificates.as_reader()));
-        series::register_certificates(&mut registry, Arc::<Certificates>::clone(&known), Arc::clone(&clock));
+        series::register_certificates(
+            &mut registry,
+            Arc::<Certificates>::clone(&known),
+            Arc::clone(&clock),
+        );
         let signers = Arc::new(Issuers::new(
             group.clone(),
             settings.cluster_resource_namespace.clone(),
@@ -185,7 +206,10 @@ impl Parts {
             events: Events::new(client.clone(), group.manager(), instance()),
             client,
             clock,
-            settings: Settings { ca_overlap: settings.ca_overlap, renew_throttle: settings.renew_throttle },
+            settings: Settings {
+                ca_overlap: settings.ca_overlap,
+                renew_throttle: settings.renew_throttle,
+            },
             concurrency: settings.concurrency,
             secrets,
             certificates: known,
@@ -198,7 +222,7 @@ impl Parts {
         Self {
             context: Arc::new(context),
             readiness: Readiness::after([SECRETS, CERTIFICATES, ISSUERS, CLUSTER_ISSUERS]),
-            registry,
+            registry: Arc::new(registry),
             certificates,
             issuers,
             cluster_issuers,
@@ -209,12 +233,19 @@ impl Parts {
         Report {
             heartbeats: self.context.heartbeats.clone(),
             readiness: self.readiness.clone(),
-            registry: Arc::default(),
+            registry: Arc::clone(&self.registry),
         }
     }
 
     fn start(self, tasks: &mut Tasks) {
-        let Self { context, readiness, certificates, issuers, cluster_issuers, .. } = self;
+        let Self {
+            context,
+            readiness,
+            certificates,
+            issuers,
+            cluster_issuers,
+            ..
+        } = self;
         let group = context.group.clone();
         let to_certificates = Waker::new();
         let to_issuers = Waker::new();
@@ -222,7 +253,10 @@ impl Parts {
 
         let (changed, watched) = tokio::sync::mpsc::unbounded_channel();
         let secrets = Arc::clone(&context.secrets);
-        tasks.following("watch of Secrets", async move { secrets.watch(changed).await });
+        tasks.following(
+            "watch of Secrets",
+            async move { secrets.watch(changed).await },
+        );
         let secrets = Arc::clone(&context.secrets);
         let ready = readiness.clone();
         tasks.following("wait for Secrets", async move {
@@ -241,7 +275,8 @@ impl Parts {
         let store = certificates.as_reader();
         let index = Arc::clone(&context.certificates);
         let wake = to_certificates.sender.clone();
-        let events = stripped(Api::<Guarded>::all_with(context.client.clone(), &group)).reflect(certificates);
+        let events = stripped(Api::<Guarded>::all_with(context.client.clone(), &group))
+            .reflect(certificates);
         let events = noting_sync(events, readiness.clone(), CERTIFICATES).inspect(move |event| {
             for other in event.iter().flat_map(|event| index.observe(event)) {
                 send(&wake, other);
@@ -250,11 +285,33 @@ impl Parts {
         let stop = tasks.stop.clone();
         tasks.serving(
             "controller of Certificates",
-            controller::run_certificates(Arc::clone(&context), events.applied_objects(), store, to_certificates.receiver, stop),
+            controller::run_certificates(
+                Arc::clone(&context),
+                events.applied_objects(),
+                store,
+                to_certificates.receiver,
+                stop,
+            ),
         );
-        issuer_tasks(tasks, &context, &readiness, ISSUERS, issuers, to_issuers.receiver, &to_certificates.sender);
+        issuer_tasks(
+            tasks,
+            &context,
+            &readiness,
+            ISSUERS,
+            issuers,
+            to_issuers.receiver,
+            &to_certificates.sender,
+        );
         let woken = to_cluster_issuers.receiver;
-        issuer_tasks(tasks, &context, &readiness, CLUSTER_ISSUERS, cluster_issuers, woken, &to_certificates.sender);
+        issuer_tasks(
+            tasks,
+            &context,
+            &readiness,
+            CLUSTER_ISSUERS,
+            cluster_issuers,
+            woken,
+            &to_certificates.sender,
+        );
     }
 }
 
@@ -273,7 +330,11 @@ fn issuer_tasks<K>(
     let certificates = Arc::clone(&context.certificates);
     let wake = to_certificates.clone();
     let seen = Mutex::new(HashMap::new());
-    let events = stripped(Api::<DeserializeGuard<K>>::all_with(context.client.clone(), &context.group)).reflect(writer);
+    let events = stripped(Api::<DeserializeGuard<K>>::all_with(
+        context.client.clone(),
+        &context.group,
+    ))
+    .reflect(writer);
     let events = noting_sync(events, readiness.clone(), step).inspect(move |event| {
         for issuer in event.iter().filter_map(|event| respecified(&seen, event)) {
             for certificate in certificates.of_issuer(&issuer) {
@@ -282,8 +343,21 @@ fn issuer_tasks<K>(
         }
     });
     let stop = tasks.stop.clone();
-    let name = if K::KIND == <ClusterIssuer as IssuerKind>::KIND { "controller of ClusterIssuers" } else { "controller of Issuers" };
-    tasks.serving(name, controller::run_issuers(Arc::clone(context), events.applied_objects(), store, woken, stop));
+    let name = if K::KIND == <ClusterIssuer as IssuerKind>::KIND {
+        "controller of ClusterIssuers"
+    } else {
+        "controller of Issuers"
+    };
+    tasks.serving(
+        name,
+        controller::run_issuers(
+            Arc::clone(context),
+            events.applied_objects(),
+            store,
+            woken,
+            stop,
+        ),
+    );
 }
 
 /// The issuer of an event, if it came, went or got another spec: its status alone concerns no Certificate.
@@ -299,9 +373,19 @@ fn respecified<K: IssuerKind>(
     };
     let name = Named::of(issuer.meta());
     let state = (issuer.uid(), issuer.meta().generation);
-    let before = if gone { seen.remove(&name).filter(|_| false) } else { seen.insert(name.clone(), state.clone()) };
+    let before = if gone {
+        seen.remove(&name).filter(|_| false)
+    } else {
+        seen.insert(name.clone(), state.clone())
+    };
     let cluster = K::KIND == <ClusterIssuer as IssuerKind>::KIND;
-    (before != Some(state)).then_some((IssuerName { cluster, name: name.name }, name.namespace))
+    (before != Some(state)).then_some((
+        IssuerName {
+            cluster,
+            name: name.name,
+        },
+        name.namespace,
+    ))
 }
 
 /// Watches a kind, and drops what nobody reads.
@@ -310,7 +394,9 @@ where
     K: Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
     K::DynamicType: Send + Sync,
 {
-    watcher(api, watcher::Config::default()).default_backoff().modify(|object| object.managed_fields_mut().clear())
+    watcher(api, watcher::Config::default())
+        .default_backoff()
+        .modify(|object| object.managed_fields_mut().clear())
 }
 
 fn noting_sync<K>(
@@ -340,7 +426,11 @@ impl Router {
                 send(&self.certificates, certificate);
             }
             for issuer in self.context.issuers.readers(&secret) {
-                let to = if issuer.0.cluster { &self.cluster_issuers } else { &self.issuers };
+                let to = if issuer.0.cluster {
+                    &self.cluster_issuers
+                } else {
+                    &self.issuers
+                };
                 send(to, Named::new(&issuer.1, &issuer.0.name));
                 for certificate in self.context.certificates.of_issuer(&issuer) {
                     send(&self.certificates, certificate);
@@ -357,7 +447,8 @@ fn send<T>(to: &UnboundedSender<T>, name: T) {
 
 /// What this process is called in Events: the Pod's name.
 fn instance() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "certwright".to_owned(), |name| name.trim().to_owned())
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "certwright".to_owned(), |name| name.trim().to_owned())
 }
 
 async fn signalled() -> &'static str {
@@ -381,14 +472,24 @@ impl series::CertificateSeries for Certificates {
     fn each(&self, visit: &mut dyn FnMut(series::CertificateSample<'_>)) {
         use certwright_core::api::{ConditionStatus, condition};
         for guarded in self.all() {
-            let Ok(certificate) = &guarded.0 else { continue };
+            let Ok(certificate) = &guarded.0 else {
+                continue;
+            };
             let status = certificate.status.as_ref();
             let ready = status.and_then(|status| condition::find(&status.conditions, "Ready"));
             visit(series::CertificateSample {
-                namespace: certificate.metadata.namespace.as_deref().unwrap_or_default(),
+                namespace: certificate
+                    .metadata
+                    .namespace
+                    .as_deref()
+                    .unwrap_or_default(),
                 name: certificate.metadata.name.as_deref().unwrap_or_default(),
-                not_after: status.and_then(|status| status.not_after.as_ref()).map(|time| time.0),
-                renewal_time: status.and_then(|status| status.renewal_time.as_ref()).map(|time| time.0),
+                not_after: status
+                    .and_then(|status| status.not_after.as_ref())
+                    .map(|time| time.0),
+                renewal_time: status
+                    .and_then(|status| status.renewal_time.as_ref())
+                    .map(|time| time.0),
                 ready: ready.map_or(ConditionStatus::Unknown, |condition| condition.status),
             });
         }

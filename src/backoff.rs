@@ -10,10 +10,19 @@ const LONGEST: Duration = Duration::from_secs(300);
 
 /// Counts failures in a row for each object: waits double from a second to five minutes, and a random half of each keeps
 /// objects that failed together apart. Forgotten at the first success.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Backoff<K> {
     failures: Mutex<HashMap<K, u32>>,
     random: RandomState,
+}
+
+impl<K> Default for Backoff<K> {
+    fn default() -> Self {
+        Self {
+            failures: Mutex::default(),
+            random: RandomState::new(),
+        }
+    }
 }
 
 impl<K: Eq + Hash + Clone> Backoff<K> {
@@ -29,7 +38,10 @@ impl<K: Eq + Hash + Clone> Backoff<K> {
 
     /// Forgets the object's failures.
     pub fn succeeded(&self, object: &K) {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(object);
+        self.failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(object);
     }
 }
 

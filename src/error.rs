@@ -14,13 +14,21 @@ pub struct Object {
 impl Object {
     /// Names an object; `namespace` is empty for cluster-wide kinds.
     pub fn new(kind: &'static str, namespace: &str, name: &str) -> Self {
-        let name = if namespace.is_empty() { name.to_owned() } else { format!("{namespace}/{name}") };
+        let name = if namespace.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{namespace}/{name}")
+        };
         Self { kind, name }
     }
 
     /// Names the object this metadata is of.
     pub fn of(kind: &'static str, metadata: &ObjectMeta) -> Self {
-        Self::new(kind, metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
+        Self::new(
+            kind,
+            metadata.namespace.as_deref().unwrap_or_default(),
+            metadata.name.as_deref().unwrap_or_default(),
+        )
     }
 }
 
@@ -96,11 +104,24 @@ impl Error {
 
     /// Why the API server will not take this write however often it is tried, for the user; `None` if it may yet.
     pub fn refusal(&self) -> Option<String> {
-        let Self::Write { object, source } = self else { return None };
-        let CallError::Refused(refused) = source else { return None };
-        let kube::Error::Api(status) = refused.as_ref() else { return None };
-        let lasting = matches!(status.code, 400..=499) && source.retry() == Retry::Backoff && !matches!(status.code, 401 | 408 | 429);
-        lasting.then(|| format!("The API server refuses to store {object}: {}", status.message))
+        let Self::Write { object, source } = self else {
+            return None;
+        };
+        let CallError::Refused(refused) = source else {
+            return None;
+        };
+        let kube::Error::Api(status) = refused.as_ref() else {
+            return None;
+        };
+        let lasting = matches!(status.code, 400..=499)
+            && source.retry() == Retry::Backoff
+            && !matches!(status.code, 401 | 408 | 429);
+        lasting.then(|| {
+            format!(
+                "The API server refuses to store {object}: {}",
+                status.message
+            )
+        })
     }
 
     /// When to try again.
@@ -120,14 +141,22 @@ impl CallError {
             Self::Changed => return Retry::Reread,
             Self::TimedOut(_) => return Retry::Backoff,
         };
-        let kube::Error::Api(status) = source.as_ref() else { return Retry::Backoff };
+        let kube::Error::Api(status) = source.as_ref() else {
+            return Retry::Backoff;
+        };
         let terminating = || status.message.contains("because it is being terminated");
-        let named = status.details.as_ref().and_then(|details| u64::try_from(details.retry_after_seconds).ok()).filter(|s| *s > 0);
+        let named = status
+            .details
+            .as_ref()
+            .and_then(|details| u64::try_from(details.retry_after_seconds).ok())
+            .filter(|s| *s > 0);
         match status.code {
             409 => Retry::Reread,
             404 => Retry::Gone,
             403 if terminating() => Retry::Gone,
-            429 | 500..=599 => named.map_or(Retry::Backoff, |seconds| Retry::After(Duration::from_secs(seconds.min(300)))),
+            429 | 500..=599 => named.map_or(Retry::Backoff, |seconds| {
+                Retry::After(Duration::from_secs(seconds.min(300)))
+            }),
             _ => Retry::Backoff,
         }
     }

@@ -37,8 +37,10 @@ pub async fn secret(
     metadata: &Metadata,
     data: impl IntoIterator<Item = (&'static str, Zeroizing<Vec<u8>>)>,
 ) -> Result<Secret, Error> {
-    let data: serde_json::Map<String, Value> =
-        data.into_iter().map(|(key, value)| (key.to_owned(), BASE64_STANDARD.encode(&*value).into())).collect();
+    let data: serde_json::Map<String, Value> = data
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), BASE64_STANDARD.encode(&*value).into()))
+        .collect();
     let mut body = json!({
         "apiVersion": "v1",
         "kind": "Secret",
@@ -59,19 +61,33 @@ pub async fn secret(
         body["metadata"]["ownerReferences"] = json!([owner]);
     }
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let parameters = PatchParams { force: was.is_some(), ..PatchParams::apply(group.manager()) };
+    let parameters = PatchParams {
+        force: was.is_some(),
+        ..PatchParams::apply(group.manager())
+    };
     call(api.patch(name, &parameters, &Patch::Apply(&body)))
         .await
-        .map_err(|source| Error::Write { object: Object::new("Secret", namespace, name), source })
+        .map_err(|source| Error::Write {
+            object: Object::new("Secret", namespace, name),
+            source,
+        })
 }
 
 /// Writes an object's status whole: all that we own of it. Returns the object as it then is.
 ///
 /// # Errors
 /// When the API server refuses, in particular with a conflict if the object is no longer as it `was`.
-pub async fn status<K>(client: &Client, group: &Group, was: &K, status: &impl Serialize) -> Result<K, CallError>
+pub async fn status<K>(
+    client: &Client,
+    group: &Group,
+    was: &K,
+    status: &impl Serialize,
+) -> Result<K, CallError>
 where
-    K: Resource<DynamicType = Group, Scope = DynamicResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
+    K: Resource<DynamicType = Group, Scope = DynamicResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned,
 {
     let metadata = was.meta();
     let name = metadata.name.as_deref().unwrap_or_default();
@@ -90,5 +106,10 @@ where
         },
         "status": status,
     });
-    call(api.patch_status(name, &PatchParams::apply(group.manager()).force(), &Patch::Apply(&body))).await
+    call(api.patch_status(
+        name,
+        &PatchParams::apply(group.manager()).force(),
+        &Patch::Apply(&body),
+    ))
+    .await
 }

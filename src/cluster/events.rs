@@ -37,17 +37,40 @@ pub struct Events {
 impl Events {
     /// Events reported by `controller`, of which `instance` is one.
     pub fn new(client: Client, controller: impl Into<String>, instance: impl Into<String>) -> Self {
-        Self { client, controller: controller.into(), instance: instance.into(), count: Arc::default() }
+        Self {
+            client,
+            controller: controller.into(),
+            instance: instance.into(),
+            count: Arc::default(),
+        }
     }
 
     /// Publishes one Event about an object, in its namespace (`default` for cluster-wide kinds).
-    pub async fn publish(&self, now: Timestamp, about: ObjectReference, kind: Kind, reason: &str, action: &str, note: &str) {
-        let namespace = about.namespace.clone().unwrap_or_else(|| "default".to_owned());
+    pub async fn publish(
+        &self,
+        now: Timestamp,
+        about: ObjectReference,
+        kind: Kind,
+        reason: &str,
+        action: &str,
+        note: &str,
+    ) {
+        let namespace = about
+            .namespace
+            .clone()
+            .unwrap_or_else(|| "default".to_owned());
         // Two Events of one moment need two names; the object's name is cut so that the whole stays a valid one.
         let unique = now.as_nanosecond() + i128::from(self.count.fetch_add(1, Ordering::Relaxed));
-        let name = format!("{:.220}.{unique:x}", about.name.as_deref().unwrap_or_default());
+        let name = format!(
+            "{:.220}.{unique:x}",
+            about.name.as_deref().unwrap_or_default()
+        );
         let event = Event {
-            metadata: ObjectMeta { namespace: Some(namespace.clone()), name: Some(name), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                namespace: Some(namespace.clone()),
+                name: Some(name),
+                ..ObjectMeta::default()
+            },
             event_time: Some(MicroTime(now)),
             reporting_controller: Some(self.controller.clone()),
             reporting_instance: Some(self.instance.clone()),

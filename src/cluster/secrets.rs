@@ -12,8 +12,8 @@ use certwright_core::plan::marks::MANAGED;
 use futures::{Stream, StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta, PartialObjectMeta};
-use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt};
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
@@ -33,12 +33,18 @@ pub struct Named {
 impl Named {
     /// Namespace and name of an object.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 
     /// Those that stand in this metadata.
     pub fn of(metadata: &ObjectMeta) -> Self {
-        Self::new(metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
+        Self::new(
+            metadata.namespace.as_deref().unwrap_or_default(),
+            metadata.name.as_deref().unwrap_or_default(),
+        )
     }
 }
 
@@ -73,13 +79,22 @@ struct Written {
 impl Secrets {
     /// No Secrets are known before [`Secrets::watch`] runs.
     pub fn new(client: Client, group: Group) -> Self {
-        Self { client, group, state: Mutex::default(), synced: watch::Sender::new([false; 2]) }
+        Self {
+            client,
+            group,
+            state: Mutex::default(),
+            synced: watch::Sender::new([false; 2]),
+        }
     }
 
     /// Comes back once all Secrets of the cluster have been listed.
     pub async fn synced(&self) {
         // The sender lives in `self`, so waiting can't fail.
-        let _ = self.synced.subscribe().wait_for(|synced| *synced == [true; 2]).await;
+        let _ = self
+            .synced
+            .subscribe()
+            .wait_for(|synced| *synced == [true; 2])
+            .await;
     }
 
     /// The Secret with our label, as last seen or written.
@@ -90,7 +105,9 @@ impl Secrets {
     /// The resourceVersion the Secret was last seen with, whoever's it is.
     pub fn version(&self, name: &Named) -> Option<u64> {
         let state = self.state();
-        let ours = state.newest(name).map(|secret| version(&secret.resource_version));
+        let ours = state
+            .newest(name)
+            .map(|secret| version(&secret.resource_version));
         ours.max(state.others.get(name).copied())
     }
 
@@ -128,7 +145,10 @@ impl Secrets {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &name.namespace);
         call(api.get_opt(&name.name))
             .await
-            .map_err(|source| Error::Read { object: Object::new("Secret", &name.namespace, &name.name), source })
+            .map_err(|source| Error::Read {
+                object: Object::new("Secret", &name.namespace, &name.name),
+                source,
+            })
     }
 
     /// Takes note of what we wrote, or read live, ahead of the watch.
@@ -137,8 +157,17 @@ impl Secrets {
         let secret = Arc::new(Observed::of(secret, &self.group));
         let mut state = self.state();
         let list = state.lists;
-        if state.newest(&name).is_none_or(|held| version(&held.resource_version) <= version(&secret.resource_version)) {
-            state.written.insert(name, Written { secret: Arc::clone(&secret), list });
+        if state
+            .newest(&name)
+            .is_none_or(|held| version(&held.resource_version) <= version(&secret.resource_version))
+        {
+            state.written.insert(
+                name,
+                Written {
+                    secret: Arc::clone(&secret),
+                    list,
+                },
+            );
         }
         secret
     }
@@ -163,8 +192,13 @@ impl Secrets {
             .map_ok(|event| summarised(event, &self.group))
             .boxed();
         let all = Api::<PartialObjectMeta<Secret>>::all(self.client.clone());
-        let others = watcher(all, watcher::Config::default().labels(&format!("!{label}"))).default_backoff().boxed();
-        tokio::join!(self.follow_ours(ours, &changed), self.follow_others(others, &changed));
+        let others = watcher(all, watcher::Config::default().labels(&format!("!{label}")))
+            .default_backoff()
+            .boxed();
+        tokio::join!(
+            self.follow_ours(ours, &changed),
+            self.follow_others(others, &changed)
+        );
     }
 
     async fn follow_ours(
@@ -211,7 +245,16 @@ impl Secrets {
         let mut listed = HashMap::new();
         while let Some(event) = events.next().await {
             let seen = |secret: &PartialObjectMeta<Secret>| {
-                (Named::of(&secret.metadata), version(secret.metadata.resource_version.as_deref().unwrap_or_default()))
+                (
+                    Named::of(&secret.metadata),
+                    version(
+                        secret
+                            .metadata
+                            .resource_version
+                            .as_deref()
+                            .unwrap_or_default(),
+                    ),
+                )
             };
             let names = match event {
                 Ok(Event::Init) => {
@@ -224,11 +267,18 @@ impl Secrets {
                     continue;
                 }
                 Ok(Event::InitDone) => {
-                    let before = std::mem::replace(&mut self.state().others, std::mem::take(&mut listed));
+                    let before =
+                        std::mem::replace(&mut self.state().others, std::mem::take(&mut listed));
                     self.synced.send_modify(|synced| synced[1] = true);
                     let state = self.state();
-                    let gone = before.keys().filter(|name| !state.others.contains_key(*name));
-                    let new = state.others.iter().filter(|(name, version)| before.get(*name) != Some(version)).map(|(name, _)| name);
+                    let gone = before
+                        .keys()
+                        .filter(|name| !state.others.contains_key(*name));
+                    let new = state
+                        .others
+                        .iter()
+                        .filter(|(name, version)| before.get(*name) != Some(version))
+                        .map(|(name, _)| name);
                     gone.chain(new).cloned().collect()
                 }
                 Ok(Event::Apply(secret)) => {
@@ -263,7 +313,11 @@ impl State {
         let seen = self.ours.get(name);
         let written = self.written.get(name).map(|written| &written.secret);
         let newest = match (seen, written) {
-            (Some(seen), Some(written)) if version(&seen.resource_version) > version(&written.resource_version) => Some(seen),
+            (Some(seen), Some(written))
+                if version(&seen.resource_version) > version(&written.resource_version) =>
+            {
+                Some(seen)
+            }
             (_, Some(written)) => Some(written),
             (seen, None) => seen,
         };
@@ -286,7 +340,11 @@ impl State {
 
     /// Forgets what we wrote once the watch shows something at or past it.
     fn forget_written(&mut self, name: &Named, seen: u64) {
-        if self.written.get(name).is_some_and(|written| version(&written.secret.resource_version) <= seen) {
+        if self
+            .written
+            .get(name)
+            .is_some_and(|written| version(&written.secret.resource_version) <= seen)
+        {
             self.written.remove(name);
         }
     }
@@ -299,7 +357,9 @@ impl State {
         let before = std::mem::replace(&mut self.ours, listed);
         let gone = before.keys().filter(|name| !self.ours.contains_key(*name));
         let new = self.ours.iter().filter(|(name, secret)| {
-            before.get(*name).is_none_or(|before| before.resource_version != secret.resource_version)
+            before
+                .get(*name)
+                .is_none_or(|before| before.resource_version != secret.resource_version)
         });
         gone.chain(new.map(|(name, _)| name)).cloned().collect()
     }

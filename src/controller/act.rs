@@ -31,11 +31,19 @@ pub(super) struct Acted {
 
 impl Acted {
     fn nothing() -> Self {
-        Self { outcome: Outcome::Nothing, secret: None, issued: None }
+        Self {
+            outcome: Outcome::Nothing,
+            secret: None,
+            issued: None,
+        }
     }
 
     fn failed(reason: &'static str, message: String) -> Self {
-        Self { outcome: Outcome::Failed(Failure { reason, message }), secret: None, issued: None }
+        Self {
+            outcome: Outcome::Failed(Failure { reason, message }),
+            secret: None,
+            issued: None,
+        }
     }
 }
 
@@ -49,11 +57,35 @@ pub(super) async fn act(
 ) -> Result<Acted, Error> {
     match plan {
         Plan::Issue { undoes, .. } => match gathered.usable() {
-            Some(usable) => Attempt { context, now, gathered, assessment, undoes }.issue(usable).await,
+            Some(usable) => {
+                Attempt {
+                    context,
+                    now,
+                    gathered,
+                    assessment,
+                    undoes,
+                }
+                .issue(usable)
+                .await
+            }
             None => Ok(Acted::nothing()),
         },
-        Plan::Repair { undoes, .. } => Attempt { context, now, gathered, assessment, undoes }.repair().await,
-        Plan::Keep { .. } | Plan::Hold { .. } | Plan::HoldRepair { .. } | Plan::Blocked { .. } | Plan::Leave => Ok(Acted::nothing()),
+        Plan::Repair { undoes, .. } => {
+            Attempt {
+                context,
+                now,
+                gathered,
+                assessment,
+                undoes,
+            }
+            .repair()
+            .await
+        }
+        Plan::Keep { .. }
+        | Plan::Hold { .. }
+        | Plan::HoldRepair { .. }
+        | Plan::Blocked { .. }
+        | Plan::Leave => Ok(Acted::nothing()),
     }
 }
 
@@ -67,28 +99,48 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     async fn issue(&self, usable: &Usable) -> Result<Acted, Error> {
-        let Some(request) = &self.assessment.request else { return Ok(Acted::nothing()) };
+        let Some(request) = &self.assessment.request else {
+            return Ok(Acted::nothing());
+        };
         let profile = &request.profile;
         let reuses = self.gathered.certificate.spec.rotation_policy() == RotationPolicy::Never;
         // What is stored is only read where something of it goes into the new Secret.
-        let stored = if self.gathered.secret.is_some() && (reuses || contents::keeps_older_roots(self.assessment)) {
+        let stored = if self.gathered.secret.is_some()
+            && (reuses || contents::keeps_older_roots(self.assessment))
+        {
             Some(self.stored().await?)
         } else {
             None
         };
-        let (kept, older_roots) = stored.map_or((None, Vec::new()), |stored| (stored.key, stored.ca));
+        let (kept, older_roots) =
+            stored.map_or((None, Vec::new()), |stored| (stored.key, stored.ca));
         let key = match kept.filter(|key| reuses && key.spec() == profile.key) {
             Some(key) => key,
             None => match self.new_key(profile.key).await? {
                 Ok(key) => key,
-                Err(problem) => return Ok(Acted::failed("KeyGenerationFailed", format!("No private key could be made: {problem}."))),
+                Err(problem) => {
+                    return Ok(Acted::failed(
+                        "KeyGenerationFailed",
+                        format!("No private key could be made: {problem}."),
+                    ));
+                }
             },
         };
         let csr = match Csr::new(profile, &key) {
             Ok(csr) => csr,
-            Err(problem) => return Ok(Acted::failed("RequestFailed", format!("The request could not be signed: {problem}."))),
+            Err(problem) => {
+                return Ok(Acted::failed(
+                    "RequestFailed",
+                    format!("The request could not be signed: {problem}."),
+                ));
+            }
         };
-        let asked = Request { profile, csr: &csr, key: &key, now: self.now };
+        let asked = Request {
+            profile,
+            csr: &csr,
+            key: &key,
+            now: self.now,
+        };
         let issued = match usable.issuer.advance(asked).await {
             Ok(issued) => issued,
             Err(problem) => return Ok(Acted::failed(problem.reason, format!("{problem}."))),
@@ -96,12 +148,17 @@ impl Attempt<'_> {
         let leaf = match self.check(&key, &issued) {
             Ok(leaf) => leaf,
             Err(problem) => {
-                let message = format!("The issuer gave something that must not be used: {problem}.");
+                let message =
+                    format!("The issuer gave something that must not be used: {problem}.");
                 return Ok(Acted::failed("BadCertificate", message));
             }
         };
         let ca = contents::ca_after_issuing(self.assessment, issued.ca, &older_roots);
-        let contents = Contents { key, chain: issued.chain, ca };
+        let contents = Contents {
+            key,
+            chain: issued.chain,
+            ca,
+        };
         let mut acted = self.write(&leaf, &self.marks(), &contents).await?;
         acted.issued = Some(leaf);
         Ok(acted)
@@ -112,7 +169,9 @@ impl Attempt<'_> {
         let inputs = self.gathered.inputs(self.context);
         let leaf = stored.chain.first().cloned();
         match (leaf, contents::repaired(&inputs, self.assessment, stored)) {
-            (Some(leaf), Some(contents)) => self.write(&leaf, &self.assessment.marks, &contents).await,
+            (Some(leaf), Some(contents)) => {
+                self.write(&leaf, &self.assessment.marks, &contents).await
+            }
             // The pair was good when it was planned, and the Secret is still the same: it can't be otherwise now.
             _ => Ok(Acted::nothing()),
         }
@@ -123,18 +182,31 @@ impl Attempt<'_> {
         let target = &self.gathered.target;
         let conflict = || {
             self.context.secrets.doubt(target);
-            Error::Read { object: Object::new("Secret", &target.namespace, &target.name), source: CallError::Changed }
+            Error::Read {
+                object: Object::new("Secret", &target.namespace, &target.name),
+                source: CallError::Changed,
+            }
         };
         let planned = self.gathered.secret.as_ref().ok_or_else(conflict)?;
-        let live = self.context.secrets.read(target).await?.ok_or_else(conflict)?;
-        if live.metadata.uid.as_deref() != Some(&planned.uid) || live.metadata.resource_version.as_deref() != Some(&planned.resource_version) {
+        let live = self
+            .context
+            .secrets
+            .read(target)
+            .await?
+            .ok_or_else(conflict)?;
+        if live.metadata.uid.as_deref() != Some(&planned.uid)
+            || live.metadata.resource_version.as_deref() != Some(&planned.resource_version)
+        {
             return Err(conflict());
         }
         Ok(Observed::with_contents(&live, &self.context.group).1)
     }
 
     /// Makes a key; RSA keys on a thread of their own, and no more at once than there are processors.
-    async fn new_key(&self, spec: KeySpec) -> Result<Result<PrivateKey, certwright_core::pki::key::KeyError>, Error> {
+    async fn new_key(
+        &self,
+        spec: KeySpec,
+    ) -> Result<Result<PrivateKey, certwright_core::pki::key::KeyError>, Error> {
         if !matches!(spec, KeySpec::Rsa(_)) {
             return Ok(PrivateKey::generate(spec));
         }
@@ -150,46 +222,83 @@ impl Attempt<'_> {
     /// Key fits, names right, chain builds, valid now.
     fn check(&self, key: &PrivateKey, issued: &Issued) -> Result<Facts, String> {
         let read = |der: &CertificateDer| Facts::read(der).map_err(|problem| problem.to_string());
-        let certificates = issued.chain.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        let leaf = certificates.first().cloned().ok_or_else(|| "there is no certificate in it".to_owned())?;
-        let profile = self.assessment.request.as_ref().map(|request| &request.profile);
+        let certificates = issued
+            .chain
+            .iter()
+            .map(read)
+            .collect::<Result<Vec<_>, _>>()?;
+        let leaf = certificates
+            .first()
+            .cloned()
+            .ok_or_else(|| "there is no certificate in it".to_owned())?;
+        let profile = self
+            .assessment
+            .request
+            .as_ref()
+            .map(|request| &request.profile);
         if let Some(profile) = profile {
-            chain::check_pair(profile, key.public(), &certificates, self.now).map_err(|problem: PairProblem| problem.to_string())?;
+            chain::check_pair(profile, key.public(), &certificates, self.now)
+                .map_err(|problem: PairProblem| problem.to_string())?;
         }
         Ok(leaf)
     }
 
     /// What a Secret carries after this issuance.
     fn marks(&self) -> Marks {
-        let held = self.gathered.secret.as_ref().map(|secret| secret.marks.clone()).unwrap_or_default();
+        let held = self
+            .gathered
+            .secret
+            .as_ref()
+            .map(|secret| secret.marks.clone())
+            .unwrap_or_default();
         let status = self.gathered.certificate.status.as_ref();
-        let revision = held.revision.max(status.and_then(|status| status.revision)).unwrap_or_default();
+        let revision = held
+            .revision
+            .max(status.and_then(|status| status.revision))
+            .unwrap_or_default();
         Marks {
             certificate_name: self.gathered.certificate.metadata.name.clone(),
             request: Some(self.assessment.hash.clone()),
             issued_at: Some(self.now),
             revision: Some(revision.saturating_add(1)),
             renew_request: self.assessment.asked.clone().or(held.renew_request),
-            ca_replaced_at: held.ca_replaced_at.filter(|_| contents::keeps_older_roots(self.assessment)),
+            ca_replaced_at: held
+                .ca_replaced_at
+                .filter(|_| contents::keeps_older_roots(self.assessment)),
         }
     }
 
-    async fn write(&self, leaf: &Facts, marks: &Marks, contents: &Contents) -> Result<Acted, Error> {
-        let Self { context, gathered, .. } = self;
+    async fn write(
+        &self,
+        leaf: &Facts,
+        marks: &Marks,
+        contents: &Contents,
+    ) -> Result<Acted, Error> {
+        let Self {
+            context, gathered, ..
+        } = self;
         let target = &gathered.target;
         let metadata = Metadata::of(&context.group, &gathered.certificate, leaf, marks);
         let data = contents.data(&gathered.certificate);
         let place = (target.namespace.as_str(), target.name.as_str());
         let was = gathered.secret.as_deref();
-        let written: Secret = match apply::secret(&context.client, &context.group, place, was, &metadata, data).await {
-            Ok(written) => written,
-            Err(problem) => {
-                // Whether the server acted before the call failed is not known: look at what is there before the next try.
-                context.secrets.doubt(target);
-                return problem.refusal().map_or(Err(problem), |message| Ok(Acted::failed("SecretRefused", message)));
-            }
-        };
+        let written: Secret =
+            match apply::secret(&context.client, &context.group, place, was, &metadata, data).await
+            {
+                Ok(written) => written,
+                Err(problem) => {
+                    // Whether the server acted before the call failed is not known: look at what is there before the next try.
+                    context.secrets.doubt(target);
+                    return problem.refusal().map_or(Err(problem), |message| {
+                        Ok(Acted::failed("SecretRefused", message))
+                    });
+                }
+            };
         let secret = context.secrets.wrote(&written);
-        Ok(Acted { outcome: Outcome::Done(self.undoes.clone()), secret: Some(secret), issued: None })
+        Ok(Acted {
+            outcome: Outcome::Done(self.undoes.clone()),
+            secret: Some(secret),
+            issued: None,
+        })
     }
 }

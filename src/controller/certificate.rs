@@ -48,12 +48,19 @@ pub async fn run(
         let group = group.clone();
         move |name| ObjectRef::new_with(&name.name, group.clone()).within(&name.namespace)
     });
-    let shared = Arc::new(Shared { context: Arc::clone(&context), backoff: Backoff::default() });
+    let shared = Arc::new(Shared {
+        context: Arc::clone(&context),
+        backoff: Backoff::default(),
+    });
     Controller::for_stream_with(changed, store, group)
         .with_config(Config::default().concurrency(context.concurrency))
         .reconcile_on(woken)
         .graceful_shutdown_on(stop.cancelled_owned())
-        .run(reconcile, |_, never: &Infallible, _| match *never {}, shared)
+        .run(
+            reconcile,
+            |_, never: &Infallible, _| match *never {},
+            shared,
+        )
         .for_each(|_| std::future::ready(()))
         .await;
 }
@@ -64,7 +71,10 @@ async fn reconcile(guarded: Arc<Guarded>, shared: Arc<Shared>) -> Result<Action,
     context.secrets.synced().await;
     let name = Named::of(guarded.meta());
     let span = info_span!("certificate", namespace = name.namespace, name = name.name);
-    let _alive = context.heartbeats.promise(format!("certificate {}/{}", name.namespace, name.name), PATIENCE);
+    let _alive = context.heartbeats.promise(
+        format!("certificate {}/{}", name.namespace, name.name),
+        PATIENCE,
+    );
     let began = Instant::now();
     let result = step(context, &name).instrument(span.clone()).await;
     Ok(span.in_scope(|| context.settle(CONTROLLER, backoff, &name, began, result)))
@@ -72,7 +82,9 @@ async fn reconcile(guarded: Arc<Guarded>, shared: Arc<Shared>) -> Result<Action,
 
 async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
     let now = context.now();
-    let Some(guarded) = context.certificates.get(name) else { return Ok(Action::await_change()) };
+    let Some(guarded) = context.certificates.get(name) else {
+        return Ok(Action::await_change());
+    };
     let certificate = match &guarded.0 {
         Ok(certificate) => Arc::new(certificate.clone()),
         Err(invalid) => {
@@ -113,7 +125,13 @@ async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
 }
 
 /// Tells what was done to the Secret, in an Event and in the log.
-async fn tell_done(context: &Context, now: Timestamp, certificate: &Certificate, done: &Plan, acted: &Acted) {
+async fn tell_done(
+    context: &Context,
+    now: Timestamp,
+    certificate: &Certificate,
+    done: &Plan,
+    acted: &Acted,
+) {
     if acted.secret.is_none() {
         return;
     }
@@ -121,7 +139,13 @@ async fn tell_done(context: &Context, now: Timestamp, certificate: &Certificate,
     let about = certificate.object_ref(&context.group);
     match (done, &acted.issued) {
         (Plan::Issue { why, .. }, Some(leaf)) => {
-            context.metrics.issued(if certificate.spec.issuer_kind() == "ClusterIssuer" { "ClusterIssuer" } else { "Issuer" });
+            context
+                .metrics
+                .issued(if certificate.spec.issuer_kind() == "ClusterIssuer" {
+                    "ClusterIssuer"
+                } else {
+                    "Issuer"
+                });
             info!(secret, reason = why.reason(), not_after = %leaf.not_after, serial = leaf.serial_hex(), "Issued certificate");
             let note = format!(
                 "Issued a certificate{} into Secret {secret}, valid until {}, because {}.",
@@ -129,60 +153,114 @@ async fn tell_done(context: &Context, now: Timestamp, certificate: &Certificate,
                 leaf.not_after,
                 why.clause(secret)
             );
-            context.events.publish(now, about, Kind::Normal, "Issued", "Issue", &note).await;
+            context
+                .events
+                .publish(now, about, Kind::Normal, "Issued", "Issue", &note)
+                .await;
         }
         (Plan::Repair { what, .. }, _) => {
             let words: Vec<_> = what.iter().map(|flaw| flaw.words()).collect();
             info!(secret, what = words.join(", "), "Repaired Secret");
-            let note = format!("Put right in Secret {secret}, without issuing anew: {}.", words.join(", "));
-            context.events.publish(now, about, Kind::Normal, "Repaired", "Repair", &note).await;
+            let note = format!(
+                "Put right in Secret {secret}, without issuing anew: {}.",
+                words.join(", ")
+            );
+            context
+                .events
+                .publish(now, about, Kind::Normal, "Repaired", "Repair", &note)
+                .await;
         }
         _ => {}
     }
     if let Outcome::Done(Undoes::Again { by }) = &acted.outcome {
-        info!(secret, by = by.as_deref().unwrap_or("nobody named"), "Secret is contested");
+        info!(
+            secret,
+            by = by.as_deref().unwrap_or("nobody named"),
+            "Secret is contested"
+        );
     }
 }
 
 /// " for a, b and 3 more", or nothing for a certificate without names of hosts.
 fn names(leaf: &Facts) -> String {
     const SHOWN: usize = 5;
-    let all: Vec<String> = leaf.names.dns.iter().cloned().chain(leaf.names.ip.iter().map(ToString::to_string)).collect();
+    let all: Vec<String> = leaf
+        .names
+        .dns
+        .iter()
+        .cloned()
+        .chain(leaf.names.ip.iter().map(ToString::to_string))
+        .collect();
     match all.len() {
         0 => String::new(),
         count if count <= SHOWN => format!(" for {}", all.join(", ")),
-        count => format!(" for {} and {} more", all[..SHOWN].join(", "), count - SHOWN),
+        count => format!(
+            " for {} and {} more",
+            all[..SHOWN].join(", "),
+            count - SHOWN
+        ),
     }
 }
 
 /// Writes the status if it says something new, and a Warning if what it says needs somebody to look.
-async fn write_status(context: &Context, now: Timestamp, certificate: &Certificate, new: &CertificateStatus) -> Result<(), Error> {
+async fn write_status(
+    context: &Context,
+    now: Timestamp,
+    certificate: &Certificate,
+    new: &CertificateStatus,
+) -> Result<(), Error> {
     let old = certificate.status.as_ref();
     if status::unchanged(old, new) {
         return Ok(());
     }
     let written = apply::status(&context.client, &context.group, certificate, new)
         .await
-        .map_err(|source| Error::Write { object: Object::of("status of Certificate", &certificate.metadata), source })?;
+        .map_err(|source| Error::Write {
+            object: Object::of("status of Certificate", &certificate.metadata),
+            source,
+        })?;
     context.certificates.wrote(written);
     if let Some(condition) = warning(old, new) {
-        warn!(reason = condition.reason, message = condition.message, "Certificate needs attention");
+        warn!(
+            reason = condition.reason,
+            message = condition.message,
+            "Certificate needs attention"
+        );
         let about = certificate.object_ref(&context.group);
-        context.events.publish(now, about, Kind::Warning, &condition.reason, "Reconcile", &condition.message).await;
+        context
+            .events
+            .publish(
+                now,
+                about,
+                Kind::Warning,
+                &condition.reason,
+                "Reconcile",
+                &condition.message,
+            )
+            .await;
     }
     Ok(())
 }
 
 /// What of a new status is worth a Warning: a reason that nothing is issued that the old one did not give.
-fn warning<'a>(old: Option<&CertificateStatus>, new: &'a CertificateStatus) -> Option<&'a Condition> {
+fn warning<'a>(
+    old: Option<&CertificateStatus>,
+    new: &'a CertificateStatus,
+) -> Option<&'a Condition> {
     const AT_REST: [&str; 2] = ["UpToDate", "CAReplaced"];
     let said = condition::find(&new.conditions, ISSUING)?;
-    let before = old.and_then(|old| condition::find(&old.conditions, ISSUING)).map(|condition| &condition.reason);
+    let before = old
+        .and_then(|old| condition::find(&old.conditions, ISSUING))
+        .map(|condition| &condition.reason);
     let limited = || {
         let said = condition::find(&new.conditions, "LimitedByCA")?;
         let before = old.and_then(|old| condition::find(&old.conditions, "LimitedByCA"));
         before.is_none().then_some(said)
     };
     let bad = said.status == ConditionStatus::False && !AT_REST.contains(&said.reason.as_str());
-    if bad && before != Some(&said.reason) { Some(said) } else { limited() }
+    if bad && before != Some(&said.reason) {
+        Some(said)
+    } else {
+        limited()
+    }
 }

@@ -26,16 +26,33 @@ pub(super) struct Gathered {
 
 impl Gathered {
     /// Reads what planning for this Certificate needs.
-    pub(super) async fn read(context: &Context, now: Timestamp, certificate: Arc<Certificate>) -> Result<Self, Error> {
-        let namespace = certificate.metadata.namespace.as_deref().unwrap_or_default();
+    pub(super) async fn read(
+        context: &Context,
+        now: Timestamp,
+        certificate: Arc<Certificate>,
+    ) -> Result<Self, Error> {
+        let namespace = certificate
+            .metadata
+            .namespace
+            .as_deref()
+            .unwrap_or_default();
         let target = Named::new(namespace, &certificate.spec.secret_name);
         let secret = context.secrets.find(&target).await?;
         let claimants = context.certificates.claimants(&target);
-        let named = secret.as_ref().and_then(|secret| secret.marks.certificate_name.as_deref());
+        let named = secret
+            .as_ref()
+            .and_then(|secret| secret.marks.certificate_name.as_deref());
         let owner = claim::owner(named, &claimants).map(str::to_owned);
         let issuer_name = issuer_name(&certificate);
         let issuer = context.issuers.state(now, namespace, &issuer_name).await?;
-        let mut gathered = Self { certificate, target, secret, owner, issuer, old_leaves: false };
+        let mut gathered = Self {
+            certificate,
+            target,
+            secret,
+            owner,
+            issuer,
+            old_leaves: false,
+        };
         gathered.old_leaves = gathered.old_leaves(context);
         Ok(gathered)
     }
@@ -49,7 +66,10 @@ impl Gathered {
             owner: self.owner.as_deref(),
             issuer: match &self.issuer {
                 State::Missing => IssuerState::Missing,
-                State::NotReady(problem) => IssuerState::NotReady { reason: problem.reason, message: &problem.message },
+                State::NotReady(problem) => IssuerState::NotReady {
+                    reason: problem.reason,
+                    message: &problem.message,
+                },
                 State::Ready(usable) => IssuerState::Ready(&usable.facts),
             },
             old_leaves: self.old_leaves,
@@ -68,23 +88,44 @@ impl Gathered {
     /// Whether another Secret of this issuer still holds a certificate that its present key did not sign. Only asked
     /// while this Secret keeps an older root.
     fn old_leaves(&self, context: &Context) -> bool {
-        let Some(secret) = self.secret.as_ref().filter(|secret| secret.marks.ca_replaced_at.is_some()) else { return false };
-        let Some(Signer::Authority(authority)) = self.usable().map(|usable| &usable.facts.signer) else { return false };
+        let Some(secret) = self
+            .secret
+            .as_ref()
+            .filter(|secret| secret.marks.ca_replaced_at.is_some())
+        else {
+            return false;
+        };
+        let Some(Signer::Authority(authority)) = self.usable().map(|usable| &usable.facts.signer)
+        else {
+            return false;
+        };
         let key = |name| context.group.key(name);
         let issuer = |secret: &Observed| {
             let kind = secret.annotations.get(&key("issuer-kind")).cloned();
             let namespace = (kind.as_deref() == Some("Issuer")).then(|| secret.namespace.clone());
-            (kind, secret.annotations.get(&key("issuer-name")).cloned(), namespace)
+            (
+                kind,
+                secret.annotations.get(&key("issuer-name")).cloned(),
+                namespace,
+            )
         };
         let ours = issuer(secret);
         context.secrets.any(|other| {
             issuer(other) == ours
-                && other.pair.as_ref().ok().and_then(|pair| pair.facts()).is_some_and(|leaf| !leaf.is_signed_by(authority.certificate()))
+                && other
+                    .pair
+                    .as_ref()
+                    .ok()
+                    .and_then(|pair| pair.facts())
+                    .is_some_and(|leaf| !leaf.is_signed_by(authority.certificate()))
         })
     }
 }
 
 /// Whom a Certificate names as its issuer.
 pub(super) fn issuer_name(certificate: &Certificate) -> IssuerName {
-    IssuerName { cluster: certificate.spec.issuer_kind() == "ClusterIssuer", name: certificate.spec.issuer_ref.name.clone() }
+    IssuerName {
+        cluster: certificate.spec.issuer_kind() == "ClusterIssuer",
+        name: certificate.spec.issuer_ref.name.clone(),
+    }
 }

@@ -32,7 +32,13 @@ use crate::issuer::State;
 
 /// `Issuer` or `ClusterIssuer`.
 pub trait IssuerKind:
-    Resource<DynamicType = Group, Scope = DynamicResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+    Resource<DynamicType = Group, Scope = DynamicResourceScope>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
 {
     /// The kind's name.
     const KIND: &'static str;
@@ -81,27 +87,50 @@ pub async fn run<K: IssuerKind>(
         let group = group.clone();
         move |name| reference::<DeserializeGuard<K>>(&name, &group)
     });
-    let shared = Arc::new(Shared { context: Arc::clone(&context), backoff: Backoff::default(), store: store.clone() });
+    let shared = Arc::new(Shared {
+        context: Arc::clone(&context),
+        backoff: Backoff::default(),
+        store: store.clone(),
+    });
     Controller::for_stream_with(changed, store, group)
         .with_config(Config::default().concurrency(context.concurrency))
         .reconcile_on(woken)
         .graceful_shutdown_on(stop.cancelled_owned())
-        .run(reconcile, |_, never: &Infallible, _| match *never {}, shared)
+        .run(
+            reconcile,
+            |_, never: &Infallible, _| match *never {},
+            shared,
+        )
         .for_each(|_| std::future::ready(()))
         .await;
 }
 
 fn reference<K: Resource<DynamicType = Group>>(name: &Named, group: &Group) -> ObjectRef<K> {
     let reference = ObjectRef::new_with(&name.name, group.clone());
-    if name.namespace.is_empty() { reference } else { reference.within(&name.namespace) }
+    if name.namespace.is_empty() {
+        reference
+    } else {
+        reference.within(&name.namespace)
+    }
 }
 
-async fn reconcile<K: IssuerKind>(guarded: Arc<DeserializeGuard<K>>, shared: Arc<Shared<K>>) -> Result<Action, Infallible> {
+async fn reconcile<K: IssuerKind>(
+    guarded: Arc<DeserializeGuard<K>>,
+    shared: Arc<Shared<K>>,
+) -> Result<Action, Infallible> {
     let context = &shared.context;
     context.secrets.synced().await;
     let name = Named::of(guarded.meta());
-    let span = info_span!("issuer", kind = K::KIND, namespace = name.namespace, name = name.name);
-    let _alive = context.heartbeats.promise(format!("{} {}/{}", K::KIND, name.namespace, name.name), PATIENCE);
+    let span = info_span!(
+        "issuer",
+        kind = K::KIND,
+        namespace = name.namespace,
+        name = name.name
+    );
+    let _alive = context.heartbeats.promise(
+        format!("{} {}/{}", K::KIND, name.namespace, name.name),
+        PATIENCE,
+    );
     let began = Instant::now();
     let result = step(&shared, &name).instrument(span.clone()).await;
     Ok(span.in_scope(|| context.settle(K::CONTROLLER, &shared.backoff, &name, began, result)))
@@ -110,17 +139,27 @@ async fn reconcile<K: IssuerKind>(guarded: Arc<DeserializeGuard<K>>, shared: Arc
 async fn step<K: IssuerKind>(shared: &Shared<K>, name: &Named) -> Result<Action, Error> {
     let context = &shared.context;
     let now = context.now();
-    let Some(guarded) = shared.store.get(&reference(name, &context.group)) else { return Ok(Action::await_change()) };
+    let Some(guarded) = shared.store.get(&reference(name, &context.group)) else {
+        return Ok(Action::await_change());
+    };
     let issuer = match &guarded.0 {
-        Ok(issuer) if issuer.meta().deletion_timestamp.is_some() => return Ok(Action::await_change()),
+        Ok(issuer) if issuer.meta().deletion_timestamp.is_some() => {
+            return Ok(Action::await_change());
+        }
         Ok(issuer) => issuer,
         Err(invalid) => {
             warn!(problem = %invalid, "This issuer can't be read; was it made for another version of Certwright?");
             return Ok(Action::await_change());
         }
     };
-    let issuer_name = IssuerName { cluster: K::KIND == ClusterIssuer::KIND, name: name.name.clone() };
-    let state = context.issuers.state(now, &name.namespace, &issuer_name).await?;
+    let issuer_name = IssuerName {
+        cluster: K::KIND == ClusterIssuer::KIND,
+        name: name.name.clone(),
+    };
+    let state = context
+        .issuers
+        .state(now, &name.namespace, &issuer_name)
+        .await?;
     let (new, turns) = status(now, issuer, &state);
     let old = issuer.status();
     if old.is_some_and(|old| *old == new) {
@@ -128,14 +167,33 @@ async fn step<K: IssuerKind>(shared: &Shared<K>, name: &Named) -> Result<Action,
     }
     apply::status(&context.client, &context.group, issuer, &new)
         .await
-        .map_err(|source| Error::Write { object: Object::of("status of issuer", issuer.meta()), source })?;
-    let before = old.and_then(|old| condition::find(&old.conditions, "Ready")).map(|condition| condition.reason.as_str());
+        .map_err(|source| Error::Write {
+            object: Object::of("status of issuer", issuer.meta()),
+            source,
+        })?;
+    let before = old
+        .and_then(|old| condition::find(&old.conditions, "Ready"))
+        .map(|condition| condition.reason.as_str());
     if let State::NotReady(problem) = &state
         && before != Some(problem.reason)
     {
-        warn!(reason = problem.reason, message = problem.message, "Issuer can't sign");
+        warn!(
+            reason = problem.reason,
+            message = problem.message,
+            "Issuer can't sign"
+        );
         let about = issuer.object_ref(&context.group);
-        context.events.publish(now, about, Kind::Warning, problem.reason, "Verify", &problem.message).await;
+        context
+            .events
+            .publish(
+                now,
+                about,
+                Kind::Warning,
+                problem.reason,
+                "Verify",
+                &problem.message,
+            )
+            .await;
     }
     Ok(at(now, turns))
 }
@@ -144,20 +202,42 @@ async fn step<K: IssuerKind>(shared: &Shared<K>, name: &Named) -> Result<Action,
 fn status<K: IssuerKind>(now: Timestamp, issuer: &K, state: &State) -> (IssuerStatus, Timestamp) {
     let mut turns = now.checked_add(MAX_LOOK_AGAIN).unwrap_or(now);
     let (status, reason, message) = match state {
-        State::Missing => (ConditionStatus::Unknown, "Pending", "It is not known yet.".to_owned()),
-        State::NotReady(problem) => (ConditionStatus::False, problem.reason, problem.message.clone()),
+        State::Missing => (
+            ConditionStatus::Unknown,
+            "Pending",
+            "It is not known yet.".to_owned(),
+        ),
+        State::NotReady(problem) => (
+            ConditionStatus::False,
+            problem.reason,
+            problem.message.clone(),
+        ),
         State::Ready(usable) => match &usable.facts.signer {
-            Signer::SelfSigned => (ConditionStatus::True, "Ready", "Each certificate is signed by its own key.".to_owned()),
+            Signer::SelfSigned => (
+                ConditionStatus::True,
+                "Ready",
+                "Each certificate is signed by its own key.".to_owned(),
+            ),
             Signer::Authority(authority) => {
                 let ca = authority.certificate();
-                let expired = ca.not_after.checked_add(jiff::SignedDuration::from_secs(1)).unwrap_or(ca.not_after);
+                let expired = ca
+                    .not_after
+                    .checked_add(jiff::SignedDuration::from_secs(1))
+                    .unwrap_or(ca.not_after);
                 turns = turns.min(expired);
-                (ConditionStatus::True, "KeyPairVerified", format!("The CA can sign, and is valid until {}.", ca.not_after))
+                (
+                    ConditionStatus::True,
+                    "KeyPairVerified",
+                    format!("The CA can sign, and is valid until {}.", ca.not_after),
+                )
             }
         },
     };
     let generation = issuer.meta().generation;
-    let mut conditions: Vec<Condition> = issuer.status().map(|status| status.conditions.clone()).unwrap_or_default();
+    let mut conditions: Vec<Condition> = issuer
+        .status()
+        .map(|status| status.conditions.clone())
+        .unwrap_or_default();
     conditions.retain(|condition| condition.type_ == "Ready");
     let ready = Condition {
         type_: "Ready".to_owned(),
@@ -168,5 +248,11 @@ fn status<K: IssuerKind>(now: Timestamp, issuer: &K, state: &State) -> (IssuerSt
         message,
     };
     condition::set(&mut conditions, ready);
-    (IssuerStatus { observed_generation: generation, conditions }, turns)
+    (
+        IssuerStatus {
+            observed_generation: generation,
+            conditions,
+        },
+        turns,
+    )
 }

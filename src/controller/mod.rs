@@ -73,7 +73,14 @@ impl Context {
     }
 
     /// Counts a reconcile, and turns its failure into a wait.
-    fn settle(&self, controller: &'static str, backoff: &Backoff<Named>, name: &Named, began: Instant, result: Result<Action, Error>) -> Action {
+    fn settle(
+        &self,
+        controller: &'static str,
+        backoff: &Backoff<Named>,
+        name: &Named,
+        began: Instant,
+        result: Result<Action, Error>,
+    ) -> Action {
         let took = began.elapsed();
         match result {
             Ok(action) => {
@@ -84,7 +91,9 @@ impl Context {
             Err(problem) => {
                 self.metrics.reconciled(controller, "error", took);
                 self.metrics.failed(controller, problem.reason());
-                let source = std::error::Error::source(&problem).map(ToString::to_string).unwrap_or_default();
+                let source = std::error::Error::source(&problem)
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
                 let wait = match problem.retry() {
                     Retry::Reread => REREAD,
                     Retry::After(wait) => wait,

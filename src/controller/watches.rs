@@ -46,7 +46,11 @@ type IssuerKey = (IssuerName, String);
 impl Certificates {
     /// Certificates as this store shows them; [`Certificates::observe`] must see each event after the store has.
     pub fn new(group: Group, store: Store<Guarded>) -> Self {
-        Self { group, store, index: Mutex::default() }
+        Self {
+            group,
+            store,
+            index: Mutex::default(),
+        }
     }
 
     /// The Certificate as last seen or written.
@@ -79,19 +83,31 @@ impl Certificates {
 
     /// The Certificates that name this Secret and are not being deleted.
     pub fn claimants(&self, secret: &Named) -> Vec<Claimant> {
-        self.index().by_secret.get(secret).map(|claimants| claimants.values().cloned().collect()).unwrap_or_default()
+        self.index()
+            .by_secret
+            .get(secret)
+            .map(|claimants| claimants.values().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// The Certificates that name this Secret.
     pub fn of_secret(&self, secret: &Named) -> Vec<Named> {
         let index = self.index();
         let claimants = index.by_secret.get(secret).into_iter().flatten();
-        claimants.map(|(name, _)| Named::new(&secret.namespace, name)).collect()
+        claimants
+            .map(|(name, _)| Named::new(&secret.namespace, name))
+            .collect()
     }
 
     /// The Certificates that name this issuer.
     pub fn of_issuer(&self, issuer: &IssuerKey) -> Vec<Named> {
-        self.index().by_issuer.get(issuer).into_iter().flatten().cloned().collect()
+        self.index()
+            .by_issuer
+            .get(issuer)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 
     /// Follows the watch, and says which other Certificates have to look: those that name a Secret of one that came,
@@ -100,7 +116,9 @@ impl Certificates {
         let mut index = self.index();
         match event {
             Event::Apply(Guarded { 0: Ok(certificate) }) => index.put(certificate),
-            Event::Apply(Guarded { 0: Err(invalid) }) => index.remove(&Named::of(&invalid.metadata)),
+            Event::Apply(Guarded { 0: Err(invalid) }) => {
+                index.remove(&Named::of(&invalid.metadata))
+            }
             Event::Delete(guarded) => {
                 let metadata = match &guarded.0 {
                     Ok(certificate) => &certificate.metadata,
@@ -118,7 +136,10 @@ impl Certificates {
                     }
                 }
                 // The list may have been begun before a write of ours: what it shows decides.
-                let newer = written.into_iter().filter(|(name, _)| index.entries.contains_key(name)).collect();
+                let newer = written
+                    .into_iter()
+                    .filter(|(name, _)| index.entries.contains_key(name))
+                    .collect();
                 index.written = newer;
                 Vec::new()
             }
@@ -133,26 +154,57 @@ impl Certificates {
 impl Index {
     fn put(&mut self, certificate: &Certificate) -> Vec<Named> {
         let name = Named::of(&certificate.metadata);
-        if self.written.get(&name).is_some_and(|written| version_of(written) <= version_of(certificate)) {
+        if self
+            .written
+            .get(&name)
+            .is_some_and(|written| version_of(written) <= version_of(certificate))
+        {
             self.written.remove(&name);
         }
         let secret = Named::new(&name.namespace, &certificate.spec.secret_name);
         let issuer = issuer_name(certificate);
-        let namespace = if issuer.cluster { String::new() } else { name.namespace.clone() };
+        let namespace = if issuer.cluster {
+            String::new()
+        } else {
+            name.namespace.clone()
+        };
         let issuer = (issuer, namespace);
         let claims = certificate.metadata.deletion_timestamp.is_none();
-        let claimed = self.by_secret.get(&secret).is_some_and(|claimants| claimants.contains_key(&name.name));
-        let same = self.entries.get(&name).is_some_and(|entry| entry.secret == secret && entry.issuer == issuer);
+        let claimed = self
+            .by_secret
+            .get(&secret)
+            .is_some_and(|claimants| claimants.contains_key(&name.name));
+        let same = self
+            .entries
+            .get(&name)
+            .is_some_and(|entry| entry.secret == secret && entry.issuer == issuer);
         if same && claims == claimed {
             return Vec::new();
         }
         let mut others = self.remove(&name);
-        self.by_issuer.entry(issuer.clone()).or_default().insert(name.clone());
+        self.by_issuer
+            .entry(issuer.clone())
+            .or_default()
+            .insert(name.clone());
         if claims {
-            let created = certificate.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0);
+            let created = certificate
+                .metadata
+                .creation_timestamp
+                .as_ref()
+                .map_or(Timestamp::MIN, |time| time.0);
             let claimants = self.by_secret.entry(secret.clone()).or_default();
-            others.extend(claimants.keys().map(|other| Named::new(&name.namespace, other)));
-            claimants.insert(name.name.clone(), Claimant { created, name: name.name.clone() });
+            others.extend(
+                claimants
+                    .keys()
+                    .map(|other| Named::new(&name.namespace, other)),
+            );
+            claimants.insert(
+                name.name.clone(),
+                Claimant {
+                    created,
+                    name: name.name.clone(),
+                },
+            );
         }
         self.entries.insert(name, Entry { secret, issuer });
         others
@@ -161,16 +213,23 @@ impl Index {
     /// Forgets a Certificate, and says which others name its Secret.
     fn remove(&mut self, name: &Named) -> Vec<Named> {
         self.written.remove(name);
-        let Some(entry) = self.entries.remove(name) else { return Vec::new() };
+        let Some(entry) = self.entries.remove(name) else {
+            return Vec::new();
+        };
         if let Some(users) = self.by_issuer.get_mut(&entry.issuer) {
             users.remove(name);
             if users.is_empty() {
                 self.by_issuer.remove(&entry.issuer);
             }
         }
-        let Some(claimants) = self.by_secret.get_mut(&entry.secret) else { return Vec::new() };
+        let Some(claimants) = self.by_secret.get_mut(&entry.secret) else {
+            return Vec::new();
+        };
         claimants.remove(&name.name);
-        let others = claimants.keys().map(|other| Named::new(&name.namespace, other)).collect();
+        let others = claimants
+            .keys()
+            .map(|other| Named::new(&name.namespace, other))
+            .collect();
         if claimants.is_empty() {
             self.by_secret.remove(&entry.secret);
         }
@@ -179,5 +238,11 @@ impl Index {
 }
 
 fn version_of(certificate: &Certificate) -> u64 {
-    version(certificate.metadata.resource_version.as_deref().unwrap_or_default())
+    version(
+        certificate
+            .metadata
+            .resource_version
+            .as_deref()
+            .unwrap_or_default(),
+    )
 }

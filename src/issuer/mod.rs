@@ -10,7 +10,7 @@ use certwright_core::plan::ReadyIssuer;
 use jiff::Timestamp;
 
 pub use ca::CaIssuer;
-pub use registry::{Issuers, State};
+pub use registry::{Issuers, NotReady, State};
 pub use self_signed::SelfSignedIssuer;
 
 /// What an issuer is asked for. It carries the public half of the key; only what signs itself needs the key too.
@@ -53,7 +53,10 @@ pub trait Issuer {
     ///
     /// # Errors
     /// When it will not be given.
-    fn advance(&self, request: Request<'_>) -> impl Future<Output = Result<Issued, IssueError>> + Send;
+    fn advance(
+        &self,
+        request: Request<'_>,
+    ) -> impl Future<Output = Result<Issued, IssueError>> + Send;
 }
 
 /// An issuer that can sign, of any kind.

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use certwright_core::api::issuer::{Ca, SelfSigned};
-use certwright_core::api::{ClusterIssuer, Group, Issuer, IssuerSpec};
+use certwright_core::api::{
+    ClusterIssuer, ConditionStatus, Group, Issuer, IssuerSpec, IssuerStatus, condition,
+};
 use certwright_core::pki::sign::Locations;
 use certwright_core::pki::{Authority, CaProblem};
 use certwright_core::plan::observed::data;
@@ -20,6 +22,7 @@ use super::{AnyIssuer, CaIssuer, SelfSignedIssuer, Usable};
 use crate::cluster::secrets::{Named, Secrets};
 use crate::cluster::version;
 use crate::error::Error;
+use crate::metrics::{IssuerSample, IssuerSeries};
 
 /// An issuer as it is now.
 pub enum State {
@@ -73,30 +76,70 @@ impl Issuers {
         issuers: Store<DeserializeGuard<Issuer>>,
         cluster_issuers: Store<DeserializeGuard<ClusterIssuer>>,
     ) -> Self {
-        Self { group, cluster_namespace, secrets, issuers, cluster_issuers, authorities: Mutex::default() }
+        Self {
+            group,
+            cluster_namespace,
+            secrets,
+            issuers,
+            cluster_issuers,
+            authorities: Mutex::default(),
+        }
     }
 
     /// The issuer that a Certificate of this namespace means by this name.
     ///
     /// # Errors
     /// When its Secret can't be read just now.
-    pub async fn state(&self, now: Timestamp, namespace: &str, name: &IssuerName) -> Result<State, Error> {
+    pub async fn state(
+        &self,
+        now: Timestamp,
+        namespace: &str,
+        name: &IssuerName,
+    ) -> Result<State, Error> {
         if name.cluster {
             let reference = ObjectRef::new_with(&name.name, self.group.clone());
-            let Some(found) = self.cluster_issuers.get(&reference) else { return Ok(State::Missing) };
-            let spec = found.0.as_ref().map(|issuer| &issuer.spec).map_err(ToString::to_string);
-            self.judge(now, spec, meta(&found.0, |issuer| &issuer.metadata), &self.cluster_namespace).await
+            let Some(found) = self.cluster_issuers.get(&reference) else {
+                return Ok(State::Missing);
+            };
+            let spec = found
+                .0
+                .as_ref()
+                .map(|issuer| &issuer.spec)
+                .map_err(ToString::to_string);
+            self.judge(
+                now,
+                spec,
+                meta(&found.0, |issuer| &issuer.metadata),
+                &self.cluster_namespace,
+            )
+            .await
         } else {
             let reference = ObjectRef::new_with(&name.name, self.group.clone()).within(namespace);
-            let Some(found) = self.issuers.get(&reference) else { return Ok(State::Missing) };
-            let spec = found.0.as_ref().map(|issuer| &issuer.spec).map_err(ToString::to_string);
-            self.judge(now, spec, meta(&found.0, |issuer| &issuer.metadata), namespace).await
+            let Some(found) = self.issuers.get(&reference) else {
+                return Ok(State::Missing);
+            };
+            let spec = found
+                .0
+                .as_ref()
+                .map(|issuer| &issuer.spec)
+                .map_err(ToString::to_string);
+            self.judge(
+                now,
+                spec,
+                meta(&found.0, |issuer| &issuer.metadata),
+                namespace,
+            )
+            .await
         }
     }
 
     /// The issuers that read this Secret.
     pub fn readers(&self, secret: &Named) -> Vec<(IssuerName, String)> {
-        let reads = |spec: &IssuerSpec| spec.ca.as_ref().is_some_and(|ca| ca.secret_name == secret.name);
+        let reads = |spec: &IssuerSpec| {
+            spec.ca
+                .as_ref()
+                .is_some_and(|ca| ca.secret_name == secret.name)
+        };
         let mut readers = Vec::new();
         for issuer in self.issuers.state() {
             if let Ok(issuer) = &issuer.0
@@ -104,7 +147,13 @@ impl Issuers {
                 && reads(&issuer.spec)
             {
                 let name = issuer.metadata.name.clone().unwrap_or_default();
-                readers.push((IssuerName { cluster: false, name }, secret.namespace.clone()));
+                readers.push((
+                    IssuerName {
+                        cluster: false,
+                        name,
+                    },
+                    secret.namespace.clone(),
+                ));
             }
         }
         for issuer in self.cluster_issuers.state() {
@@ -113,7 +162,13 @@ impl Issuers {
                 && reads(&issuer.spec)
             {
                 let name = issuer.metadata.name.clone().unwrap_or_default();
-                readers.push((IssuerName { cluster: true, name }, String::new()));
+                readers.push((
+                    IssuerName {
+                        cluster: true,
+                        name,
+                    },
+                    String::new(),
+                ));
             }
         }
         readers
@@ -129,7 +184,12 @@ impl Issuers {
         let not_ready = |reason, message| Ok(State::NotReady(NotReady { reason, message }));
         let spec = match spec {
             Ok(spec) => spec,
-            Err(problem) => return not_ready("InvalidSpec", format!("Its spec cannot be read: {problem}.")),
+            Err(problem) => {
+                return not_ready(
+                    "InvalidSpec",
+                    format!("Its spec cannot be read: {problem}."),
+                );
+            }
         };
         let identity = format!(
             "{}.{}",
@@ -139,17 +199,28 @@ impl Issuers {
         match (&spec.self_signed, &spec.ca) {
             (Some(settings), None) => Ok(State::Ready(Box::new(self_signed(settings, identity)))),
             (None, Some(settings)) => self.ca(now, settings, namespace, identity).await,
-            _ => not_ready("InvalidSpec", "Its spec must have exactly one of selfSigned and ca.".to_owned()),
+            _ => not_ready(
+                "InvalidSpec",
+                "Its spec must have exactly one of selfSigned and ca.".to_owned(),
+            ),
         }
     }
 
-    async fn ca(&self, now: Timestamp, settings: &Ca, namespace: &str, identity: String) -> Result<State, Error> {
+    async fn ca(
+        &self,
+        now: Timestamp,
+        settings: &Ca,
+        namespace: &str,
+        identity: String,
+    ) -> Result<State, Error> {
         let secret = Named::new(namespace, &settings.secret_name);
         let read = self.authority(&secret).await?;
-        let authority = read.authority.and_then(|authority| match authority.check(now) {
-            Ok(()) => Ok(authority),
-            Err(problem) => Err(Unreadable::Problem(problem)),
-        });
+        let authority = read
+            .authority
+            .and_then(|authority| match authority.check(now) {
+                Ok(()) => Ok(authority),
+                Err(problem) => Err(Unreadable::Problem(problem)),
+            });
         Ok(match authority {
             Ok(authority) => {
                 let identity = format!("{identity}.{}", authority.certificate().fingerprint);
@@ -159,8 +230,14 @@ impl Issuers {
                     issuing_certificate_urls: settings.issuing_certificate_urls.clone(),
                 };
                 State::Ready(Box::new(Usable {
-                    facts: ReadyIssuer { identity, signer: Signer::Authority(Arc::clone(&authority)) },
-                    issuer: AnyIssuer::Ca(CaIssuer { authority, locations }),
+                    facts: ReadyIssuer {
+                        identity,
+                        signer: Signer::Authority(Arc::clone(&authority)),
+                    },
+                    issuer: AnyIssuer::Ca(CaIssuer {
+                        authority,
+                        locations,
+                    }),
                 }))
             }
             Err(problem) => State::NotReady(not_ready(&problem, &secret)),
@@ -170,18 +247,35 @@ impl Issuers {
     /// The CA in a Secret; read again whenever the Secret has changed.
     async fn authority(&self, secret: &Named) -> Result<Read, Error> {
         let seen = self.secrets.version(secret).unwrap_or_default();
-        let known = || self.authorities.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = || {
+            self.authorities
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
         if seen == 0 {
             known().remove(secret);
         } else if let Some(read) = known().get(secret).filter(|read| read.version >= seen) {
             return Ok(read.clone());
         }
-        let found = if seen == 0 { None } else { self.secrets.read(secret).await? };
+        let found = if seen == 0 {
+            None
+        } else {
+            self.secrets.read(secret).await?
+        };
         let Some(found) = found else {
-            return Ok(Read { version: 0, authority: Err(Unreadable::NoSecret) });
+            return Ok(Read {
+                version: 0,
+                authority: Err(Unreadable::NoSecret),
+            });
         };
         let read = Read {
-            version: version(found.metadata.resource_version.as_deref().unwrap_or_default()),
+            version: version(
+                found
+                    .metadata
+                    .resource_version
+                    .as_deref()
+                    .unwrap_or_default(),
+            ),
             authority: read(&found).map(Arc::new).map_err(Unreadable::Problem),
         };
         known().insert(secret.clone(), read.clone());
@@ -189,7 +283,39 @@ impl Issuers {
     }
 }
 
-fn meta<K>(found: &Result<K, kube::core::error_boundary::InvalidObject>, of: impl Fn(&K) -> &ObjectMeta) -> &ObjectMeta {
+impl IssuerSeries for Issuers {
+    fn each(&self, visit: &mut dyn FnMut(IssuerSample<'_>)) {
+        let ready = |status: Option<&IssuerStatus>| {
+            let ready = status.and_then(|status| condition::find(&status.conditions, "Ready"));
+            ready.map_or(ConditionStatus::Unknown, |condition| condition.status)
+        };
+        for issuer in self.issuers.state() {
+            if let Ok(issuer) = &issuer.0 {
+                visit(IssuerSample {
+                    kind: "Issuer",
+                    namespace: issuer.metadata.namespace.as_deref().unwrap_or_default(),
+                    name: issuer.metadata.name.as_deref().unwrap_or_default(),
+                    ready: ready(issuer.status.as_ref()),
+                });
+            }
+        }
+        for issuer in self.cluster_issuers.state() {
+            if let Ok(issuer) = &issuer.0 {
+                visit(IssuerSample {
+                    kind: "ClusterIssuer",
+                    namespace: "",
+                    name: issuer.metadata.name.as_deref().unwrap_or_default(),
+                    ready: ready(issuer.status.as_ref()),
+                });
+            }
+        }
+    }
+}
+
+fn meta<K>(
+    found: &Result<K, kube::core::error_boundary::InvalidObject>,
+    of: impl Fn(&K) -> &ObjectMeta,
+) -> &ObjectMeta {
     match found {
         Ok(issuer) => of(issuer),
         Err(invalid) => &invalid.metadata,
@@ -197,9 +323,15 @@ fn meta<K>(found: &Result<K, kube::core::error_boundary::InvalidObject>, of: imp
 }
 
 fn self_signed(settings: &SelfSigned, identity: String) -> Usable {
-    let locations = Locations { crl_distribution_points: settings.crl_distribution_points.clone(), ..Locations::default() };
+    let locations = Locations {
+        crl_distribution_points: settings.crl_distribution_points.clone(),
+        ..Locations::default()
+    };
     Usable {
-        facts: ReadyIssuer { identity, signer: Signer::SelfSigned },
+        facts: ReadyIssuer {
+            identity,
+            signer: Signer::SelfSigned,
+        },
         issuer: AnyIssuer::SelfSigned(SelfSignedIssuer { locations }),
     }
 }
@@ -207,9 +339,15 @@ fn self_signed(settings: &SelfSigned, identity: String) -> Usable {
 fn read(secret: &Secret) -> Result<Authority, CaProblem> {
     let field = |key: &str| {
         let data = secret.data.as_ref()?;
-        data.get(key).map(|bytes| bytes.0.as_slice()).filter(|bytes| !bytes.is_empty())
+        data.get(key)
+            .map(|bytes| bytes.0.as_slice())
+            .filter(|bytes| !bytes.is_empty())
     };
-    Authority::read(field(data::CERTIFICATE).unwrap_or_default(), field(data::KEY).unwrap_or_default(), field(data::CA))
+    Authority::read(
+        field(data::CERTIFICATE).unwrap_or_default(),
+        field(data::KEY).unwrap_or_default(),
+        field(data::CA),
+    )
 }
 
 fn not_ready(problem: &Unreadable, secret: &Named) -> NotReady {
@@ -220,17 +358,42 @@ fn not_ready(problem: &Unreadable, secret: &Named) -> NotReady {
                 "Secret {place} does not exist. Create it with the CA's certificate as tls.crt and its key as tls.key, or correct \
                  spec.ca.secretName."
             );
-            return NotReady { reason: "SecretNotFound", message };
+            return NotReady {
+                reason: "SecretNotFound",
+                message,
+            };
         }
         Unreadable::Problem(problem) => problem,
     };
     let (reason, remedy) = match problem {
-        CaProblem::Certificate(_) => ("InvalidCertificate", "Put the CA's certificate there as PEM, then the chain above it."),
-        CaProblem::Key(_) => ("InvalidKey", "Put the CA's private key there as PEM, in PKCS#8, PKCS#1 or SEC1 form, without a password."),
-        CaProblem::KeyDoesNotFit => ("KeyDoesNotFit", "Put certificate and key of one and the same CA there."),
-        CaProblem::NotACa(_) => ("NotACA", "Use a certificate made to sign others; with a Certificate of ours, set isCA: true."),
-        CaProblem::Expired(_) => ("Expired", "Renew the CA, and put its new certificate there."),
+        CaProblem::Certificate(_) => (
+            "InvalidCertificate",
+            "Put the CA's certificate there as PEM, then the chain above it.",
+        ),
+        CaProblem::Above(_) => (
+            "InvalidCertificate",
+            "Put the chain above the CA there as PEM, or remove ca.crt.",
+        ),
+        CaProblem::Key(_) => (
+            "InvalidKey",
+            "Put the CA's private key there as PEM, in PKCS#8, PKCS#1 or SEC1 form, without a password.",
+        ),
+        CaProblem::KeyDoesNotFit => (
+            "KeyDoesNotFit",
+            "Put certificate and key of one and the same CA there.",
+        ),
+        CaProblem::NotACa(_) => (
+            "NotACA",
+            "Use a certificate made to sign others; with a Certificate of ours, set isCA: true.",
+        ),
+        CaProblem::Expired(_) => (
+            "Expired",
+            "Renew the CA, and put its new certificate there.",
+        ),
         CaProblem::NotYetValid(_) => ("NotYetValid", "Wait, or look whether a clock is wrong."),
     };
-    NotReady { reason, message: format!("Secret {place}: {problem}. {remedy}") }
+    NotReady {
+        reason,
+        message: format!("Secret {place}: {problem}. {remedy}"),
+    }
 }

@@ -11,8 +11,16 @@ pub struct SelfSignedIssuer {
 
 impl Issuer for SelfSignedIssuer {
     async fn advance(&self, request: Request<'_>) -> Result<Issued, IssueError> {
-        let certificate = sign::self_signed(request.profile, &self.locations, request.key, request.now)
-            .map_err(|problem| IssueError { reason: "SigningRefused", message: problem.to_string() })?;
-        Ok(Issued { chain: vec![certificate.clone()], ca: certificate })
+        let certificate =
+            sign::self_signed(request.profile, &self.locations, request.key, request.now).map_err(
+                |problem| IssueError {
+                    reason: "SigningRefused",
+                    message: problem.to_string(),
+                },
+            )?;
+        Ok(Issued {
+            chain: vec![certificate.clone()],
+            ca: certificate,
+        })
     }
 }

@@ -28,8 +28,8 @@ pub enum KeySpec {
     Ed25519,
 }
 
-impl std::fmt::Display for KeySpec {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for KeySpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rsa(bits) => write!(f, "RSA {bits}"),
             Self::Ecdsa(bits) => write!(f, "ECDSA P-{bits}"),

@@ -27,12 +27,10 @@ pub use inputs::{Inputs, IssuerState, ReadyIssuer, Settings, Signer};
 pub use intent::Flaw;
 pub use observed::Observed;
 pub use reason::{BlockReason, IssueReason};
+pub use renew::MAX_LOOK_AGAIN;
 pub use request::{InvalidSpec, Request};
 
 use crate::api::certificate::RotationPolicy;
-
-/// No timer runs longer than this, so that steps of the clock and suspended machines do no harm.
-pub const MAX_LOOK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
 /// Undoing what others did to a Secret is contested if it was undone before within this time.
 pub const CONTEST: SignedDuration = SignedDuration::from_mins(10);
