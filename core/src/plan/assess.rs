@@ -91,7 +91,11 @@ pub fn assess(now: Timestamp, inputs: &Inputs<'_>) -> Assessment {
         IssuerState::Ready(ReadyIssuer { identity, .. }) => identity.as_str(),
         _ => "",
     };
-    let mut assessment = Assessment { attempted: format!("{hash}/{identity}"), hash, ..Assessment::empty() };
+    let mut assessment = Assessment {
+        attempted: format!("{hash}/{identity}"),
+        hash,
+        ..Assessment::empty()
+    };
     assessment.request = Some(request);
     assessment.read_secret(now, inputs, &rule);
     assessment.reason = assessment.first_reason(now, inputs);
@@ -123,7 +127,10 @@ impl Assessment {
     }
 
     fn unsayable(problem: InvalidSpec) -> Self {
-        Self { unsayable: Some(problem), ..Self::empty() }
+        Self {
+            unsayable: Some(problem),
+            ..Self::empty()
+        }
     }
 
     fn read_secret(&mut self, now: Timestamp, inputs: &Inputs<'_>, rule: &RenewalRule) {
@@ -161,7 +168,12 @@ impl Assessment {
     }
 
     /// Why the held certificate does not meet the spec.
-    fn unmet_by(&self, inputs: &Inputs<'_>, secret: &Observed, held: &Facts) -> Option<IssueReason> {
+    fn unmet_by(
+        &self,
+        inputs: &Inputs<'_>,
+        secret: &Observed,
+        held: &Facts,
+    ) -> Option<IssueReason> {
         let spec = &inputs.certificate.spec;
         let recorded = secret.marks.request.as_deref();
         let version = recorded.and_then(Request::version_of);
@@ -179,11 +191,15 @@ impl Assessment {
             return Some(IssueReason::Drift(found));
         }
         let foreign = match inputs.issuer {
-            IssuerState::Ready(ReadyIssuer { signer: Signer::SelfSigned, .. }) => !held.is_self_signed(),
+            IssuerState::Ready(ReadyIssuer {
+                signer: Signer::SelfSigned,
+                ..
+            }) => !held.is_self_signed(),
             // Without a record, a certificate of another signer was never asked of this issuer.
-            IssuerState::Ready(ReadyIssuer { signer: Signer::Authority(authority), .. }) => {
-                version.is_none() && !held.is_signed_by(authority.certificate())
-            }
+            IssuerState::Ready(ReadyIssuer {
+                signer: Signer::Authority(authority),
+                ..
+            }) => version.is_none() && !held.is_signed_by(authority.certificate()),
             _ => false,
         };
         foreign.then(|| IssueReason::Drift(vec!["it was signed by another issuer".to_owned()]))
@@ -197,8 +213,17 @@ impl Assessment {
     }
 
     /// Compares chain and `ca.crt` with the issuer, and follows a replacement of its key.
-    fn compare_issuer(&mut self, now: Timestamp, inputs: &Inputs<'_>, secret: &Observed, pair: &Pair, held: &Facts) {
-        let IssuerState::Ready(issuer) = inputs.issuer else { return };
+    fn compare_issuer(
+        &mut self,
+        now: Timestamp,
+        inputs: &Inputs<'_>,
+        secret: &Observed,
+        pair: &Pair,
+        held: &Facts,
+    ) {
+        let IssuerState::Ready(issuer) = inputs.issuer else {
+            return;
+        };
         let Signer::Authority(authority) = &issuer.signer else {
             self.ca = CaState::Current;
             self.compare_contents(secret, pair, &[], &[pair.fingerprint], false);
@@ -213,7 +238,11 @@ impl Assessment {
             if retained.is_none() {
                 self.marks.ca_replaced_at = None;
             }
-            let above: Vec<_> = authority.intermediates().iter().map(|facts| facts.fingerprint).collect();
+            let above: Vec<_> = authority
+                .intermediates()
+                .iter()
+                .map(|facts| facts.fingerprint)
+                .collect();
             self.compare_contents(secret, pair, &above, &[top], retained.is_some());
             return;
         }
@@ -224,7 +253,9 @@ impl Assessment {
                 let overlap = inputs.settings.ca_overlap.min(remaining / 10);
                 let spread = spread(inputs.namespace(), inputs.name(), &held.serial);
                 let wait = overlap.mul_f64_saturating(spread).max(MIN_CA_OVERLAP);
-                self.ca = CaState::Following { due: later(at, wait) };
+                self.ca = CaState::Following {
+                    due: later(at, wait),
+                };
             }
             None => {
                 self.ca = CaState::Replaced;
@@ -234,7 +265,14 @@ impl Assessment {
         }
     }
 
-    fn compare_contents(&mut self, secret: &Observed, pair: &Pair, above: &[Fingerprint], ca: &[Fingerprint], more: bool) {
+    fn compare_contents(
+        &mut self,
+        secret: &Observed,
+        pair: &Pair,
+        above: &[Fingerprint],
+        ca: &[Fingerprint],
+        more: bool,
+    ) {
         if pair.above != above {
             self.flaws.insert(Flaw::Chain);
             self.taken_over |= !secret.applied.data.contains(data::CERTIFICATE);
@@ -263,10 +301,17 @@ impl Assessment {
             self.taken_over |= !secret.applied.data.contains(data::KEY);
         }
         let wanted = output_formats(inputs.certificate);
-        for (format, key) in [(OutputFormat::Der, data::KEY_DER), (OutputFormat::CombinedPem, data::COMBINED)] {
+        for (format, key) in [
+            (OutputFormat::Der, data::KEY_DER),
+            (OutputFormat::CombinedPem, data::COMBINED),
+        ] {
             let applied = secret.applied.data.contains(key);
             let held = secret.formats.get(&format).copied();
-            let off = if wanted.contains(&format) { held != Some(true) } else { applied };
+            let off = if wanted.contains(&format) {
+                held != Some(true)
+            } else {
+                applied
+            };
             if off {
                 self.flaws.insert(Flaw::Formats);
                 self.taken_over |= !applied;
@@ -278,17 +323,30 @@ impl Assessment {
         let annotations = inputs.certificate.metadata.annotations.as_ref();
         let value = annotations.and_then(|annotations| annotations.get(&inputs.group.key(RENEW)));
         let answered = |value: &String| {
-            inputs.status().and_then(|status| status.last_renew_request.as_ref()) == Some(value)
+            inputs
+                .status()
+                .and_then(|status| status.last_renew_request.as_ref())
+                == Some(value)
                 || secret.marks.renew_request.as_ref() == Some(value)
         };
-        self.asked = value.filter(|value| !value.is_empty() && !answered(value)).cloned();
+        self.asked = value
+            .filter(|value| !value.is_empty() && !answered(value))
+            .cloned();
         if self.asked.is_some() {
-            self.asked_due = secret.issued_at().map(|at| later(at, inputs.settings.renew_throttle));
+            self.asked_due = secret
+                .issued_at()
+                .map(|at| later(at, inputs.settings.renew_throttle));
         }
     }
 
     /// The CA's end, if it leaves a renewal too little: less than a tenth of the lifetime asked for.
-    fn limited(&self, now: Timestamp, inputs: &Inputs<'_>, held: &Facts, renewal: &Renewal) -> Option<Timestamp> {
+    fn limited(
+        &self,
+        now: Timestamp,
+        inputs: &Inputs<'_>,
+        held: &Facts,
+        renewal: &Renewal,
+    ) -> Option<Timestamp> {
         let authority: &Authority = inputs.authority()?;
         let lifetime = SignedDuration::from_secs(self.request.as_ref()?.profile.lifetime_seconds);
         let end = authority.certificate().not_after;
@@ -314,8 +372,14 @@ impl Assessment {
                 return Some(IssueReason::Due);
             }
         }
-        let asked = self.asked.clone().filter(|_| self.asked_due.is_none_or(|due| due <= now))?;
-        debug_assert!(inputs.secret.is_some(), "a renewal by hand needs something to renew");
+        let asked = self
+            .asked
+            .clone()
+            .filter(|_| self.asked_due.is_none_or(|due| due <= now))?;
+        debug_assert!(
+            inputs.secret.is_some(),
+            "a renewal by hand needs something to renew"
+        );
         Some(IssueReason::AskedByHand(asked))
     }
 
@@ -326,10 +390,20 @@ impl Assessment {
             CaState::Retaining { until } => Some(until),
             _ => None,
         };
-        let renewal = self.renewal.as_ref().and_then(|renewal| renewal.at).filter(|_| self.limited_by.is_none());
-        let contest = inputs.status().and_then(|status| status.last_restored.as_ref()).map(|at| later(at.0, CONTEST));
+        let renewal = self
+            .renewal
+            .as_ref()
+            .and_then(|renewal| renewal.at)
+            .filter(|_| self.limited_by.is_none());
+        let contest = inputs
+            .status()
+            .and_then(|status| status.last_restored.as_ref())
+            .map(|at| later(at.0, CONTEST));
         // The certificate is valid for the whole of its last second.
-        let expiry = self.held.as_ref().map(|held| later(held.not_after, SignedDuration::from_secs(1)));
+        let expiry = self
+            .held
+            .as_ref()
+            .map(|held| later(held.not_after, SignedDuration::from_secs(1)));
         let begin = self.held.as_ref().map(|held| held.not_before);
         [ca, renewal, contest, expiry, begin, self.asked_due]
             .into_iter()

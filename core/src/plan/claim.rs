@@ -28,12 +28,18 @@ mod tests {
     use super::*;
 
     fn claimant(name: &str, created: &str) -> Claimant {
-        Claimant { created: created.parse().unwrap(), name: name.to_owned() }
+        Claimant {
+            created: created.parse().unwrap(),
+            name: name.to_owned(),
+        }
     }
 
     #[test]
     fn the_one_named_on_the_secret_keeps_it() {
-        let claimants = [claimant("old", "2026-01-01T00:00:00Z"), claimant("new", "2026-02-01T00:00:00Z")];
+        let claimants = [
+            claimant("old", "2026-01-01T00:00:00Z"),
+            claimant("new", "2026-02-01T00:00:00Z"),
+        ];
         assert_eq!(owner(Some("new"), &claimants), Some("new"));
     }
 

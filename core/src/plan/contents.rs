@@ -11,33 +11,63 @@ pub fn repaired(inputs: &Inputs<'_>, assessment: &Assessment, stored: Stored) ->
     let (leaf, above) = stored.chain.split_first()?;
     let held = || stored.ca.iter().map(|facts| facts.der.clone()).collect();
     let (above, ca) = match inputs.issuer {
-        IssuerState::Ready(ReadyIssuer { signer: Signer::SelfSigned, .. }) => (Vec::new(), vec![leaf.der.clone()]),
-        IssuerState::Ready(ReadyIssuer { signer: Signer::Authority(authority), .. }) => {
+        IssuerState::Ready(ReadyIssuer {
+            signer: Signer::SelfSigned,
+            ..
+        }) => (Vec::new(), vec![leaf.der.clone()]),
+        IssuerState::Ready(ReadyIssuer {
+            signer: Signer::Authority(authority),
+            ..
+        }) => {
             let top = &authority.top().der;
             match assessment.ca {
-                CaState::Current | CaState::Unknown => (ders(authority.intermediates()), vec![top.clone()]),
-                CaState::Retaining { .. } => (ders(authority.intermediates()), beside(top, &stored.ca)),
-                CaState::Replaced | CaState::Following { .. } => (ders(above), beside(top, &stored.ca)),
+                CaState::Current | CaState::Unknown => {
+                    (ders(authority.intermediates()), vec![top.clone()])
+                }
+                CaState::Retaining { .. } => {
+                    (ders(authority.intermediates()), beside(top, &stored.ca))
+                }
+                CaState::Replaced | CaState::Following { .. } => {
+                    (ders(above), beside(top, &stored.ca))
+                }
             }
         }
         _ => (ders(above), held()),
     };
     let chain = std::iter::once(leaf.der.clone()).chain(above).collect();
-    Some(Contents { key: stored.key?, chain, ca })
+    Some(Contents {
+        key: stored.key?,
+        chain,
+        ca,
+    })
 }
 
 /// `ca.crt` after an issuance: the new root, and while the CA's key is being replaced the older ones beside it.
-pub fn ca_after_issuing(assessment: &Assessment, new: CertificateDer, stored: &[Facts]) -> Vec<CertificateDer> {
-    if keeps_older_roots(assessment) { beside(&new, stored) } else { vec![new] }
+pub fn ca_after_issuing(
+    assessment: &Assessment,
+    new: CertificateDer,
+    stored: &[Facts],
+) -> Vec<CertificateDer> {
+    if keeps_older_roots(assessment) {
+        beside(&new, stored)
+    } else {
+        vec![new]
+    }
 }
 
 /// Whether older roots stay in `ca.crt` through an issuance.
 pub fn keeps_older_roots(assessment: &Assessment) -> bool {
-    matches!(assessment.ca, CaState::Following { .. } | CaState::Retaining { .. })
+    matches!(
+        assessment.ca,
+        CaState::Following { .. } | CaState::Retaining { .. }
+    )
 }
 
 fn beside(first: &CertificateDer, others: &[Facts]) -> Vec<CertificateDer> {
-    let others = others.iter().map(|facts| &facts.der).filter(|other| *other != first);
+    let others = others
+        .iter()
+        .map(|facts| &facts.der)
+        .filter(|other| *other != first);
     std::iter::once(first).chain(others).cloned().collect()
 }
 

@@ -21,7 +21,10 @@ const SHOWN: usize = 3;
 pub fn differences(profile: &Profile, certificate: &Facts) -> Vec<String> {
     let mut found = names(&profile.names, &certificate.names);
     if !certificate.unknown_names.is_empty() {
-        found.push(format!("it has other names that were not asked for: {}", listed(&certificate.unknown_names)));
+        found.push(format!(
+            "it has other names that were not asked for: {}",
+            listed(&certificate.unknown_names)
+        ));
     }
     if profile.subject != certificate.subject {
         found.push("the subject is another".to_owned());
@@ -33,7 +36,14 @@ pub fn differences(profile: &Profile, certificate: &Facts) -> Vec<String> {
         });
     }
     if profile.is_ca != certificate.is_ca {
-        found.push(if profile.is_ca { "it is not a CA" } else { "it is a CA" }.to_owned());
+        found.push(
+            if profile.is_ca {
+                "it is not a CA"
+            } else {
+                "it is a CA"
+            }
+            .to_owned(),
+        );
     }
     if certificate.key_usages.as_ref() != Some(&profile.key_usages)
         && !(certificate.key_usages.is_none() && profile.key_usages.is_empty())
@@ -54,14 +64,22 @@ pub fn differences(profile: &Profile, certificate: &Facts) -> Vec<String> {
 }
 
 fn names(asked: &Names, held: &Names) -> Vec<String> {
-    fn compare<T: Ord + Display>(asked: &BTreeSet<T>, held: &BTreeSet<T>, kind: &str, found: &mut Vec<String>) {
+    fn compare<T: Ord + Display>(
+        asked: &BTreeSet<T>,
+        held: &BTreeSet<T>,
+        kind: &str,
+        found: &mut Vec<String>,
+    ) {
         let missing: Vec<_> = asked.difference(held).collect();
         if !missing.is_empty() {
             found.push(format!("it lacks the {kind} {}", listed(&missing)));
         }
         let extra: Vec<_> = held.difference(asked).collect();
         if !extra.is_empty() {
-            found.push(format!("it has the {kind} {} that was not asked for", listed(&extra)));
+            found.push(format!(
+                "it has the {kind} {} that was not asked for",
+                listed(&extra)
+            ));
         }
     }
     let mut found = Vec::new();

@@ -38,7 +38,10 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { ca_overlap: SignedDuration::from_hours(1), renew_throttle: SignedDuration::from_mins(5) }
+        Self {
+            ca_overlap: SignedDuration::from_hours(1),
+            renew_throttle: SignedDuration::from_mins(5),
+        }
     }
 }
 
@@ -78,11 +81,19 @@ pub enum Signer {
 
 impl<'a> Inputs<'a> {
     pub(super) fn name(&self) -> &'a str {
-        self.certificate.metadata.name.as_deref().unwrap_or_default()
+        self.certificate
+            .metadata
+            .name
+            .as_deref()
+            .unwrap_or_default()
     }
 
     pub(super) fn namespace(&self) -> &'a str {
-        self.certificate.metadata.namespace.as_deref().unwrap_or_default()
+        self.certificate
+            .metadata
+            .namespace
+            .as_deref()
+            .unwrap_or_default()
     }
 
     pub(super) fn status(&self) -> Option<&'a CertificateStatus> {
@@ -91,12 +102,17 @@ impl<'a> Inputs<'a> {
 
     /// Whether the status speaks of the present spec: if so, what is off about the Secret was not caused by a new spec.
     pub(super) fn generation_observed(&self) -> bool {
-        self.status().is_some_and(|status| status.observed_generation == self.certificate.metadata.generation)
+        self.status().is_some_and(|status| {
+            status.observed_generation == self.certificate.metadata.generation
+        })
     }
 
     pub(super) fn authority(&self) -> Option<&'a Authority> {
         match self.issuer {
-            IssuerState::Ready(ReadyIssuer { signer: Signer::Authority(authority), .. }) => Some(authority),
+            IssuerState::Ready(ReadyIssuer {
+                signer: Signer::Authority(authority),
+                ..
+            }) => Some(authority),
             _ => None,
         }
     }

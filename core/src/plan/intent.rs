@@ -45,18 +45,29 @@ impl Metadata {
 
         let mut annotations = template.annotations;
         let issuer = &certificate.spec.issuer_ref;
-        let kind = issuer.kind.as_deref().filter(|kind| !kind.is_empty()).unwrap_or("Issuer");
+        let kind = issuer
+            .kind
+            .as_deref()
+            .filter(|kind| !kind.is_empty())
+            .unwrap_or("Issuer");
         annotations.insert(group.key("issuer-name"), issuer.name.clone());
         annotations.insert(group.key("issuer-kind"), kind.to_owned());
         annotations.insert(group.key("issuer-group"), group.name().to_owned());
-        annotations.insert(group.key("common-name"), certificate.spec.common_name.clone().unwrap_or_default());
+        annotations.insert(
+            group.key("common-name"),
+            certificate.spec.common_name.clone().unwrap_or_default(),
+        );
         annotations.insert(group.key("alt-names"), joined(&leaf.names.dns));
         annotations.insert(group.key("ip-sans"), joined(&leaf.names.ip));
         annotations.insert(group.key("uri-sans"), joined(&leaf.names.uri));
         marks.write(&mut annotations, group);
 
         let goes_with = certificate.spec.secret_deletion_policy() == SecretDeletionPolicy::Delete;
-        Self { labels, annotations, owner: goes_with.then(|| owner(group, certificate)) }
+        Self {
+            labels,
+            annotations,
+            owner: goes_with.then(|| owner(group, certificate)),
+        }
     }
 
     /// In which respects `secret` is not so, and whether another field manager made it so: it changed or removed what
@@ -65,11 +76,24 @@ impl Metadata {
         let mut flaws = BTreeSet::new();
         let mut taken_over = false;
         let kinds = [
-            (Flaw::Labels, &self.labels, &secret.labels, &secret.applied.labels),
-            (Flaw::Annotations, &self.annotations, &secret.annotations, &secret.applied.annotations),
+            (
+                Flaw::Labels,
+                &self.labels,
+                &secret.labels,
+                &secret.applied.labels,
+            ),
+            (
+                Flaw::Annotations,
+                &self.annotations,
+                &secret.annotations,
+                &secret.applied.annotations,
+            ),
         ];
         for (flaw, wanted, held, applied) in kinds {
-            let other: Vec<_> = wanted.iter().filter(|(key, value)| held.get(*key) != Some(value)).collect();
+            let other: Vec<_> = wanted
+                .iter()
+                .filter(|(key, value)| held.get(*key) != Some(value))
+                .collect();
             if !other.is_empty() || applied.iter().any(|key| !wanted.contains_key(key)) {
                 flaws.insert(flaw);
             }
@@ -143,7 +167,10 @@ impl Contents {
         bytes.insert(data::KEY, Zeroizing::new(key.as_bytes().to_vec()));
         bytes.insert(data::CERTIFICATE, Zeroizing::new(certificates.into_bytes()));
         if !self.ca.is_empty() {
-            bytes.insert(data::CA, Zeroizing::new(chain::to_pem(&self.ca).into_bytes()));
+            bytes.insert(
+                data::CA,
+                Zeroizing::new(chain::to_pem(&self.ca).into_bytes()),
+            );
         }
         bytes
     }
@@ -151,7 +178,12 @@ impl Contents {
 
 /// The additional formats a Certificate asks for.
 pub fn output_formats(certificate: &Certificate) -> BTreeSet<OutputFormat> {
-    certificate.spec.additional_output_formats.iter().map(|format| format.type_).collect()
+    certificate
+        .spec
+        .additional_output_formats
+        .iter()
+        .map(|format| format.type_)
+        .collect()
 }
 
 /// How the key is written that a Certificate asks for, for a key of this kind: Ed25519 only has one form.
@@ -175,5 +207,9 @@ fn owner(group: &Group, certificate: &Certificate) -> OwnerReference {
 
 fn joined<T: ToString>(names: &BTreeSet<T>) -> String {
     let joined = names.iter().map(T::to_string).collect::<Vec<_>>().join(",");
-    if joined.len() > MAX_NAMES { String::new() } else { joined }
+    if joined.len() > MAX_NAMES {
+        String::new()
+    } else {
+        joined
+    }
 }

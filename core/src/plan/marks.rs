@@ -39,7 +39,12 @@ pub struct Marks {
 impl Marks {
     /// Reads our marks; one that can't be read counts as absent.
     pub fn read(annotations: &BTreeMap<String, String>, group: &Group) -> Self {
-        let text = |name: &str| annotations.get(&group.key(name)).filter(|text| !text.is_empty()).cloned();
+        let text = |name: &str| {
+            annotations
+                .get(&group.key(name))
+                .filter(|text| !text.is_empty())
+                .cloned()
+        };
         let time = |name: &str| text(name).and_then(|text| text.parse().ok());
         Self {
             certificate_name: text(CERTIFICATE_NAME),

@@ -15,8 +15,6 @@ pub mod reason;
 pub mod renew;
 pub mod request;
 pub mod status;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeSet;
 
@@ -117,7 +115,9 @@ pub fn decide(now: Timestamp, inputs: &Inputs<'_>, assessment: &Assessment) -> P
         return Plan::Leave;
     }
     if let Some(why) = &assessment.unsayable {
-        return Plan::Blocked { why: BlockReason::InvalidSpec(why.clone()) };
+        return Plan::Blocked {
+            why: BlockReason::InvalidSpec(why.clone()),
+        };
     }
     if let Some(why) = secret_in_the_way(inputs, assessment) {
         return Plan::Blocked { why };
@@ -130,9 +130,18 @@ pub fn decide(now: Timestamp, inputs: &Inputs<'_>, assessment: &Assessment) -> P
         return Plan::Hold { until, why };
     }
     match inputs.issuer {
-        IssuerState::Missing => return Plan::Blocked { why: BlockReason::IssuerNotFound(why) },
+        IssuerState::Missing => {
+            return Plan::Blocked {
+                why: BlockReason::IssuerNotFound(why),
+            };
+        }
         IssuerState::NotReady { message, .. } => {
-            return Plan::Blocked { why: BlockReason::IssuerNotReady { message: message.to_owned(), wanted: why } };
+            return Plan::Blocked {
+                why: BlockReason::IssuerNotReady {
+                    message: message.to_owned(),
+                    wanted: why,
+                },
+            };
         }
         IssuerState::Ready(_) => {}
     }
@@ -161,7 +170,9 @@ fn secret_in_the_way(inputs: &Inputs<'_>, assessment: &Assessment) -> Option<Blo
 /// Rule 4.
 fn keep_or_repair(now: Timestamp, inputs: &Inputs<'_>, assessment: &Assessment) -> Plan {
     if assessment.flaws.is_empty() {
-        return Plan::Keep { look_again: assessment.look_again(now, inputs) };
+        return Plan::Keep {
+            look_again: assessment.look_again(now, inputs),
+        };
     }
     let what = assessment.flaws.clone();
     let undoes = undoes(now, inputs, taken_over(inputs, assessment));
@@ -173,15 +184,22 @@ fn keep_or_repair(now: Timestamp, inputs: &Inputs<'_>, assessment: &Assessment) 
 
 /// Whether repairing undoes what somebody else did: not if our own spec changed, nor if the issuer's key did.
 fn taken_over(inputs: &Inputs<'_>, assessment: &Assessment) -> bool {
-    assessment.taken_over && inputs.generation_observed() && !assessment.flaws.contains(&Flaw::NewRoot)
+    assessment.taken_over
+        && inputs.generation_observed()
+        && !assessment.flaws.contains(&Flaw::NewRoot)
 }
 
 /// Whether issuing for this reason undoes what somebody else did to the Secret.
 fn undoes_by_issuing(inputs: &Inputs<'_>, why: &IssueReason) -> bool {
-    let had_one = inputs.status().is_some_and(|status| status.revision.is_some());
+    let had_one = inputs
+        .status()
+        .is_some_and(|status| status.revision.is_some());
     let damaged = matches!(
         why,
-        IssueReason::Missing | IssueReason::Broken(_) | IssueReason::KeyDoesNotFit | IssueReason::Drift(_)
+        IssueReason::Missing
+            | IssueReason::Broken(_)
+            | IssueReason::KeyDoesNotFit
+            | IssueReason::Drift(_)
     );
     damaged && had_one && inputs.generation_observed()
 }
@@ -197,16 +215,34 @@ fn undoes(now: Timestamp, inputs: &Inputs<'_>, undoes: bool) -> Undoes {
     if !recent {
         return Undoes::Change;
     }
-    Undoes::Again { by: inputs.secret.map(|secret| secret.others.first().cloned().unwrap_or_else(|| "unknown".to_owned())) }
+    Undoes::Again {
+        by: inputs.secret.map(|secret| {
+            secret
+                .others
+                .first()
+                .cloned()
+                .unwrap_or_else(|| "unknown".to_owned())
+        }),
+    }
 }
 
 /// Rule 5: until when the issuer is left alone.
-fn held_off(now: Timestamp, inputs: &Inputs<'_>, assessment: &Assessment, undoes: &Undoes) -> Option<Timestamp> {
+fn held_off(
+    now: Timestamp,
+    inputs: &Inputs<'_>,
+    assessment: &Assessment,
+    undoes: &Undoes,
+) -> Option<Timestamp> {
     let failure = inputs.status()?.last_failure.as_ref()?;
     let until = failure.next_try.0;
     let contested = failure.reason == reason::CONTESTED;
-    let applies = if contested { *undoes != Undoes::Nothing } else { failure.attempted == assessment.attempted };
-    let asked_anew = !contested && assessment.asked.is_some() && assessment.asked != failure.renew_request;
+    let applies = if contested {
+        *undoes != Undoes::Nothing
+    } else {
+        failure.attempted == assessment.attempted
+    };
+    let asked_anew =
+        !contested && assessment.asked.is_some() && assessment.asked != failure.renew_request;
     // A hold-off never reaches further than its class allows: a clock that was ahead must not stop us for long.
     let plausible = until.duration_since(now) <= status::MAX_HOLD;
     (until > now && plausible && applies && !asked_anew).then_some(until)

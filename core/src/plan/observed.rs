@@ -156,7 +156,10 @@ impl Observed {
             applied: applied(managed, group.manager()),
             others: others(managed, group),
             pair: pair(certificates.as_ref(), key.as_ref()),
-            key: key.as_ref().and_then(|key| key.as_ref().ok()).map(|key| (key.spec(), key.read_encoding())),
+            key: key
+                .as_ref()
+                .and_then(|key| key.as_ref().ok())
+                .map(|key| (key.spec(), key.read_encoding())),
             ca: ca
                 .as_ref()
                 .and_then(|ca| ca.as_ref().ok())
@@ -174,7 +177,8 @@ impl Observed {
 
     /// Whether it carries our label or our certificate-name annotation.
     pub fn is_ours(&self, group: &Group) -> bool {
-        self.labels.contains_key(&group.key(super::marks::MANAGED)) || self.marks.certificate_name.is_some()
+        self.labels.contains_key(&group.key(super::marks::MANAGED))
+            || self.marks.certificate_name.is_some()
     }
 
     /// When its certificate was issued by us, if we did.
@@ -193,7 +197,10 @@ impl Pair {
 }
 
 fn field<'a>(bytes: &'a BTreeMap<String, ByteString>, key: &str) -> Option<&'a [u8]> {
-    bytes.get(key).map(|bytes| bytes.0.as_slice()).filter(|bytes| !bytes.is_empty())
+    bytes
+        .get(key)
+        .map(|bytes| bytes.0.as_slice())
+        .filter(|bytes| !bytes.is_empty())
 }
 
 fn pair(
@@ -208,7 +215,9 @@ fn pair(
         .ok_or(PairFlaw::Missing(data::KEY))?
         .as_ref()
         .map_err(|problem| PairFlaw::Key(problem.clone()))?;
-    let (leaf, above) = certificates.split_first().ok_or(PairFlaw::Missing(data::CERTIFICATE))?;
+    let (leaf, above) = certificates
+        .split_first()
+        .ok_or(PairFlaw::Missing(data::CERTIFICATE))?;
     let public: &PublicKey = key.public();
     if *public != leaf.public_key {
         return Err(PairFlaw::KeyDoesNotFit);
@@ -223,13 +232,20 @@ fn pair(
 /// Which additional formats are there, and whether each is what `tls.key` and `tls.crt` make of it.
 fn formats(bytes: &BTreeMap<String, ByteString>) -> BTreeMap<OutputFormat, bool> {
     let mut formats = BTreeMap::new();
-    let key = bytes.get(data::KEY).map(|bytes| bytes.0.as_slice()).unwrap_or_default();
+    let key = bytes
+        .get(data::KEY)
+        .map(|bytes| bytes.0.as_slice())
+        .unwrap_or_default();
     if let Some(stored) = bytes.get(data::KEY_DER) {
-        let fits = PrivateKey::from_pem(key).is_ok_and(|key| *key.to_der(key.read_encoding()) == stored.0);
+        let fits =
+            PrivateKey::from_pem(key).is_ok_and(|key| *key.to_der(key.read_encoding()) == stored.0);
         formats.insert(OutputFormat::Der, fits);
     }
     if let Some(stored) = bytes.get(data::COMBINED) {
-        let certificates = bytes.get(data::CERTIFICATE).map(|bytes| bytes.0.as_slice()).unwrap_or_default();
+        let certificates = bytes
+            .get(data::CERTIFICATE)
+            .map(|bytes| bytes.0.as_slice())
+            .unwrap_or_default();
         let fits = stored.0.len() == key.len() + 1 + certificates.len()
             && stored.0.starts_with(key)
             && stored.0.ends_with(certificates);
@@ -244,9 +260,15 @@ fn applied(managed: &[ManagedFieldsEntry], manager: &str) -> Applied {
         let ours = entry.manager.as_deref() == Some(manager)
             && entry.operation.as_deref() == Some("Apply")
             && entry.subresource.as_deref().unwrap_or_default().is_empty();
-        let Some(fields) = entry.fields_v1.as_ref().filter(|_| ours) else { continue };
-        applied.labels.extend(children(&fields.0, &["f:metadata", "f:labels"]));
-        applied.annotations.extend(children(&fields.0, &["f:metadata", "f:annotations"]));
+        let Some(fields) = entry.fields_v1.as_ref().filter(|_| ours) else {
+            continue;
+        };
+        applied
+            .labels
+            .extend(children(&fields.0, &["f:metadata", "f:labels"]));
+        applied
+            .annotations
+            .extend(children(&fields.0, &["f:metadata", "f:annotations"]));
         applied.data.extend(children(&fields.0, &["f:data"]));
         applied.owner |= fields.0.pointer("/f:metadata/f:ownerReferences").is_some();
     }
@@ -266,7 +288,12 @@ fn children<'a>(fields: &'a Value, path: &[&str]) -> impl Iterator<Item = String
 fn others(managed: &[ManagedFieldsEntry], group: &Group) -> Vec<String> {
     let mut others: Vec<_> = managed
         .iter()
-        .filter_map(|entry| Some((entry.time.as_ref().map(|time| time.0), entry.manager.clone()?)))
+        .filter_map(|entry| {
+            Some((
+                entry.time.as_ref().map(|time| time.0),
+                entry.manager.clone()?,
+            ))
+        })
         .filter(|(_, manager)| manager != group.manager())
         .collect();
     others.sort_by(|a, b| b.cmp(a));

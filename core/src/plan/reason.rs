@@ -54,17 +54,28 @@ impl IssueReason {
         match self {
             Self::Missing => format!("Secret {secret} does not exist"),
             Self::Broken(flaw) => format!("Secret {secret} is damaged: {flaw}"),
-            Self::KeyDoesNotFit => format!("the private key in Secret {secret} does not belong to its certificate"),
+            Self::KeyDoesNotFit => {
+                format!("the private key in Secret {secret} does not belong to its certificate")
+            }
             Self::RequestChanged(differences) if differences.is_empty() => {
                 "the spec asks for something else than what was issued".to_owned()
             }
             Self::RequestChanged(differences) => {
-                format!("the spec asks for something else than what was issued: {}", differences.join("; "))
+                format!(
+                    "the spec asks for something else than what was issued: {}",
+                    differences.join("; ")
+                )
             }
             Self::Drift(differences) => {
-                format!("the certificate in Secret {secret} is not what the spec asks for: {}", differences.join("; "))
+                format!(
+                    "the certificate in Secret {secret} is not what the spec asks for: {}",
+                    differences.join("; ")
+                )
             }
-            Self::CaReplaced => "the issuer signs with another key than the one the certificate was signed with".to_owned(),
+            Self::CaReplaced => {
+                "the issuer signs with another key than the one the certificate was signed with"
+                    .to_owned()
+            }
             Self::Expired(at) => format!("the certificate expired at {at}"),
             Self::Due => "its renewal is due".to_owned(),
             Self::AskedByHand(value) => format!("a renewal was asked for by hand ({value:?})"),
@@ -119,7 +130,13 @@ impl BlockReason {
     }
 
     /// What is wrong and what to do. `annotation` is the full name of the certificate-name annotation.
-    pub fn message(&self, certificate: &str, secret: &str, issuer: &str, annotation: &str) -> String {
+    pub fn message(
+        &self,
+        certificate: &str,
+        secret: &str,
+        issuer: &str,
+        annotation: &str,
+    ) -> String {
         match self {
             Self::InvalidSpec(problem) => format!("{problem}."),
             Self::SecretOwnedByOther(owner) => format!(

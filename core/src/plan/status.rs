@@ -19,7 +19,13 @@ pub const MAX_HOLD: SignedDuration = SignedDuration::from_mins(5);
 const MIN_HOLD: SignedDuration = SignedDuration::from_secs(10);
 
 /// Conditions we own; others are left to their owners.
-pub const OWNED: [&str; 5] = [READY, ISSUING, LIMITED_BY_CA, RENEWAL_ADJUSTED, FIELDS_IGNORED];
+pub const OWNED: [&str; 5] = [
+    READY,
+    ISSUING,
+    LIMITED_BY_CA,
+    RENEWAL_ADJUSTED,
+    FIELDS_IGNORED,
+];
 /// The held certificate meets the spec and is valid now.
 pub const READY: &str = "Ready";
 /// What is being done for it.
@@ -52,10 +58,24 @@ pub struct Failure {
 ///
 /// `inputs`, `assessment` and `plan` are those after the step: with the Secret as it was written. The rollout's part
 /// is not in it, it has another owner.
-pub fn status(now: Timestamp, inputs: &Inputs<'_>, assessment: &Assessment, plan: &Plan, outcome: &Outcome) -> CertificateStatus {
+pub fn status(
+    now: Timestamp,
+    inputs: &Inputs<'_>,
+    assessment: &Assessment,
+    plan: &Plan,
+    outcome: &Outcome,
+) -> CertificateStatus {
     let old = inputs.status().cloned().unwrap_or_default();
     let last_restored = last_restored(now, &old, plan, outcome);
-    let last_failure = last_failure(now, inputs, assessment, &old, plan, outcome, last_restored.as_ref());
+    let last_failure = last_failure(
+        now,
+        inputs,
+        assessment,
+        &old,
+        plan,
+        outcome,
+        last_restored.as_ref(),
+    );
     let held = assessment.held.as_ref();
     let marks = inputs.secret.map(|secret| &secret.marks);
     let mut status = CertificateStatus {
@@ -69,10 +89,18 @@ pub fn status(now: Timestamp, inputs: &Inputs<'_>, assessment: &Assessment, plan
         fingerprint: held.map(|held| held.fingerprint.to_string()),
         last_failure,
         last_restored,
-        last_renew_request: marks.and_then(|marks| marks.renew_request.clone()).or_else(|| old.last_renew_request.clone()),
+        last_renew_request: marks
+            .and_then(|marks| marks.renew_request.clone())
+            .or_else(|| old.last_renew_request.clone()),
         rollout: None,
     };
-    let says = Sayings { now, inputs, assessment, plan, failure: status.last_failure.clone() };
+    let says = Sayings {
+        now,
+        inputs,
+        assessment,
+        plan,
+        failure: status.last_failure.clone(),
+    };
     status.conditions = says.conditions(&old.conditions);
     status
 }
@@ -81,7 +109,11 @@ pub fn status(now: Timestamp, inputs: &Inputs<'_>, assessment: &Assessment, plan
 pub fn unchanged(old: Option<&CertificateStatus>, new: &CertificateStatus) -> bool {
     let Some(old) = old else { return false };
     let sorted = |conditions: &[Condition]| {
-        let mut ours: Vec<_> = conditions.iter().filter(|held| OWNED.contains(&held.type_.as_str())).cloned().collect();
+        let mut ours: Vec<_> = conditions
+            .iter()
+            .filter(|held| OWNED.contains(&held.type_.as_str()))
+            .cloned()
+            .collect();
         ours.sort_by(|a, b| a.type_.cmp(&b.type_));
         ours
     };
@@ -93,11 +125,20 @@ pub fn unchanged(old: Option<&CertificateStatus>, new: &CertificateStatus) -> bo
     ours(old) == ours(new)
 }
 
-fn last_restored(now: Timestamp, old: &CertificateStatus, plan: &Plan, outcome: &Outcome) -> Option<Time> {
-    if matches!(outcome, Outcome::Done(Undoes::Change | Undoes::Again { .. })) {
+fn last_restored(
+    now: Timestamp,
+    old: &CertificateStatus,
+    plan: &Plan,
+    outcome: &Outcome,
+) -> Option<Time> {
+    if matches!(
+        outcome,
+        Outcome::Done(Undoes::Change | Undoes::Again { .. })
+    ) {
         return Some(Time(now));
     }
-    let calm = |last: &Time| now.duration_since(last.0) >= CONTEST && matches!(plan, Plan::Keep { .. });
+    let calm =
+        |last: &Time| now.duration_since(last.0) >= CONTEST && matches!(plan, Plan::Keep { .. });
     old.last_restored.clone().filter(|last| !calm(last))
 }
 
@@ -111,7 +152,11 @@ fn last_failure(
     last_restored: Option<&Time>,
 ) -> Option<LastFailure> {
     let failed = |reason: &str, message: String| {
-        let attempts = old.last_failure.as_ref().map_or(0, |failure| failure.attempts).saturating_add(1);
+        let attempts = old
+            .last_failure
+            .as_ref()
+            .map_or(0, |failure| failure.attempts)
+            .saturating_add(1);
         LastFailure {
             reason: reason.to_owned(),
             message,
@@ -124,11 +169,16 @@ fn last_failure(
     };
     match outcome {
         Outcome::Failed(failure) => Some(failed(failure.reason, failure.message.clone())),
-        Outcome::Done(Undoes::Again { by }) => Some(failed(CONTESTED, contested(inputs, by.as_deref()))),
+        Outcome::Done(Undoes::Again { by }) => {
+            Some(failed(CONTESTED, contested(inputs, by.as_deref())))
+        }
         Outcome::Nothing | Outcome::Done(_) => {
-            let contest = |failure: &LastFailure| failure.reason == CONTESTED && last_restored.is_some();
+            let contest =
+                |failure: &LastFailure| failure.reason == CONTESTED && last_restored.is_some();
             let over = matches!(plan, Plan::Keep { .. } | Plan::Repair { .. });
-            old.last_failure.clone().filter(|failure| contest(failure) || !over && failure.reason != CONTESTED)
+            old.last_failure
+                .clone()
+                .filter(|failure| contest(failure) || !over && failure.reason != CONTESTED)
         }
     }
 }
@@ -140,7 +190,9 @@ fn contested(inputs: &Inputs<'_>, by: Option<&str>) -> String {
             "Secret {secret} keeps being changed by the field manager {manager:?}. Stop it, or let it leave out the fields that \
              Certwright writes."
         ),
-        None => format!("Secret {secret} keeps being deleted. Find out who deletes it; the API server's audit log knows."),
+        None => format!(
+            "Secret {secret} keeps being deleted. Find out who deletes it; the API server's audit log knows."
+        ),
     }
 }
 
@@ -176,7 +228,11 @@ impl Sayings<'_> {
         said.extend(self.limited().map(|saying| (LIMITED_BY_CA, saying)));
         said.extend(self.adjusted().map(|saying| (RENEWAL_ADJUSTED, saying)));
         said.extend(self.ignored().map(|saying| (FIELDS_IGNORED, saying)));
-        let mut conditions: Vec<Condition> = old.iter().filter(|held| said.iter().any(|(type_, _)| held.type_ == *type_)).cloned().collect();
+        let mut conditions: Vec<Condition> = old
+            .iter()
+            .filter(|held| said.iter().any(|(type_, _)| held.type_ == *type_))
+            .cloned()
+            .collect();
         for (type_, (status, reason, message)) in said {
             condition::set(
                 &mut conditions,
@@ -195,28 +251,54 @@ impl Sayings<'_> {
 
     fn ready(&self) -> Saying {
         if let (Plan::Blocked { why }, true) = (self.plan, self.not_held()) {
-            return (ConditionStatus::False, why.reason().to_owned(), self.with_what_works(self.blocked(why)));
+            return (
+                ConditionStatus::False,
+                why.reason().to_owned(),
+                self.with_what_works(self.blocked(why)),
+            );
         }
         if let Some(unmet) = &self.assessment.unmet {
             let clause = unmet.clause(self.secret());
             let message = match &self.failure {
-                Some(failure) => format!("{}; the last try failed: {}", capitalised(&clause), failure.message),
+                Some(failure) => format!(
+                    "{}; the last try failed: {}",
+                    capitalised(&clause),
+                    failure.message
+                ),
                 None => format!("{}.", capitalised(&clause)),
             };
-            return (ConditionStatus::False, unmet.reason().to_owned(), self.with_what_works(message));
+            return (
+                ConditionStatus::False,
+                unmet.reason().to_owned(),
+                self.with_what_works(message),
+            );
         }
         let Some(held) = &self.assessment.held else {
-            return (ConditionStatus::False, "DoesNotExist".to_owned(), format!("Secret {} does not exist.", self.secret()));
+            return (
+                ConditionStatus::False,
+                "DoesNotExist".to_owned(),
+                format!("Secret {} does not exist.", self.secret()),
+            );
         };
         if held.not_after < self.now {
-            let message = format!("The certificate expired at {}.{}", held.not_after, self.what_next());
+            let message = format!(
+                "The certificate expired at {}.{}",
+                held.not_after,
+                self.what_next()
+            );
             return (ConditionStatus::False, "Expired".to_owned(), message);
         }
         if held.not_before > later(self.now, SKEW) {
-            let message = format!("The certificate is not valid before {}. Is a clock wrong?", held.not_before);
+            let message = format!(
+                "The certificate is not valid before {}. Is a clock wrong?",
+                held.not_before
+            );
             return (ConditionStatus::False, "NotYetValid".to_owned(), message);
         }
-        let message = format!("The certificate is what the spec asks for, and valid until {}.", held.not_after);
+        let message = format!(
+            "The certificate is what the spec asks for, and valid until {}.",
+            held.not_after
+        );
         (ConditionStatus::True, "Ready".to_owned(), message)
     }
 
@@ -224,7 +306,13 @@ impl Sayings<'_> {
     fn not_held(&self) -> bool {
         use super::BlockReason as Why;
         match self.plan {
-            Plan::Blocked { why: Why::InvalidSpec(_) | Why::SecretOwnedByOther(_) | Why::ForeignSecret | Why::SecretBeingDeleted } => true,
+            Plan::Blocked {
+                why:
+                    Why::InvalidSpec(_)
+                    | Why::SecretOwnedByOther(_)
+                    | Why::ForeignSecret
+                    | Why::SecretBeingDeleted,
+            } => true,
             Plan::Blocked { .. } => self.assessment.unmet.is_some(),
             _ => false,
         }
@@ -232,14 +320,28 @@ impl Sayings<'_> {
 
     fn issuing(&self) -> Saying {
         match self.plan {
-            Plan::Blocked { why } => (ConditionStatus::False, why.reason().to_owned(), self.blocked(why)),
-            Plan::Issue { why, .. } | Plan::Hold { why, .. } => self.failing(&format!(
-                "A certificate is needed because {}",
-                why.clause(self.secret())
-            ), why.reason()),
+            Plan::Blocked { why } => (
+                ConditionStatus::False,
+                why.reason().to_owned(),
+                self.blocked(why),
+            ),
+            Plan::Issue { why, .. } | Plan::Hold { why, .. } => self.failing(
+                &format!(
+                    "A certificate is needed because {}",
+                    why.clause(self.secret())
+                ),
+                why.reason(),
+            ),
             Plan::Repair { what, .. } | Plan::HoldRepair { what, .. } => {
                 let words: Vec<_> = what.iter().map(|flaw| flaw.words()).collect();
-                self.failing(&format!("Secret {} is to be repaired: {}", self.secret(), words.join(", ")), "Repairing")
+                self.failing(
+                    &format!(
+                        "Secret {} is to be repaired: {}",
+                        self.secret(),
+                        words.join(", ")
+                    ),
+                    "Repairing",
+                )
             }
             Plan::Keep { .. } | Plan::Leave => self.at_rest(),
         }
@@ -251,21 +353,38 @@ impl Sayings<'_> {
             Some(failure) => (
                 ConditionStatus::False,
                 failure.reason.clone(),
-                format!("{wanted}. Try {} failed, the next is at {}: {}", failure.attempts, failure.next_try.0, failure.message),
+                format!(
+                    "{wanted}. Try {} failed, the next is at {}: {}",
+                    failure.attempts, failure.next_try.0, failure.message
+                ),
             ),
-            None => (ConditionStatus::True, reason.to_owned(), format!("{wanted}.")),
+            None => (
+                ConditionStatus::True,
+                reason.to_owned(),
+                format!("{wanted}."),
+            ),
         }
     }
 
     fn at_rest(&self) -> Saying {
         if let Some(failure) = &self.failure {
-            return (ConditionStatus::False, failure.reason.clone(), failure.message.clone());
+            return (
+                ConditionStatus::False,
+                failure.reason.clone(),
+                failure.message.clone(),
+            );
         }
         if let CaState::Following { due } = self.assessment.ca {
-            let message = format!("The issuer's key was replaced. Clients read the new root now; a new certificate follows at {due}.");
+            let message = format!(
+                "The issuer's key was replaced. Clients read the new root now; a new certificate follows at {due}."
+            );
             return (ConditionStatus::False, "CAReplaced".to_owned(), message);
         }
-        (ConditionStatus::False, "UpToDate".to_owned(), "Nothing needs to be issued.".to_owned())
+        (
+            ConditionStatus::False,
+            "UpToDate".to_owned(),
+            "Nothing needs to be issued.".to_owned(),
+        )
     }
 
     fn limited(&self) -> Option<Saying> {
@@ -298,7 +417,10 @@ impl Sayings<'_> {
 
     fn ignored(&self) -> Option<Saying> {
         let fields = self.inputs.certificate.spec.ignored_fields();
-        let message = format!("Accepted, without effect: {}. You can remove it.", fields.join(", "));
+        let message = format!(
+            "Accepted, without effect: {}. You can remove it.",
+            fields.join(", ")
+        );
         (!fields.is_empty()).then(|| (ConditionStatus::True, "FieldsIgnored".to_owned(), message))
     }
 
@@ -313,7 +435,10 @@ impl Sayings<'_> {
     fn with_what_works(&self, message: String) -> String {
         match &self.assessment.held {
             Some(held) if held.not_after > self.now => {
-                format!("{message} The certificate that is there works until {}.", held.not_after)
+                format!(
+                    "{message} The certificate that is there works until {}.",
+                    held.not_after
+                )
             }
             _ => message,
         }
@@ -323,7 +448,9 @@ impl Sayings<'_> {
         match (&self.failure, self.plan) {
             (Some(failure), _) => format!(" The last try failed: {}", failure.message),
             (None, Plan::Blocked { why }) => format!(" {}", self.blocked(why)),
-            (None, Plan::Keep { .. }) => " It is not renewed by itself, because spec.renewal.policy is Disabled.".to_owned(),
+            (None, Plan::Keep { .. }) => {
+                " It is not renewed by itself, because spec.renewal.policy is Disabled.".to_owned()
+            }
             (None, _) => String::new(),
         }
     }
@@ -341,5 +468,8 @@ fn certificate_name_annotation(group: &Group) -> String {
 
 fn capitalised(clause: &str) -> String {
     let mut letters = clause.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+    letters
+        .next()
+        .map(|first| first.to_uppercase().chain(letters).collect())
+        .unwrap_or_default()
 }
