@@ -37,77 +37,104 @@ pub struct Certificate {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateSpec {
-    /// The Secret the certificate is stored in.
+    /// Name of the Secret the certificate is stored in, in the Certificate's own namespace.
+    ///
+    /// It is made with type `kubernetes.io/tls` and holds `tls.crt` (the certificate, then its intermediates), `tls.key` and, if the issuer has one, `ca.crt`.
+    /// A Secret that is there already and wasn't made by us is left alone; a condition then says how to hand it over. Each Secret belongs to one Certificate.
     pub secret_name: String,
-    /// Who signs.
+    /// Who signs: an Issuer of the same namespace, or a ClusterIssuer.
     pub issuer_ref: IssuerRef,
-    /// The subject's common name.
+    /// The subject's common name, such as `example.com`: at most 64 characters.
+    ///
+    /// Servers don't need it: clients look at `dnsNames` only, and it isn't added there. A CA is known by it. Not together with `literalSubject`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub common_name: Option<String>,
-    /// The rest of the subject.
+    /// Further attributes of the subject, such as the organization; most certificates need none.
+    ///
+    /// For several attributes in an order of your own use `literalSubject`, which excludes this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Subject>,
-    /// The whole subject in RFC 4514 form.
+    /// The whole subject as text in RFC 4514 form, such as `CN=web,OU=Shop,O=Example,C=DE`: the most specific name first.
+    ///
+    /// For subjects that must come out exactly so, in order and kind. Not together with `commonName` or `subject`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub literal_subject: Option<String>,
-    /// DNS names.
+    /// DNS names the certificate is valid for, such as `example.com` or `*.example.com`.
+    ///
+    /// `*` stands for exactly one label and only at the beginning. International names (`bücher.example`) are converted. No scheme, port, path or final dot.
+    /// At least one name is needed here or in another field of names, `commonName` or `literalSubject`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dns_names: Vec<String>,
-    /// IP addresses.
+    /// IP addresses the certificate is valid for, such as `192.0.2.1` or `2001:db8::1`; no ranges.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ip_addresses: Vec<String>,
-    /// URIs.
+    /// URIs the certificate is valid for, such as `spiffe://example.org/ns/shop/sa/web`.
+    ///
+    /// Absolute and in ASCII: write an international host as `xn--...`, escape other characters with `%`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uris: Vec<String>,
-    /// E-mail addresses.
+    /// E-mail addresses the certificate is valid for, such as `ops@example.com`, without a display name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub email_addresses: Vec<String>,
-    /// Names of other kinds.
+    /// Names of other kinds (`otherName` of RFC 5280), such as a Microsoft user principal name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_names: Vec<OtherName>,
-    /// How long the certificate is valid.
+    /// How long the certificate is valid, such as `2160h`: at least `1h`. Defaults to `2160h` (90 days).
+    ///
+    /// Hours, minutes and seconds; days are not a unit. An issuer may give less: a certificate never outlives the CA that signs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<DurationText>,
-    /// How long before its end it is renewed.
+    /// How long before its end the certificate is renewed, such as `720h`: at least `5m` and less than `duration`.
+    ///
+    /// Defaults to one third of the certificate's life. The moment is moved forward a little, and differently for each certificate, so that many don't come due at once. Not together with `renewBeforePercentage`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew_before: Option<DurationText>,
-    /// The same as a percentage of its life.
+    /// The same as a percentage of the certificate's life: 25 renews when a quarter of it is left.
+    ///
+    /// 1 to 99, and not less than 5 minutes. Not together with `renewBefore`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew_before_percentage: Option<i32>,
-    /// When renewals may happen.
+    /// Whether the certificate renews by itself, and at which times of the week.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal: Option<Renewal>,
-    /// What the key may be used for.
+    /// What the key may be used for, such as `server auth` and `client auth`.
+    ///
+    /// Defaults to `digital signature`, for RSA keys also `key encipherment`. `isCA` adds `cert sign`. Many clients want `server auth` of a server and `client auth` of a client.
+    /// `signing` is `digital signature`, and `s/mime` is `email protection`, by another name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub usages: Vec<Usage>,
-    /// Whether the usages are put into the request.
+    /// Whether `usages` are written into the signing request too. Defaults to true; some outside CAs refuse requests that carry them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encode_usages_in_request: Option<bool>,
-    /// Whether the certificate may sign others.
+    /// Whether the certificate may sign others. Defaults to false.
+    ///
+    /// A CA needs a subject, best a `commonName`. Use its Secret in an Issuer's `ca.secretName`.
     #[serde(default, rename = "isCA", skip_serializing_if = "Option::is_none")]
     pub is_ca: Option<bool>,
-    /// Which names a CA may sign for.
+    /// Which names a CA may sign for. Only together with `isCA: true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name_constraints: Option<NameConstraints>,
-    /// The private key.
+    /// The private key: its kind, its size, how it is written, and whether renewals make a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_key: Option<PrivateKey>,
-    /// How the request is signed.
+    /// How the signing request, or a self-signed certificate, is signed. Defaults to what suits the key.
+    ///
+    /// Must fit `privateKey.algorithm`; where that isn't given, it follows from this. What a CA signs with is the CA's choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature_algorithm: Option<SignatureAlgorithm>,
-    /// Labels and annotations of the Secret.
+    /// Labels and annotations that the Secret carries. What is taken out here goes from the Secret too; what others added stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_template: Option<SecretTemplate>,
-    /// Further forms the key and certificate are stored in.
+    /// Further forms in which key and certificate are stored in the Secret, for software that can't read PEM pairs. Each at most once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub additional_output_formats: Vec<AdditionalOutputFormat>,
-    /// What becomes of the Secret when the Certificate is deleted.
+    /// What becomes of the Secret when the Certificate is deleted: `Retain` (default) keeps it, so that what uses it runs on; `Delete` removes it too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_deletion_policy: Option<SecretDeletionPolicy>,
     /// How the workloads that read the Secret get a new certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
-    /// Accepted, without effect.
+    /// Accepted so that manifests carry over, and without effect: nothing is kept for past issuances that would have to be limited. At least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision_history_limit: Option<i32>,
 }
@@ -116,12 +143,12 @@ pub struct CertificateSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IssuerRef {
-    /// The issuer's name.
+    /// The name of the Issuer or ClusterIssuer.
     pub name: String,
-    /// `Issuer` (default) or `ClusterIssuer`.
+    /// `Issuer` (default), which lives in the Certificate's namespace, or `ClusterIssuer`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// The issuer's API group.
+    /// The API group of the issuer. May be left out; issuers of other groups are not served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
 }

@@ -7,6 +7,7 @@ pub mod group;
 pub mod issuer;
 pub mod names;
 mod object;
+pub mod schema;
 
 pub use certificate::{Certificate, CertificateSpec, CertificateStatus};
 pub use condition::{Condition, ConditionStatus};

@@ -7,16 +7,24 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PrivateKey {
-    /// Whether each issuance makes a new key.
+    /// Whether each issuance makes a new key: `Always`, or `Never`, which keeps the key as long as it fits the spec.
+    ///
+    /// Defaults to `Always`, and to `Never` where `isCA` is true, since others rely on a CA's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation_policy: Option<RotationPolicy>,
-    /// How the key is written.
+    /// How `tls.key` is written: `PKCS8` (default, `BEGIN PRIVATE KEY`) or `PKCS1`.
+    ///
+    /// `PKCS1` is each algorithm's own older form: `BEGIN RSA PRIVATE KEY` for RSA, `BEGIN EC PRIVATE KEY` (SEC1) for ECDSA; Ed25519 has none and stays PKCS#8. A change rewrites the Secret and issues nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<KeyEncoding>,
-    /// Which kind of key.
+    /// The kind of key: `ECDSA`, `RSA` or `Ed25519`.
+    ///
+    /// Defaults to what `signatureAlgorithm` names, else to `RSA` where `size` is 2048 or more, else to `ECDSA`: small, fast, and read by everything current. Choose `RSA` for very old clients; browsers don't accept `Ed25519`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<KeyAlgorithm>,
-    /// Bits of the key.
+    /// Bits of the key: 256 (default), 384 or 521 for ECDSA; 2048 (default), 3072, 4096 or 8192 for RSA. Without meaning for Ed25519.
+    ///
+    /// `size: 4096` alone asks for an RSA key. RSA keys of 8192 bits take minutes to make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<i32>,
 }

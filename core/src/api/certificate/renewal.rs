@@ -9,9 +9,11 @@ use crate::api::DurationText;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Renewal {
-    /// Whether the certificate is renewed by itself.
+    /// `RenewBefore` renews before the end, as `renewBefore` says; `Disabled` only when the spec changes, when the Secret is lost or broken, or when asked by hand.
     pub policy: RenewalPolicy,
-    /// Renewals wait for one of these.
+    /// Renewals wait until one of these is open. If none opens before the last tenth of the certificate's life, it is renewed without.
+    ///
+    /// Only with policy `RenewBefore`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<RenewalWindow>,
 }
@@ -30,11 +32,11 @@ pub enum RenewalPolicy {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RenewalWindow {
-    /// When it opens, as five cron fields.
+    /// When the window opens, as the five fields of cron: minute, hour, day of month, month, day of week. `0 2 * * 6` is 02:00 each Saturday.
     pub cron: String,
-    /// How long it stays open.
+    /// How long the window stays open, such as `4h`.
     pub window_duration: DurationText,
-    /// The time zone of `cron`, by its IANA name.
+    /// The time zone of `cron` by its IANA name, such as `Europe/Berlin`. Defaults to `UTC`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
 }

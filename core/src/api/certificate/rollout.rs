@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rollout {
-    /// What is done to them.
+    /// What is done to the Deployments, StatefulSets and DaemonSets that read the Secret: `Restart` (default) replaces their Pods as `kubectl rollout restart` does, once for each new certificate; `None` leaves them alone, for software that reloads by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<RolloutStrategy>,
 }
@@ -26,14 +26,14 @@ pub enum RolloutStrategy {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutStatus {
-    /// The fingerprint that is being carried.
+    /// The fingerprint of the certificate that is being carried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
-    /// Workloads that read the Secret.
+    /// How many workloads read the Secret.
     pub dependents: i32,
-    /// Of those, how many run with this certificate, as far as their own marks say.
+    /// How many of them run with this certificate, as far as their own marks say.
     pub up_to_date: i32,
-    /// The others, by name, at most twenty.
+    /// The others by name, at most twenty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<WaitingWorkload>,
 }
@@ -46,6 +46,6 @@ pub struct WaitingWorkload {
     pub kind: String,
     /// Its name.
     pub name: String,
-    /// Why it waits.
+    /// Why it doesn't run with the certificate yet.
     pub reason: String,
 }

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 /// Labels and annotations of the Secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
 pub struct SecretTemplate {
+    /// Annotations of the Secret. Those of our own API group are kept for us.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+    /// Labels of the Secret. Those of our own API group are kept for us.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
@@ -20,7 +21,7 @@ pub struct SecretTemplate {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AdditionalOutputFormat {
-    /// Which form.
+    /// `DER` stores the private key in DER as `key.der`; `CombinedPEM` stores the private key followed by the chain as `tls-combined.pem`.
     #[serde(rename = "type")]
     pub type_: OutputFormat,
 }
