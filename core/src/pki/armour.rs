@@ -163,7 +163,10 @@ mod tests {
         let swallowing = read(&format!("{good}-----BEGIN A-----\nAQID\n{good}"));
         assert_eq!(swallowing.len(), 2);
         assert_eq!(swallowing[1].as_ref().unwrap().1, Err("it is not base64"));
-        assert_eq!(read("-----BEGIN A-----\nAQID"), [Err("a block has no END line")]);
+        assert_eq!(
+            read("-----BEGIN A-----\nAQID"),
+            [Err("a block has no END line")]
+        );
         assert_eq!(read("-----BEGIN A"), [Err("a BEGIN line does not end")]);
     }
 

@@ -24,7 +24,10 @@ pub(super) fn now() -> Timestamp {
 pub(super) fn leaf(dns: &[&str]) -> Profile {
     Profile {
         subject: DistinguishedName::default(),
-        names: Names { dns: dns.iter().map(|name| (*name).to_owned()).collect(), ..Default::default() },
+        names: Names {
+            dns: dns.iter().map(|name| (*name).to_owned()).collect(),
+            ..Default::default()
+        },
         key_usages: BTreeSet::from([KeyUsage::DigitalSignature]),
         extended_key_usages: BTreeSet::new(),
         is_ca: false,
@@ -49,7 +52,10 @@ pub(super) fn ca(common_name: &str) -> Profile {
 
 /// A CA that may only sign within these constraints.
 pub(super) fn constrained(constraints: NameConstraints) -> Profile {
-    Profile { name_constraints: Some(constraints), ..ca("constrained") }
+    Profile {
+        name_constraints: Some(constraints),
+        ..ca("constrained")
+    }
 }
 
 /// A subject of just a common name.
@@ -58,7 +64,10 @@ pub(super) fn named(common_name: &str) -> DistinguishedName {
 }
 
 pub(super) fn attribute(oid: &str, value: &str) -> Attribute {
-    Attribute { oid: oid.to_owned(), value: value.to_owned() }
+    Attribute {
+        oid: oid.to_owned(),
+        value: value.to_owned(),
+    }
 }
 
 /// A new P-256 key.
@@ -82,18 +91,38 @@ pub(super) fn below(authority: &Authority, profile: &Profile) -> Authority {
     let key = key();
     let certificate = signed(authority, profile, &key).unwrap();
     let above = authority.chain.iter();
-    self::authority(&std::iter::once(&certificate).chain(above).collect::<Vec<_>>(), &key)
+    self::authority(
+        &std::iter::once(&certificate)
+            .chain(above)
+            .collect::<Vec<_>>(),
+        &key,
+    )
 }
 
 /// A certificate signed by a CA.
-pub(super) fn signed(authority: &Authority, profile: &Profile, key: &PrivateKey) -> Result<Facts, SignError> {
-    sign::by_authority(profile, &Locations::default(), key.public(), authority, now())
-        .map(|der| Facts::read(&der).unwrap())
+pub(super) fn signed(
+    authority: &Authority,
+    profile: &Profile,
+    key: &PrivateKey,
+) -> Result<Facts, SignError> {
+    sign::by_authority(
+        profile,
+        &Locations::default(),
+        key.public(),
+        authority,
+        now(),
+    )
+    .map(|der| Facts::read(&der).unwrap())
 }
 
 /// A CA as it would be read from a Secret.
 pub(super) fn authority(tls_crt: &[&Facts], key: &PrivateKey) -> Authority {
-    Authority::read(pem(tls_crt).as_bytes(), key.to_pem(KeyEncoding::Pkcs8).as_bytes(), None).unwrap()
+    Authority::read(
+        pem(tls_crt).as_bytes(),
+        key.to_pem(KeyEncoding::Pkcs8).as_bytes(),
+        None,
+    )
+    .unwrap()
 }
 
 pub(super) fn pem(certificates: &[&Facts]) -> String {
@@ -103,7 +132,14 @@ pub(super) fn pem(certificates: &[&Facts]) -> String {
 /// A certificate made by OpenSSL that has everything; see `everything.cnf`.
 pub(super) fn everything() -> CertificateDer {
     const PEM: &str = include_str!("../../tests/data/everything.pem");
-    super::armour::blocks(PEM.as_bytes()).next().unwrap().unwrap().contents.unwrap().to_vec().into()
+    super::armour::blocks(PEM.as_bytes())
+        .next()
+        .unwrap()
+        .unwrap()
+        .contents
+        .unwrap()
+        .to_vec()
+        .into()
 }
 
 pub(super) const DAY: i64 = 86_400;
