@@ -160,17 +160,14 @@ mod tests {
     #[test]
     fn a_block_without_end_is_an_error_and_the_last_item() {
         let good = "-----BEGIN A-----\nAQID\n-----END A-----\n";
-        let read = read(&format!("{good}-----BEGIN A-----\nAQID\n{good}"));
-        assert_eq!(read.len(), 2);
-        assert_eq!(read[1].as_ref().unwrap().1, Err("it is not base64"));
+        let swallowing = read(&format!("{good}-----BEGIN A-----\nAQID\n{good}"));
+        assert_eq!(swallowing.len(), 2);
+        assert_eq!(swallowing[1].as_ref().unwrap().1, Err("it is not base64"));
         assert_eq!(
-            super::tests::read("-----BEGIN A-----\nAQID"),
+            read("-----BEGIN A-----\nAQID"),
             [Err("a block has no END line")]
         );
-        assert_eq!(
-            super::tests::read("-----BEGIN A"),
-            [Err("a BEGIN line does not end")]
-        );
+        assert_eq!(read("-----BEGIN A"), [Err("a BEGIN line does not end")]);
     }
 
     #[test]

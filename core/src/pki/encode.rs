@@ -30,8 +30,14 @@ pub(super) fn distinguished_name(name: &DistinguishedName) -> Result<Vec<u8>, St
             .iter()
             .map(attribute)
             .collect::<Result<Vec<_>, _>>()?;
-        let set = SetOfVec::try_from(attributes)
-            .map_err(|_| "an attribute of the subject stands twice in one RDN")?;
+        let mut set = SetOfVec::new();
+        for attribute in attributes {
+            if set.iter().any(|held| *held == attribute) {
+                return Err("an attribute of the subject stands twice in one RDN".to_owned());
+            }
+            set.insert(attribute)
+                .map_err(|problem| format!("the subject can't be written: {problem}"))?;
+        }
         Ok(set)
     });
     let rdns = rdns.collect::<Result<Vec<SetOfVec<AttributeTypeAndValue>>, String>>()?;

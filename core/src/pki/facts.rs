@@ -90,9 +90,13 @@ impl Facts {
         read::certificate(der).map_err(NotACertificate)
     }
 
-    /// The serial number in lower-case hexadecimal, without separators.
+    /// The serial number in lower-case hexadecimal, without separators, and without the zero octet that only says that
+    /// the number is positive.
     pub fn serial_hex(&self) -> String {
-        hex(&self.serial)
+        match self.serial.as_slice() {
+            [0, magnitude @ ..] if !magnitude.is_empty() => hex(magnitude),
+            serial => hex(serial),
+        }
     }
 
     /// Whether `self` was signed by the key of `issuer`: names match and the signature verifies.

@@ -17,6 +17,8 @@ mod provider;
 mod read;
 pub mod sign;
 mod signature;
+#[cfg(test)]
+mod testing;
 
 pub use ca::{Authority, CaProblem};
 pub use facts::Facts;
