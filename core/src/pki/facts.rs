@@ -1,12 +1,17 @@
 //! What a certificate says.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
 
+use aws_lc_rs::digest;
 use jiff::Timestamp;
 
 use super::CertificateDer;
+use super::asn1::CertificateFrame;
 use super::key::{KeySpec, PublicKey};
 use super::profile::{DistinguishedName, KeyUsage, NameConstraints, Names};
+use super::{read, signature};
 
 /// What a certificate says, read from its DER.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,6 +40,8 @@ pub struct Facts {
     pub path_length: Option<u8>,
     /// Which names it may sign for.
     pub name_constraints: Option<NameConstraints>,
+    /// Constraints that [`NameConstraints`] can't say (directory names, masks with gaps), as text.
+    pub unknown_constraints: Vec<String>,
     /// Its public key.
     pub public_key: PublicKey,
     /// The kind of that key, where it is one we serve.
@@ -66,13 +73,115 @@ pub struct Fingerprint(pub [u8; 32]);
 #[error("not an X.509 certificate: {0}")]
 pub struct NotACertificate(pub String);
 
+/// A text that is no fingerprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a fingerprint has 64 hexadecimal digits")]
+pub struct NotAFingerprint;
+
 impl Facts {
     /// Reads a certificate.
-    pub fn read(_der: &CertificateDer) -> Result<Self, NotACertificate> { todo!() }
+    ///
+    /// Repeated and unreadable extensions are refused (RFC 5280 section 4.2); times beyond what [`Timestamp`] can say
+    /// become its bounds.
+    ///
+    /// # Errors
+    /// When the DER is no certificate, or one with an extension that should be understood and can't be read.
+    pub fn read(der: &CertificateDer) -> Result<Self, NotACertificate> {
+        read::certificate(der).map_err(NotACertificate)
+    }
+
     /// The serial number in lower-case hexadecimal, without separators.
-    pub fn serial_hex(&self) -> String { todo!() }
+    pub fn serial_hex(&self) -> String {
+        hex(&self.serial)
+    }
+
     /// Whether `self` was signed by the key of `issuer`: names match and the signature verifies.
-    pub fn is_signed_by(&self, _issuer: &Self) -> bool { todo!() }
+    ///
+    /// Names are compared as the octets they came in. Signatures over MD5 or SHA-1 don't count.
+    pub fn is_signed_by(&self, issuer: &Self) -> bool {
+        let (Some(below), Some(above)) = (self.frame(), issuer.frame()) else {
+            return false;
+        };
+        below.issuer == above.subject && signature::holds(&below.signed, above.public_key)
+    }
+
     /// Whether it is signed by its own key.
-    pub fn is_self_signed(&self) -> bool { todo!() }
+    pub fn is_self_signed(&self) -> bool {
+        self.is_signed_by(self)
+    }
+
+    /// Whether subject and issuer are the same name (RFC 5280 section 6.1 calls it self-issued).
+    pub(super) fn is_self_issued(&self) -> bool {
+        self.frame()
+            .is_some_and(|frame| frame.issuer == frame.subject)
+    }
+
+    /// The subject's name, as it is encoded.
+    pub(super) fn subject_der(&self) -> Option<&[u8]> {
+        self.frame().map(|frame| frame.subject)
+    }
+
+    fn frame(&self) -> Option<CertificateFrame<'_>> {
+        CertificateFrame::read(&self.der)
+    }
 }
+
+impl fmt::Debug for Facts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Facts")
+            .field("fingerprint", &self.fingerprint)
+            .field("subject", &self.subject)
+            .field("issuer", &self.issuer)
+            .field("names", &self.names)
+            .field("is_ca", &self.is_ca)
+            .field("not_before", &self.not_before)
+            .field("not_after", &self.not_after)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Fingerprint {
+    /// The fingerprint of a DER.
+    pub fn of(der: &[u8]) -> Self {
+        let mut octets = [0; 32];
+        octets.copy_from_slice(digest::digest(&digest::SHA256, der).as_ref());
+        Self(octets)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&hex(&self.0))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Fingerprint({self})")
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = NotAFingerprint;
+
+    fn from_str(text: &str) -> Result<Self, NotAFingerprint> {
+        if text.len() != 64 || !text.bytes().all(|octet| octet.is_ascii_hexdigit()) {
+            return Err(NotAFingerprint);
+        }
+        let mut octets = [0; 32];
+        for (octet, digits) in octets.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let digits = str::from_utf8(digits).map_err(|_| NotAFingerprint)?;
+            *octet = u8::from_str_radix(digits, 16).map_err(|_| NotAFingerprint)?;
+        }
+        Ok(Self(octets))
+    }
+}
+
+/// Octets in lower-case hexadecimal.
+pub(super) fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,13 +3,20 @@
 //! Nothing here knows Kubernetes. What a certificate shall say comes in as a [`Profile`], what one does say comes
 //! out as [`Facts`].
 
+mod armour;
+mod asn1;
 pub mod ca;
 pub mod chain;
+mod constraints;
 pub mod csr;
+mod encode;
 pub mod facts;
 pub mod key;
 pub mod profile;
+mod provider;
+mod read;
 pub mod sign;
+mod signature;
 
 pub use ca::{Authority, CaProblem};
 pub use facts::Facts;

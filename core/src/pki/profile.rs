@@ -88,7 +88,11 @@ pub struct Names {
 impl Names {
     /// Whether there is no name at all.
     pub fn is_empty(&self) -> bool {
-        self.dns.is_empty() && self.ip.is_empty() && self.uri.is_empty() && self.email.is_empty() && self.other.is_empty()
+        self.dns.is_empty()
+            && self.ip.is_empty()
+            && self.uri.is_empty()
+            && self.email.is_empty()
+            && self.other.is_empty()
     }
 }
 
