@@ -1,0 +1,266 @@
+//! Names, keys and spans of time in words.
+
+use std::fmt::Write;
+
+use certwright_core::pki::KeySpec;
+use certwright_core::pki::profile::{DistinguishedName, KeyUsage, Names, Subtrees};
+use jiff::{SignedDuration, Timestamp};
+
+/// Text out of a certificate. Whoever made it may want to move the cursor or forge a line: what isn't shown as itself
+/// is escaped.
+pub(super) fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() || is_invisible(character) {
+            shown.extend(character.escape_unicode());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// Marks that change the direction of text, and spaces of no width.
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
+}
+
+/// A distinguished name as RFC 4514 writes it: the most particular part first.
+pub(super) fn distinguished_name(name: &DistinguishedName) -> String {
+    let relative = |attributes: &Vec<_>| {
+        attributes
+            .iter()
+            .map(attribute)
+            .collect::<Vec<_>>()
+            .join("+")
+    };
+    name.0
+        .iter()
+        .rev()
+        .map(relative)
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+fn attribute(attribute: &certwright_core::pki::profile::Attribute) -> String {
+    let name = ATTRIBUTES
+        .iter()
+        .find(|(oid, _)| *oid == attribute.oid)
+        .map_or(attribute.oid.as_str(), |(_, name)| name);
+    let mut text = format!("{name}=");
+    let value = &attribute.value;
+    let last = value.chars().count().saturating_sub(1);
+    for (index, character) in value.chars().enumerate() {
+        let escaped = matches!(character, '"' | '+' | ',' | ';' | '<' | '>' | '\\')
+            || (character == '#' && index == 0)
+            || (character == ' ' && (index == 0 || index == last));
+        if escaped {
+            text.push('\\');
+        }
+        text.push(character);
+    }
+    shown(&text)
+}
+
+/// Source: RFC 4514 section 3; `emailAddress` as OpenSSL writes it; the others by their names in X.520.
+const ATTRIBUTES: [(&str, &str); 13] = [
+    ("2.5.4.3", "CN"),
+    ("2.5.4.4", "SN"),
+    ("2.5.4.5", "serialNumber"),
+    ("2.5.4.6", "C"),
+    ("2.5.4.7", "L"),
+    ("2.5.4.8", "ST"),
+    ("2.5.4.9", "STREET"),
+    ("2.5.4.10", "O"),
+    ("2.5.4.11", "OU"),
+    ("2.5.4.17", "postalCode"),
+    ("0.9.2342.19200300.100.1.1", "UID"),
+    ("0.9.2342.19200300.100.1.25", "DC"),
+    ("1.2.840.113549.1.9.1", "emailAddress"),
+];
+
+/// Subject alternative names, each with its kind.
+pub(super) fn names(names: &Names, unknown: &[String]) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    all.extend(names.dns.iter().map(|name| format!("DNS {}", shown(name))));
+    all.extend(names.ip.iter().map(|address| format!("IP {address}")));
+    all.extend(names.uri.iter().map(|uri| format!("URI {}", shown(uri))));
+    all.extend(
+        names
+            .email
+            .iter()
+            .map(|address| format!("e-mail {}", shown(address))),
+    );
+    all.extend(
+        names
+            .other
+            .iter()
+            .map(|(oid, value)| format!("other {} {}", shown(oid), shown(value))),
+    );
+    all.extend(unknown.iter().map(|name| shown(name)));
+    all
+}
+
+/// The trees of name constraints, each with its kind.
+pub(super) fn subtrees(trees: &Subtrees) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    all.extend(trees.dns.iter().map(|name| format!("DNS {}", shown(name))));
+    all.extend(
+        trees
+            .ip
+            .iter()
+            .map(|(address, length)| format!("IP {address}/{length}")),
+    );
+    all.extend(trees.uri.iter().map(|uri| format!("URI {}", shown(uri))));
+    all.extend(
+        trees
+            .email
+            .iter()
+            .map(|address| format!("e-mail {}", shown(address))),
+    );
+    all
+}
+
+/// Kind and size of a key.
+pub(super) fn key(spec: KeySpec) -> String {
+    match spec {
+        KeySpec::Rsa(bits) => format!("RSA {bits} bits"),
+        KeySpec::Ecdsa(bits) => format!("ECDSA P-{bits}"),
+        KeySpec::Ed25519 => "Ed25519".to_owned(),
+    }
+}
+
+/// A bit of the key usage extension, as a Certificate's spec names it.
+pub(super) fn key_usage(usage: KeyUsage) -> &'static str {
+    match usage {
+        KeyUsage::DigitalSignature => "digital signature",
+        KeyUsage::ContentCommitment => "content commitment",
+        KeyUsage::KeyEncipherment => "key encipherment",
+        KeyUsage::DataEncipherment => "data encipherment",
+        KeyUsage::KeyAgreement => "key agreement",
+        KeyUsage::KeyCertSign => "cert sign",
+        KeyUsage::CrlSign => "crl sign",
+        KeyUsage::EncipherOnly => "encipher only",
+        KeyUsage::DecipherOnly => "decipher only",
+    }
+}
+
+/// An extended key usage, as a Certificate's spec names it, or its object identifier.
+pub(super) fn extended_key_usage(oid: &str) -> String {
+    EXTENDED
+        .iter()
+        .find(|(known, _)| *known == oid)
+        .map_or_else(|| shown(oid), |(_, name)| (*name).to_owned())
+}
+
+/// Source: RFC 5280 section 4.2.1.12, RFC 4945 section 5.1.3.12, and the two vendors' own.
+const EXTENDED: [(&str, &str); 12] = [
+    ("2.5.29.37.0", "any"),
+    ("1.3.6.1.5.5.7.3.1", "server auth"),
+    ("1.3.6.1.5.5.7.3.2", "client auth"),
+    ("1.3.6.1.5.5.7.3.3", "code signing"),
+    ("1.3.6.1.5.5.7.3.4", "email protection"),
+    ("1.3.6.1.5.5.7.3.5", "ipsec end system"),
+    ("1.3.6.1.5.5.7.3.6", "ipsec tunnel"),
+    ("1.3.6.1.5.5.7.3.7", "ipsec user"),
+    ("1.3.6.1.5.5.7.3.8", "timestamping"),
+    ("1.3.6.1.5.5.7.3.9", "ocsp signing"),
+    ("1.3.6.1.4.1.311.10.3.3", "microsoft sgc"),
+    ("2.16.840.1.113730.4.1", "netscape sgc"),
+];
+
+/// Octets as openssl writes them, such as `0a:ff`.
+pub(super) fn octets(octets: &[u8]) -> String {
+    let mut text = String::with_capacity(3 * octets.len());
+    for (index, octet) in octets.iter().enumerate() {
+        let colon = if index == 0 { "" } else { ":" };
+        write!(text, "{colon}{octet:02x}").expect("a String takes whatever is written");
+    }
+    text
+}
+
+/// A moment to the second, such as `2026-11-02 10:00:00 UTC`.
+pub(super) fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// How far off a moment is: `in 89 days`, `3 hours ago`.
+pub(super) fn distance(from: Timestamp, to: Timestamp) -> String {
+    let span = to.duration_since(from);
+    if span.is_negative() {
+        format!("{} ago", length(span.abs()))
+    } else {
+        format!("in {}", length(span))
+    }
+}
+
+/// A span of time in the unit that tells most, rounded down: nobody should believe to have more time than there is.
+fn length(span: SignedDuration) -> String {
+    const MINUTE: i64 = 60;
+    const HOUR: i64 = 60 * MINUTE;
+    const DAY: i64 = 24 * HOUR;
+    const TWO_DAYS: i64 = 2 * DAY;
+    const YEAR: i64 = 365 * DAY + 6 * HOUR;
+    let seconds = span.as_secs();
+    let (count, unit) = match seconds {
+        0..MINUTE => (seconds, "second"),
+        MINUTE..HOUR => (seconds / MINUTE, "minute"),
+        HOUR..TWO_DAYS => (seconds / HOUR, "hour"),
+        _ if seconds < 3 * YEAR => (seconds / DAY, "day"),
+        _ => (seconds / YEAR, "year"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use certwright_core::pki::profile::Attribute;
+
+    use super::*;
+
+    #[test]
+    fn spans_are_told_in_the_unit_that_tells_most() {
+        let now: Timestamp = "2026-11-02T10:00:00Z".parse().unwrap();
+        for (seconds, words) in [
+            (0, "in 0 seconds"),
+            (1, "in 1 second"),
+            (119, "in 1 minute"),
+            (-7200, "2 hours ago"),
+            (47 * 3600 + 3599, "in 47 hours"),
+            (48 * 3600, "in 2 days"),
+            (-90 * 86_400, "90 days ago"),
+            (1000 * 86_400, "in 1000 days"),
+            (3653 * 86_400, "in 10 years"),
+        ] {
+            assert_eq!(
+                distance(now, now + SignedDuration::from_secs(seconds)),
+                words
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_is_written_as_rfc_4514_has_it() {
+        let one = |oid: &str, value: &str| Attribute {
+            oid: oid.into(),
+            value: value.into(),
+        };
+        let name = DistinguishedName(vec![
+            vec![one("2.5.4.6", "DE")],
+            vec![one("2.5.4.10", "Sues, \"Grabbit\" + Runn")],
+            vec![one("2.5.4.3", " #web "), one("1.2.3", "x")],
+        ]);
+        assert_eq!(
+            distinguished_name(&name),
+            r#"CN=\ #web\ +1.2.3=x,O=Sues\, \"Grabbit\" \+ Runn,C=DE"#
+        );
+    }
+
+    #[test]
+    fn what_would_move_the_cursor_is_escaped() {
+        assert_eq!(
+            shown("a\u{1b}[2J\nb\u{202e}c\u{200b}ü"),
+            r"a\u{1b}[2J\u{a}b\u{202e}c\u{200b}ü"
+        );
+    }
+}
