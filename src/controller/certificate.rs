@@ -223,7 +223,7 @@ async fn write_status(
     if let Some(condition) = warning(old, new) {
         warn!(
             reason = condition.reason,
-            message = condition.message,
+            says = condition.message,
             "Certificate needs attention"
         );
         let about = certificate.object_ref(&context.group);

@@ -179,7 +179,7 @@ async fn step<K: IssuerKind>(shared: &Shared<K>, name: &Named) -> Result<Action,
     {
         warn!(
             reason = problem.reason,
-            message = problem.message,
+            says = problem.message,
             "Issuer can't sign"
         );
         let about = issuer.object_ref(&context.group);

@@ -332,14 +332,16 @@ impl Assessment {
         self.asked = value
             .filter(|value| !value.is_empty() && !answered(value))
             .cloned();
-        if self.asked.is_some() {
+        // The throttle counts from the last renewal by hand: one that nobody asked for does not make the user wait.
+        if self.asked.is_some() && secret.marks.renew_request.is_some() {
             self.asked_due = secret
                 .issued_at()
                 .map(|at| later(at, inputs.settings.renew_throttle));
         }
     }
 
-    /// The CA's end, if it leaves a renewal too little: less than a tenth of the lifetime asked for.
+    /// The CA's end, if it leaves a renewal that is due too little: less than a tenth of the lifetime asked for. Before
+    /// it is due there is nothing to say, for the CA may well be renewed by then.
     fn limited(
         &self,
         now: Timestamp,
@@ -350,7 +352,8 @@ impl Assessment {
         let authority: &Authority = inputs.authority()?;
         let lifetime = SignedDuration::from_secs(self.request.as_ref()?.profile.lifetime_seconds);
         let end = authority.certificate().not_after;
-        let renewed = later(renewal.at?.max(now), lifetime).min(end);
+        renewal.at.filter(|at| *at <= now)?;
+        let renewed = later(now, lifetime).min(end);
         (renewed.duration_since(held.not_after) < lifetime / 10).then_some(end)
     }
 
