@@ -110,8 +110,20 @@ impl Facts {
     }
 
     /// Whether it is signed by its own key.
+    ///
+    /// Old roots are signed in ways that nobody verifies any more, such as over SHA-1, and are trusted for themselves,
+    /// not for their signature. Of those, the names and key identifiers decide.
     pub fn is_self_signed(&self) -> bool {
-        self.is_signed_by(self)
+        let Some(frame) = self.frame() else {
+            return false;
+        };
+        if frame.issuer != frame.subject {
+            return false;
+        }
+        if signature::is_served(frame.signed.algorithm) {
+            return signature::holds(&frame.signed, frame.public_key);
+        }
+        self.authority_key_id.is_none() || self.authority_key_id == self.subject_key_id
     }
 
     /// Whether subject and issuer are the same name (RFC 5280 section 6.1 calls it self-issued).

@@ -95,15 +95,14 @@ impl Pair {
 
     /// Reads ECPrivateKey (RFC 5915). Where it doesn't name its curve, its length does.
     pub(super) fn from_sec1(der: &[u8]) -> Result<Self, KeyError> {
-        let (scalar, named) = sec1_curve(der).ok_or_else(|| unreadable("it is not SEC1"))?;
-        let curve = match named {
-            Some(oid) => Curve::of(oid),
-            None => Curve::with_bits(match scalar.len() {
-                66 => 521,
-                length => u16::try_from(length * 8).unwrap_or(0),
-            }),
+        let curve = match sec1_parameters(der).ok_or_else(|| unreadable("it is not SEC1"))? {
+            Parameters::Named(oid) => Curve::of(oid).ok_or_else(|| unsupported_curve(Some(oid)))?,
+            Parameters::Explicit => return Err(unsupported_curve(None)),
+            Parameters::Absent(octets) => [Curve::P256, Curve::P384, Curve::P521]
+                .into_iter()
+                .find(|curve| usize::from(curve.bits().div_ceil(8)) == octets)
+                .ok_or_else(|| unsupported_curve(None))?,
         };
-        let curve = curve.ok_or_else(|| unsupported_curve(named))?;
         EcdsaKeyPair::from_private_key_der(curve.signing(), der)
             .map(|pair| Self::Ecdsa(curve, pair))
             .map_err(rejected)
@@ -358,16 +357,27 @@ fn pkcs8_private_key(der: &[u8]) -> Option<&[u8]> {
     fields.expect(asn1::OCTET_STRING)
 }
 
-/// The scalar of a SEC1 key, and its curve where it names one.
-fn sec1_curve(der: &[u8]) -> Option<(&[u8], Option<ObjectIdentifier>)> {
+/// The curve parameters of a SEC1 key.
+enum Parameters {
+    /// None are there; this is how many octets the scalar has.
+    Absent(usize),
+    Named(ObjectIdentifier),
+    /// The curve is written out (RFC 3279 section 2.3.5), which RFC 5480 section 2.1.1 forbids.
+    Explicit,
+}
+
+fn sec1_parameters(der: &[u8]) -> Option<Parameters> {
     let mut fields = Reader::inside(der, asn1::SEQUENCE)?;
     fields.expect(asn1::INTEGER)?;
     let scalar = fields.expect(asn1::OCTET_STRING)?;
     let Some(parameters) = fields.optional(asn1::CONTEXT_0) else {
-        return Some((scalar, None));
+        return Some(Parameters::Absent(scalar.len()));
     };
-    // Explicit parameters are no object identifier; they are named by an empty one in the error.
-    Reader::new(parameters).oid().map(|oid| (scalar, Some(oid)))
+    Some(
+        Reader::new(parameters)
+            .oid()
+            .map_or(Parameters::Explicit, Parameters::Named),
+    )
 }
 
 fn sign_rsa(

@@ -51,6 +51,13 @@ pub(super) fn holds(signed: &Signed<'_>, spki: &[u8]) -> bool {
     })
 }
 
+/// Whether signatures by this algorithm can be verified here.
+pub(super) fn is_served(algorithm: &[u8]) -> bool {
+    VERIFICATION
+        .iter()
+        .any(|served| served.signature_alg_id().as_ref() == algorithm)
+}
+
 const NAMES: [(&str, &str); 15] = [
     ("1.2.840.113549.1.1.4", "md5WithRSAEncryption"),
     ("1.2.840.113549.1.1.5", "sha1WithRSAEncryption"),
