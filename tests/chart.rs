@@ -1,5 +1,11 @@
 //! What can be said of the chart without Helm.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "all of this is tests, also what is outside their functions"
+)]
+
 use std::fs;
 use std::path::PathBuf;
 
