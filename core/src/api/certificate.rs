@@ -1,12 +1,24 @@
 //! `Certificate`: what the user wants.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, DurationText};
+use super::DurationText;
+
+mod key;
+mod names;
+mod renewal;
+mod rollout;
+mod secret;
+mod status;
+
+pub use key::{KeyAlgorithm, KeyEncoding, PrivateKey, RotationPolicy, SignatureAlgorithm, Usage};
+pub use names::{NameConstraintItems, NameConstraints, OtherName, Subject};
+pub use renewal::{Renewal, RenewalPolicy, RenewalWindow};
+pub use rollout::{Rollout, RolloutStatus, RolloutStrategy, WaitingWorkload};
+pub use secret::{AdditionalOutputFormat, OutputFormat, SecretDeletionPolicy, SecretTemplate};
+pub use status::{CertificateStatus, LastFailure};
 
 /// A certificate that is issued, stored in a Secret, renewed in time and rolled out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -25,77 +37,104 @@ pub struct Certificate {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateSpec {
-    /// The Secret the certificate is stored in.
+    /// Name of the Secret the certificate is stored in, in the Certificate's own namespace.
+    ///
+    /// It is made with type `kubernetes.io/tls` and holds `tls.crt` (the certificate, then its intermediates), `tls.key` and, if the issuer has one, `ca.crt`.
+    /// A Secret that is there already and wasn't made by us is left alone; a condition then says how to hand it over. Each Secret belongs to one Certificate.
     pub secret_name: String,
-    /// Who signs.
+    /// Who signs: an Issuer of the same namespace, or a ClusterIssuer.
     pub issuer_ref: IssuerRef,
-    /// The subject's common name.
+    /// The subject's common name, such as `example.com`: at most 64 characters.
+    ///
+    /// Servers don't need it: clients look at `dnsNames` only, and it isn't added there. A CA is known by it. Not together with `literalSubject`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub common_name: Option<String>,
-    /// The rest of the subject.
+    /// Further attributes of the subject, such as the organization; most certificates need none.
+    ///
+    /// For several attributes in an order of your own use `literalSubject`, which excludes this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Subject>,
-    /// The whole subject in RFC 4514 form.
+    /// The whole subject as text in RFC 4514 form, such as `CN=web,OU=Shop,O=Example,C=DE`: the most specific name first.
+    ///
+    /// For subjects that must come out exactly so, in order and kind. Not together with `commonName` or `subject`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub literal_subject: Option<String>,
-    /// DNS names.
+    /// DNS names the certificate is valid for, such as `example.com` or `*.example.com`.
+    ///
+    /// `*` stands for exactly one label and only at the beginning. International names (`bücher.example`) are converted. No scheme, port, path or final dot.
+    /// At least one name is needed here or in another field of names, `commonName` or `literalSubject`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dns_names: Vec<String>,
-    /// IP addresses.
+    /// IP addresses the certificate is valid for, such as `192.0.2.1` or `2001:db8::1`; no ranges.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ip_addresses: Vec<String>,
-    /// URIs.
+    /// URIs the certificate is valid for, such as `spiffe://example.org/ns/shop/sa/web`.
+    ///
+    /// Absolute and in ASCII: write an international host as `xn--...`, escape other characters with `%`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uris: Vec<String>,
-    /// E-mail addresses.
+    /// E-mail addresses the certificate is valid for, such as `ops@example.com`, without a display name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub email_addresses: Vec<String>,
-    /// Names of other kinds.
+    /// Names of other kinds (`otherName` of RFC 5280), such as a Microsoft user principal name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_names: Vec<OtherName>,
-    /// How long the certificate is valid.
+    /// How long the certificate is valid, such as `2160h`: at least `1h`. Defaults to `2160h` (90 days).
+    ///
+    /// Hours, minutes and seconds; days are not a unit. An issuer may give less: a certificate never outlives the CA that signs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<DurationText>,
-    /// How long before its end it is renewed.
+    /// How long before its end the certificate is renewed, such as `720h`: at least `5m` and less than `duration`.
+    ///
+    /// Defaults to one third of the certificate's life. The moment is moved forward a little, and differently for each certificate, so that many don't come due at once. Not together with `renewBeforePercentage`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew_before: Option<DurationText>,
-    /// The same as a percentage of its life.
+    /// The same as a percentage of the certificate's life: 25 renews when a quarter of it is left.
+    ///
+    /// 1 to 99, and not less than 5 minutes. Not together with `renewBefore`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew_before_percentage: Option<i32>,
-    /// When renewals may happen.
+    /// Whether the certificate renews by itself, and at which times of the week.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal: Option<Renewal>,
-    /// What the key may be used for.
+    /// What the key may be used for, such as `server auth` and `client auth`.
+    ///
+    /// Defaults to `digital signature`, for RSA keys also `key encipherment`. `isCA` adds `cert sign`. Many clients want `server auth` of a server and `client auth` of a client.
+    /// `signing` is `digital signature`, and `s/mime` is `email protection`, by another name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub usages: Vec<Usage>,
-    /// Whether the usages are put into the request.
+    /// Whether `usages` are written into the signing request too. Defaults to true; some outside CAs refuse requests that carry them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encode_usages_in_request: Option<bool>,
-    /// Whether the certificate may sign others.
+    /// Whether the certificate may sign others. Defaults to false.
+    ///
+    /// A CA needs a subject, best a `commonName`. Use its Secret in an Issuer's `ca.secretName`.
     #[serde(default, rename = "isCA", skip_serializing_if = "Option::is_none")]
     pub is_ca: Option<bool>,
-    /// Which names a CA may sign for.
+    /// Which names a CA may sign for. Only together with `isCA: true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name_constraints: Option<NameConstraints>,
-    /// The private key.
+    /// The private key: its kind, its size, how it is written, and whether renewals make a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_key: Option<PrivateKey>,
-    /// How the request is signed.
+    /// How the signing request, or a self-signed certificate, is signed. Defaults to what suits the key.
+    ///
+    /// Must fit `privateKey.algorithm`; where that isn't given, it follows from this. What a CA signs with is the CA's choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature_algorithm: Option<SignatureAlgorithm>,
-    /// Labels and annotations of the Secret.
+    /// Labels and annotations that the Secret carries. What is taken out here goes from the Secret too; what others added stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_template: Option<SecretTemplate>,
-    /// Further forms the key and certificate are stored in.
+    /// Further forms in which key and certificate are stored in the Secret, for software that can't read PEM pairs. Each at most once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub additional_output_formats: Vec<AdditionalOutputFormat>,
-    /// What becomes of the Secret when the Certificate is deleted.
+    /// What becomes of the Secret when the Certificate is deleted: `Retain` (default) keeps it, so that what uses it runs on; `Delete` removes it too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_deletion_policy: Option<SecretDeletionPolicy>,
     /// How the workloads that read the Secret get a new certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
-    /// Accepted, without effect.
+    /// Accepted so that manifests carry over, and without effect: nothing is kept for past issuances that would have to be limited. At least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision_history_limit: Option<i32>,
 }
@@ -104,381 +143,144 @@ pub struct CertificateSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IssuerRef {
-    /// The issuer's name.
+    /// The name of the Issuer or ClusterIssuer.
     pub name: String,
-    /// `Issuer` (default) or `ClusterIssuer`.
+    /// `Issuer` (default), which lives in the Certificate's namespace, or `ClusterIssuer`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// The issuer's API group.
+    /// The API group of the issuer. May be left out; issuers of other groups are not served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
 }
 
-/// Attributes of the subject beside the common name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
-pub struct Subject {
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub organizations: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub countries: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub organizational_units: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub localities: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub provinces: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub street_addresses: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub postal_codes: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub serial_number: Option<String>,
+impl CertificateSpec {
+    /// `Issuer` or `ClusterIssuer`: the kind of `issuerRef`, `Issuer` if it names none.
+    pub fn issuer_kind(&self) -> &str {
+        match self.issuer_ref.kind.as_deref() {
+            None | Some("") => "Issuer",
+            Some(kind) => kind,
+        }
+    }
+
+    /// What is done to the workloads that read the Secret: `Restart` if the spec doesn't say.
+    pub fn rollout_strategy(&self) -> RolloutStrategy {
+        self.rollout
+            .as_ref()
+            .and_then(|rollout| rollout.strategy)
+            .unwrap_or_default()
+    }
+
+    /// What becomes of the Secret when the Certificate is deleted: `Retain` if the spec doesn't say.
+    pub fn secret_deletion_policy(&self) -> SecretDeletionPolicy {
+        self.secret_deletion_policy.unwrap_or_default()
+    }
+
+    /// Whether each issuance makes a new key: if the spec doesn't say, `Never` for a CA, whose key others rely on, and
+    /// `Always` for all others.
+    pub fn rotation_policy(&self) -> RotationPolicy {
+        let default = if self.is_ca() {
+            RotationPolicy::Never
+        } else {
+            RotationPolicy::Always
+        };
+        self.private_key
+            .as_ref()
+            .and_then(|key| key.rotation_policy)
+            .unwrap_or(default)
+    }
+
+    /// How the private key is written: PKCS#8 if the spec doesn't say.
+    pub fn key_encoding(&self) -> KeyEncoding {
+        self.private_key
+            .as_ref()
+            .and_then(|key| key.encoding)
+            .unwrap_or(KeyEncoding::Pkcs8)
+    }
+
+    /// Whether the certificate may sign others.
+    pub fn is_ca(&self) -> bool {
+        self.is_ca.unwrap_or(false)
+    }
+
+    /// Fields that are given, accepted so that manifests carry over, and without effect; as paths for the user to read.
+    pub fn ignored_fields(&self) -> Vec<&'static str> {
+        self.revision_history_limit
+            .map(|_| "spec.revisionHistoryLimit")
+            .into_iter()
+            .collect()
+    }
 }
 
-/// A name of a kind of its own (RFC 5280 section 4.2.1.6, `otherName`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct OtherName {
-    /// The kind, as a dotted object identifier.
-    pub oid: String,
-    /// The name itself.
-    #[serde(rename = "utf8Value")]
-    pub utf8_value: String,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// When renewals may happen.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Renewal {
-    /// Whether the certificate is renewed by itself.
-    pub policy: RenewalPolicy,
-    /// Renewals wait for one of these.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub windows: Vec<RenewalWindow>,
-}
+    #[test]
+    fn an_empty_spec_has_the_documented_defaults() {
+        let spec = CertificateSpec::default();
+        assert_eq!(spec.issuer_kind(), "Issuer");
+        assert_eq!(spec.rollout_strategy(), RolloutStrategy::Restart);
+        assert_eq!(spec.secret_deletion_policy(), SecretDeletionPolicy::Retain);
+        assert_eq!(spec.rotation_policy(), RotationPolicy::Always);
+        assert_eq!(spec.key_encoding(), KeyEncoding::Pkcs8);
+        assert!(!spec.is_ca());
+        assert!(spec.ignored_fields().is_empty());
+    }
 
-/// Whether the certificate is renewed by itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum RenewalPolicy {
-    /// Renewed before its end.
-    #[default]
-    RenewBefore,
-    /// Only renewed when its spec changes or when asked by hand.
-    Disabled,
-}
+    #[test]
+    fn what_is_written_wins_over_defaults() {
+        let spec = CertificateSpec {
+            issuer_ref: IssuerRef {
+                kind: Some("ClusterIssuer".into()),
+                ..IssuerRef::default()
+            },
+            rollout: Some(Rollout {
+                strategy: Some(RolloutStrategy::None),
+            }),
+            secret_deletion_policy: Some(SecretDeletionPolicy::Delete),
+            private_key: Some(PrivateKey {
+                rotation_policy: Some(RotationPolicy::Never),
+                encoding: Some(KeyEncoding::Pkcs1),
+                ..PrivateKey::default()
+            }),
+            revision_history_limit: Some(1),
+            ..CertificateSpec::default()
+        };
+        assert_eq!(spec.issuer_kind(), "ClusterIssuer");
+        assert_eq!(spec.rollout_strategy(), RolloutStrategy::None);
+        assert_eq!(spec.secret_deletion_policy(), SecretDeletionPolicy::Delete);
+        assert_eq!(spec.rotation_policy(), RotationPolicy::Never);
+        assert_eq!(spec.key_encoding(), KeyEncoding::Pkcs1);
+        assert_eq!(spec.ignored_fields(), ["spec.revisionHistoryLimit"]);
+    }
 
-/// A recurring span of time.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct RenewalWindow {
-    /// When it opens, as five cron fields.
-    pub cron: String,
-    /// How long it stays open.
-    pub window_duration: DurationText,
-    /// The time zone of `cron`, by its IANA name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timezone: Option<String>,
-}
+    #[test]
+    fn a_ca_keeps_its_key_unless_told_otherwise() {
+        let mut spec = CertificateSpec {
+            is_ca: Some(true),
+            ..CertificateSpec::default()
+        };
+        assert_eq!(spec.rotation_policy(), RotationPolicy::Never);
+        spec.private_key = Some(PrivateKey {
+            rotation_policy: Some(RotationPolicy::Always),
+            ..PrivateKey::default()
+        });
+        assert_eq!(spec.rotation_policy(), RotationPolicy::Always);
+    }
 
-/// What a key may be used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[allow(missing_docs)]
-pub enum Usage {
-    #[serde(rename = "signing")]
-    Signing,
-    #[serde(rename = "digital signature")]
-    DigitalSignature,
-    #[serde(rename = "content commitment")]
-    ContentCommitment,
-    #[serde(rename = "key encipherment")]
-    KeyEncipherment,
-    #[serde(rename = "key agreement")]
-    KeyAgreement,
-    #[serde(rename = "data encipherment")]
-    DataEncipherment,
-    #[serde(rename = "cert sign")]
-    CertSign,
-    #[serde(rename = "crl sign")]
-    CrlSign,
-    #[serde(rename = "encipher only")]
-    EncipherOnly,
-    #[serde(rename = "decipher only")]
-    DecipherOnly,
-    #[serde(rename = "any")]
-    Any,
-    #[serde(rename = "server auth")]
-    ServerAuth,
-    #[serde(rename = "client auth")]
-    ClientAuth,
-    #[serde(rename = "code signing")]
-    CodeSigning,
-    #[serde(rename = "email protection")]
-    EmailProtection,
-    #[serde(rename = "s/mime")]
-    SMime,
-    #[serde(rename = "ipsec end system")]
-    IpsecEndSystem,
-    #[serde(rename = "ipsec tunnel")]
-    IpsecTunnel,
-    #[serde(rename = "ipsec user")]
-    IpsecUser,
-    #[serde(rename = "timestamping")]
-    Timestamping,
-    #[serde(rename = "ocsp signing")]
-    OcspSigning,
-    #[serde(rename = "microsoft sgc")]
-    MicrosoftSgc,
-    #[serde(rename = "netscape sgc")]
-    NetscapeSgc,
-}
-
-/// Which names a CA may sign for (RFC 5280 section 4.2.1.10).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct NameConstraints {
-    /// Whether software that doesn't know constraints must refuse the CA.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub critical: Option<bool>,
-    /// Only these.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub permitted: Option<NameConstraintItems>,
-    /// None of these.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub excluded: Option<NameConstraintItems>,
-}
-
-/// Subtrees of names.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
-pub struct NameConstraintItems {
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub dns_domains: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ip_ranges: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub email_addresses: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub uri_domains: Vec<String>,
-}
-
-/// The private key.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct PrivateKey {
-    /// Whether each issuance makes a new key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rotation_policy: Option<RotationPolicy>,
-    /// How the key is written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub encoding: Option<KeyEncoding>,
-    /// Which kind of key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub algorithm: Option<KeyAlgorithm>,
-    /// Bits of the key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size: Option<i32>,
-}
-
-/// Whether each issuance makes a new key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[allow(missing_docs)]
-pub enum RotationPolicy {
-    Never,
-    Always,
-}
-
-/// How a private key is written in PEM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum KeyEncoding {
-    /// The algorithm's own form: PKCS#1 for RSA, SEC1 for ECDSA (Ed25519 has none, and stays PKCS#8).
-    #[serde(rename = "PKCS1")]
-    Pkcs1,
-    /// PKCS#8 (RFC 5208).
-    #[serde(rename = "PKCS8")]
-    Pkcs8,
-}
-
-/// Which kind of key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[allow(missing_docs)]
-pub enum KeyAlgorithm {
-    #[serde(rename = "RSA")]
-    Rsa,
-    #[serde(rename = "ECDSA")]
-    Ecdsa,
-    Ed25519,
-}
-
-/// How a request, or a self-signed certificate, is signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[allow(missing_docs)]
-pub enum SignatureAlgorithm {
-    #[serde(rename = "SHA256WithRSA")]
-    Sha256WithRsa,
-    #[serde(rename = "SHA384WithRSA")]
-    Sha384WithRsa,
-    #[serde(rename = "SHA512WithRSA")]
-    Sha512WithRsa,
-    #[serde(rename = "ECDSAWithSHA256")]
-    EcdsaWithSha256,
-    #[serde(rename = "ECDSAWithSHA384")]
-    EcdsaWithSha384,
-    #[serde(rename = "ECDSAWithSHA512")]
-    EcdsaWithSha512,
-    #[serde(rename = "PureEd25519")]
-    PureEd25519,
-}
-
-/// Labels and annotations of the Secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
-pub struct SecretTemplate {
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-}
-
-/// A further form the key and certificate are stored in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct AdditionalOutputFormat {
-    /// Which form.
-    #[serde(rename = "type")]
-    pub type_: OutputFormat,
-}
-
-/// A further form of key and certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum OutputFormat {
-    /// `key.der`: the private key in DER.
-    #[serde(rename = "DER")]
-    Der,
-    /// `tls-combined.pem`: the private key, then the chain.
-    #[serde(rename = "CombinedPEM")]
-    CombinedPem,
-}
-
-/// What becomes of the Secret when the Certificate is deleted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum SecretDeletionPolicy {
-    /// It stays.
-    #[default]
-    Retain,
-    /// It goes too.
-    Delete,
-}
-
-/// How the workloads that read the Secret get a new certificate.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Rollout {
-    /// What is done to them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub strategy: Option<RolloutStrategy>,
-}
-
-/// What is done to workloads that read the Secret.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum RolloutStrategy {
-    /// Their Pods are replaced, as `kubectl rollout restart` does.
-    #[default]
-    Restart,
-    /// Nothing.
-    None,
-}
-
-/// What is held.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct CertificateStatus {
-    /// The `metadata.generation` this status speaks of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// `Ready`, `Issuing` and, where they apply, others.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<Condition>,
-    /// From when the held certificate is valid.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_before: Option<Time>,
-    /// Until when the held certificate is valid.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_after: Option<Time>,
-    /// When it will be renewed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub renewal_time: Option<Time>,
-    /// How many certificates were issued.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revision: Option<i64>,
-    /// The held certificate's serial number in lower-case hexadecimal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub serial_number: Option<String>,
-    /// SHA-256 of the held certificate's DER, in lower-case hexadecimal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fingerprint: Option<String>,
-    /// The last try that failed, until one succeeds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_failure: Option<LastFailure>,
-    /// When what others did to the Secret was last undone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_restored: Option<Time>,
-    /// The value of the `renew` annotation that was last acted on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_renew_request: Option<String>,
-    /// How far the held certificate has been carried into the workloads that read it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rollout: Option<RolloutStatus>,
-}
-
-/// The last try that failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct LastFailure {
-    /// One word to search for.
-    pub reason: String,
-    /// What went wrong and what to do.
-    pub message: String,
-    /// How many tries in a row failed.
-    pub attempts: i32,
-    /// When the last one did.
-    pub time: Time,
-    /// When the next one may be made.
-    pub next_try: Time,
-    /// What was asked for, of whom: another request, issuer or issuer Secret is tried at once.
-    pub attempted: String,
-    /// The value of the `renew` annotation the try was made for, if any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub renew_request: Option<String>,
-}
-
-/// How far the held certificate has been carried into the workloads that read it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct RolloutStatus {
-    /// The fingerprint that is being carried.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fingerprint: Option<String>,
-    /// Workloads that read the Secret.
-    pub dependents: i32,
-    /// Of those, how many run with this certificate, as far as their own marks say.
-    pub up_to_date: i32,
-    /// The others, by name, at most twenty.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub waiting: Vec<WaitingWorkload>,
-}
-
-/// A workload that does not run with the held certificate yet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct WaitingWorkload {
-    /// `Deployment`, `StatefulSet` or `DaemonSet`.
-    pub kind: String,
-    /// Its name.
-    pub name: String,
-    /// Why it waits.
-    pub reason: String,
+    #[test]
+    fn an_empty_issuer_kind_is_an_issuer() {
+        let issuer_ref = IssuerRef {
+            kind: Some(String::new()),
+            ..IssuerRef::default()
+        };
+        assert_eq!(
+            CertificateSpec {
+                issuer_ref,
+                ..CertificateSpec::default()
+            }
+            .issuer_kind(),
+            "Issuer"
+        );
+    }
 }

@@ -36,10 +36,10 @@ pub struct ClusterIssuer {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IssuerSpec {
-    /// Each certificate is signed by its own key; useful for the root of an internal CA.
+    /// Each certificate is signed by its own key: for the root of an internal CA, or for tests. `selfSigned: {}` is enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub self_signed: Option<SelfSigned>,
-    /// Certificates are signed by a CA whose certificate and key are in a Secret.
+    /// Certificates are signed by a CA whose certificate and key are in a Secret, such as one that a Certificate with `isCA: true` made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<Ca>,
 }
@@ -48,7 +48,7 @@ pub struct IssuerSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SelfSigned {
-    /// Where the revocation list is found, written into each certificate (RFC 5280 section 4.2.1.13).
+    /// Where the revocation list is found, written into each certificate: `http`, `https` or `ldap` URLs. The list itself is not made here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crl_distribution_points: Vec<String>,
 }
@@ -58,15 +58,22 @@ pub struct SelfSigned {
 #[serde(rename_all = "camelCase")]
 pub struct Ca {
     /// The Secret that holds the CA: `tls.crt` (its certificate, then the chain above it) and `tls.key`.
+    ///
+    /// For an Issuer in its own namespace, for a ClusterIssuer in the operator's cluster resource namespace. Any Secret with these keys will do.
     pub secret_name: String,
-    /// Where the revocation list is found, written into each certificate (RFC 5280 section 4.2.1.13).
+    /// Where the revocation list is found, written into each certificate: `http`, `https` or `ldap` URLs. The list itself is not made here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crl_distribution_points: Vec<String>,
-    /// OCSP responders, written into each certificate (RFC 5280 section 4.2.2.1).
+    /// OCSP responders, written into each certificate: `http` or `https` URLs. The responder itself is not run here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ocsp_servers: Vec<String>,
     /// Where the CA's own certificate is found, written into each certificate (RFC 5280 section 4.2.2.1).
-    #[serde(default, rename = "issuingCertificateURLs", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        rename = "issuingCertificateURLs",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    /// Where the CA's own certificate can be fetched, written into each certificate: `http` or `https` URLs.
     pub issuing_certificate_urls: Vec<String>,
 }
 
@@ -74,10 +81,10 @@ pub struct Ca {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IssuerStatus {
-    /// The `metadata.generation` this status speaks of.
+    /// The `metadata.generation` this status speaks of; -1 until the operator has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`: whether the issuer can sign.
+    /// `Ready` is True while the issuer can sign; otherwise its message says what is missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

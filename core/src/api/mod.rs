@@ -6,6 +6,7 @@ pub mod duration;
 pub mod group;
 pub mod issuer;
 mod object;
+pub mod schema;
 
 pub use certificate::{Certificate, CertificateSpec, CertificateStatus};
 pub use condition::{Condition, ConditionStatus};

@@ -1,0 +1,169 @@
+//! Bounds of lists, maps, texts and numbers.
+//!
+//! Everything has one: the API server counts the cost of rules at the largest object it can imagine. Where a bound has a
+//! reason a user should read, a rule says it and the bound here is wider.
+
+use serde_json::{Value, json};
+
+use super::structural::at;
+
+/// The bounds of the field at a path.
+pub(super) type Bounds = (&'static str, Bound);
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bound {
+    /// At most so many entries, of a list or a map.
+    Entries(u32),
+    /// At most so many characters.
+    Characters(u32),
+    /// At least one, at most so many characters.
+    SomeCharacters(u32),
+    /// No less than this.
+    AtLeast(i64),
+    /// No less than the first, no more than the second.
+    Between(i64, i64),
+}
+
+use Bound::{AtLeast, Between, Characters, Entries, SomeCharacters};
+
+/// A DNS name as written.
+const NAME: Bound = Characters(253);
+/// The longest name of an object.
+const OBJECT_NAME: Bound = Characters(253);
+/// All durations fit: see `super::super::duration`.
+const DURATION: Bound = Characters(64);
+const URL: Bound = Characters(2048);
+/// A value of the subject; RFC 5280 appendix A.1 has 64 or 128 for most, which many CAs don't mind.
+const SUBJECT: Bound = SomeCharacters(256);
+const SUBJECTS: Bound = Entries(32);
+const NAMES: Bound = Entries(500);
+
+pub(super) const CERTIFICATE_SPEC: &[Bounds] = &[
+    ("secretName", Characters(1024)),
+    ("issuerRef.name", Characters(1024)),
+    ("issuerRef.kind", Characters(253)),
+    ("issuerRef.group", Characters(253)),
+    ("commonName", Characters(1024)),
+    ("subject.organizations", SUBJECTS),
+    ("subject.organizations[]", SUBJECT),
+    ("subject.countries", SUBJECTS),
+    ("subject.countries[]", SUBJECT),
+    ("subject.organizationalUnits", SUBJECTS),
+    ("subject.organizationalUnits[]", SUBJECT),
+    ("subject.localities", SUBJECTS),
+    ("subject.localities[]", SUBJECT),
+    ("subject.provinces", SUBJECTS),
+    ("subject.provinces[]", SUBJECT),
+    ("subject.streetAddresses", SUBJECTS),
+    ("subject.streetAddresses[]", SUBJECT),
+    ("subject.postalCodes", SUBJECTS),
+    ("subject.postalCodes[]", SUBJECT),
+    ("subject.serialNumber", Characters(256)),
+    ("literalSubject", Characters(4096)),
+    ("dnsNames", Entries(1000)),
+    ("dnsNames[]", NAME),
+    ("ipAddresses", NAMES),
+    ("ipAddresses[]", Characters(64)),
+    ("uris", NAMES),
+    ("uris[]", URL),
+    ("emailAddresses", NAMES),
+    ("emailAddresses[]", Characters(320)),
+    ("otherNames", Entries(100)),
+    ("otherNames[].oid", Characters(128)),
+    ("otherNames[].utf8Value", SomeCharacters(1024)),
+    ("duration", DURATION),
+    ("renewBefore", DURATION),
+    ("renewBeforePercentage", Between(1, 99)),
+    ("renewal.windows", Entries(32)),
+    ("renewal.windows[].cron", Characters(256)),
+    ("renewal.windows[].windowDuration", DURATION),
+    ("renewal.windows[].timezone", Characters(64)),
+    ("usages", Entries(64)),
+    ("nameConstraints.permitted.dnsDomains", NAMES),
+    ("nameConstraints.permitted.dnsDomains[]", NAME),
+    ("nameConstraints.permitted.ipRanges", NAMES),
+    ("nameConstraints.permitted.ipRanges[]", Characters(64)),
+    ("nameConstraints.permitted.emailAddresses", NAMES),
+    (
+        "nameConstraints.permitted.emailAddresses[]",
+        Characters(320),
+    ),
+    ("nameConstraints.permitted.uriDomains", NAMES),
+    ("nameConstraints.permitted.uriDomains[]", NAME),
+    ("nameConstraints.excluded.dnsDomains", NAMES),
+    ("nameConstraints.excluded.dnsDomains[]", NAME),
+    ("nameConstraints.excluded.ipRanges", NAMES),
+    ("nameConstraints.excluded.ipRanges[]", Characters(64)),
+    ("nameConstraints.excluded.emailAddresses", NAMES),
+    ("nameConstraints.excluded.emailAddresses[]", Characters(320)),
+    ("nameConstraints.excluded.uriDomains", NAMES),
+    ("nameConstraints.excluded.uriDomains[]", NAME),
+    ("secretTemplate.annotations", Entries(64)),
+    ("secretTemplate.annotations{}", Characters(16_384)),
+    ("secretTemplate.labels", Entries(64)),
+    ("secretTemplate.labels{}", Characters(253)),
+    ("additionalOutputFormats", Entries(8)),
+    ("revisionHistoryLimit", AtLeast(1)),
+];
+
+pub(super) const CERTIFICATE_STATUS: &[Bounds] = &[
+    ("conditions", Entries(16)),
+    ("conditions[].type", SomeCharacters(316)),
+    ("conditions[].reason", Characters(1024)),
+    ("conditions[].message", Characters(32_768)),
+    ("serialNumber", Characters(64)),
+    ("fingerprint", Characters(128)),
+    ("lastFailure.reason", Characters(1024)),
+    ("lastFailure.message", Characters(32_768)),
+    ("lastFailure.attempted", Characters(1024)),
+    ("lastFailure.renewRequest", RENEW_REQUEST),
+    ("lastRenewRequest", RENEW_REQUEST),
+    ("rollout.fingerprint", Characters(128)),
+    ("rollout.waiting", Entries(20)),
+    ("rollout.waiting[].kind", Characters(64)),
+    ("rollout.waiting[].name", OBJECT_NAME),
+    ("rollout.waiting[].reason", Characters(1024)),
+];
+
+/// All annotations of an object together hold 256 KiB, so that whatever is asked for can be written down.
+const RENEW_REQUEST: Bound = Characters(262_144);
+
+pub(super) const ISSUER_SPEC: &[Bounds] = &[
+    ("selfSigned.crlDistributionPoints", Entries(16)),
+    ("selfSigned.crlDistributionPoints[]", URL),
+    ("ca.secretName", Characters(1024)),
+    ("ca.crlDistributionPoints", Entries(16)),
+    ("ca.crlDistributionPoints[]", URL),
+    ("ca.ocspServers", Entries(16)),
+    ("ca.ocspServers[]", URL),
+    ("ca.issuingCertificateURLs", Entries(16)),
+    ("ca.issuingCertificateURLs[]", URL),
+];
+
+pub(super) const ISSUER_STATUS: &[Bounds] = &[
+    ("conditions", Entries(16)),
+    ("conditions[].type", SomeCharacters(316)),
+    ("conditions[].reason", Characters(1024)),
+    ("conditions[].message", Characters(32_768)),
+];
+
+pub(super) fn add(schema: &mut Value, bounds: &[Bounds]) {
+    for (path, bound) in bounds {
+        let field = at(schema, path);
+        let entries = if field.contains_key("additionalProperties") {
+            "maxProperties"
+        } else {
+            "maxItems"
+        };
+        let keywords: &[(&str, i64)] = match *bound {
+            Entries(most) => &[(entries, most.into())],
+            Characters(most) => &[("maxLength", most.into())],
+            SomeCharacters(most) => &[("minLength", 1), ("maxLength", most.into())],
+            AtLeast(least) => &[("minimum", least)],
+            Between(least, most) => &[("minimum", least), ("maximum", most)],
+        };
+        for (keyword, value) in keywords {
+            field.insert((*keyword).to_owned(), json!(value));
+        }
+    }
+}
