@@ -6,6 +6,7 @@
 pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod crds;
 pub mod health;
 pub mod inspect;
 pub mod metrics;
