@@ -9,6 +9,7 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod controller;
+pub mod crds;
 pub mod error;
 pub mod health;
 pub mod inspect;

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use certwright::cli::{self, Command, RunSettings};
-use certwright::{app, inspect, telemetry};
+use certwright::{app, crds, inspect, telemetry};
 
 fn main() -> ExitCode {
     let result = match cli::parse() {
         Command::Run(settings) => return run(settings),
-        Command::Crds(_) => Err(anyhow!("the schema is not part of this build")),
+        Command::Crds(settings) => crds::run(&settings),
         Command::Version => cli::print(concat!("certwright ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Inspect(settings) => block_on(inspect::run(settings)),
     };

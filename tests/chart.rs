@@ -1,8 +1,15 @@
 //! What can be said of the chart without Helm.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "all of this is tests, also what is outside their functions"
+)]
+
 use std::fs;
 use std::path::PathBuf;
 
+use serde::Deserialize;
 use serde_yaml::Value;
 
 #[test]
@@ -46,6 +53,40 @@ fn each_value_has_its_place_in_the_schema() {
         values.as_mapping().unwrap().len() + 1,
         "only `global` has no default"
     );
+}
+
+/// Helm reads each definition and writes it again; nothing may get lost on that way, large numbers least of all.
+#[test]
+fn the_rendered_definitions_say_what_the_generated_ones_say() {
+    let rendered = read("deploy/install.yaml");
+    let mut kinds = Vec::new();
+    for document in serde_yaml::Deserializer::from_str(&rendered) {
+        let document = Value::deserialize(document).unwrap();
+        if document["kind"] != "CustomResourceDefinition" {
+            continue;
+        }
+        let plural = document["spec"]["names"]["plural"].as_str().unwrap();
+        let generated = format!("crds/{plural}.yaml");
+        assert_eq!(document["spec"], yaml(&generated)["spec"], "{plural}");
+        assert_eq!(
+            document["metadata"]["name"],
+            yaml(&generated)["metadata"]["name"]
+        );
+        assert_eq!(
+            read(&format!("charts/certwright/files/{generated}")),
+            read(&generated),
+            "run deploy/generate"
+        );
+        kinds.push(plural.to_owned());
+    }
+    kinds.sort();
+    assert_eq!(kinds, ["certificates", "clusterissuers", "issuers"]);
+}
+
+/// The file is for kubectl: no Helm has to be asked before it goes.
+#[test]
+fn nothing_in_the_rendered_file_waits_for_helm() {
+    assert!(!read("deploy/install.yaml").contains("helm.sh/"));
 }
 
 fn yaml(path: &str) -> Value {

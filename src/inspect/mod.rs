@@ -111,18 +111,22 @@ fn bounded(reader: impl Read, name: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> 
 }
 
 /// A client for a context of the kubeconfig (or for the Pod this runs in), and the namespace it works in by default.
+///
+/// Kube's errors tell their sources in their own text, and so are not handed on as sources.
 async fn connect(context: Option<String>) -> anyhow::Result<(Client, String)> {
     let mut config = match context {
-        None => Config::infer().await.context("found no cluster to ask")?,
+        None => Config::infer()
+            .await
+            .map_err(|error| anyhow!("found no cluster to ask: {error}"))?,
         Some(context) => {
             let options = KubeConfigOptions {
                 context: Some(context),
                 ..KubeConfigOptions::default()
             };
-            let kubeconfig = Kubeconfig::read().context("failed to read the kubeconfig")?;
+            let kubeconfig = Kubeconfig::read().map_err(|error| anyhow!("{error}"))?;
             Config::from_custom_kubeconfig(kubeconfig, &options)
                 .await
-                .context("failed to use the kubeconfig's context")?
+                .map_err(|error| anyhow!("{error}"))?
         }
     };
     config.default_retry = false;
@@ -140,7 +144,7 @@ async fn secret(client: Client, namespace: &str, name: &str) -> anyhow::Result<S
                 PATIENCE.as_secs()
             )
         })?
-        .with_context(|| format!("failed to read Secret {namespace}/{name}"))?
+        .map_err(|error| anyhow!("failed to read Secret {namespace}/{name}: {error}"))?
         .ok_or_else(|| anyhow!("there is no Secret {name} in namespace {namespace}"))
 }
 

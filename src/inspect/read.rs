@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use certwright_core::pki::chain::{self, BundleError};
-use certwright_core::pki::key::KeyError;
 use certwright_core::pki::{CertificateDer, Facts, PrivateKey};
 use k8s_openapi::api::core::v1::Secret;
 
@@ -68,14 +67,17 @@ impl Found {
     }
 
     fn key_of(&mut self, prefix: &str, pem: &[u8]) {
-        self.key = match PrivateKey::from_pem(pem) {
-            Ok(key) => Some(Key::Readable {
+        // A file may well hold only certificates, and more of them than anybody would read in search of a key.
+        if prefix.is_empty() && !contains(pem, b"PRIVATE KEY-----") {
+            return;
+        }
+        self.key = Some(match PrivateKey::from_pem(pem) {
+            Ok(key) => Key::Readable {
                 spec: key.spec(),
                 public: key.public().clone(),
-            }),
-            Err(KeyError::Missing) if prefix.is_empty() => None,
-            Err(error) => Some(Key::Unreadable(format!("{prefix}{error}"))),
-        };
+            },
+            Err(error) => Key::Unreadable(format!("{prefix}{error}")),
+        });
     }
 
     fn add(&mut self, place: &str, facts: Facts) {
@@ -95,6 +97,9 @@ impl Found {
 
 /// Whether the bytes hold PEM anywhere: tools write text before the first block.
 fn is_pem(bytes: &[u8]) -> bool {
-    const BEGIN: &[u8] = b"-----BEGIN ";
-    bytes.windows(BEGIN.len()).any(|window| window == BEGIN)
+    contains(bytes, b"-----BEGIN ")
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
 }

@@ -209,7 +209,7 @@ fn tree(page: &mut Page, certificates: &[Placed], now: Timestamp) {
     let mut waiting: Vec<(usize, String, String)> = Vec::new();
     for top in below(None) {
         let (mut prefix, mut indent) = ("  ".to_owned(), "  ".to_owned());
-        if !facts[top].is_self_signed() {
+        if facts[top].issuer != facts[top].subject {
             page.line(format!(
                 "  {} (not here)",
                 or_empty(words::distinguished_name(&facts[top].issuer))
@@ -245,18 +245,16 @@ fn leaf(placed: &Placed, now: Timestamp) -> String {
     } else {
         subject
     };
-    let self_signed = if facts.is_self_signed() {
-        ", self-signed"
-    } else {
-        ""
+    let origin = match (facts.is_self_signed(), facts.issuer == facts.subject) {
+        (true, _) => ", self-signed",
+        // Old roots are signed with SHA-1, which is not verified here; a rolled-over CA is signed by its former key.
+        (false, true) => ", names itself as its issuer",
+        (false, false) => "",
     };
     let problem = invalid_now(facts, now).map_or_else(String::new, |problem| {
         format!(", {}", problem.to_uppercase())
     });
-    format!(
-        "{name} ({}{self_signed}{problem})",
-        placed.places.join(", ")
-    )
+    format!("{name} ({}{origin}{problem})", placed.places.join(", "))
 }
 
 fn invalid_now(facts: &Facts, now: Timestamp) -> Option<&'static str> {

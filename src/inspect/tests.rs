@@ -1,14 +1,14 @@
-use std::collections::{BTreeMap, BTreeSet};
+mod shop;
+
+use std::collections::BTreeMap;
 
 use certwright_core::api::certificate::KeyEncoding;
-use certwright_core::pki::profile::{
-    Attribute, DistinguishedName, KeyUsage, NameConstraints, Names, Profile, Subtrees,
-};
+use certwright_core::pki::profile::DistinguishedName;
 use certwright_core::pki::sign::{Locations, by_authority, self_signed};
-use certwright_core::pki::{Authority, CertificateDer, PrivateKey, chain};
-use jiff::Timestamp;
+use certwright_core::pki::{Authority, CertificateDer, PrivateKey};
 use k8s_openapi::ByteString;
 
+use self::shop::{Shop, at, ca, common_name, generate, issued, pem, profile};
 use super::*;
 
 #[test]
@@ -344,171 +344,4 @@ async fn a_file_without_anything_to_show_is_a_failure_and_one_that_is_too_large_
         let error = run(settings).await.unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     }
-}
-
-/// A root, a CA below it, and a leaf below that.
-struct Shop {
-    root: CertificateDer,
-    intermediate: CertificateDer,
-    intermediate_key: PrivateKey,
-    leaf: CertificateDer,
-    key: PrivateKey,
-}
-
-impl Shop {
-    fn new() -> Self {
-        let (root_key, intermediate_key, key) = (generate(), generate(), generate());
-        let root_name = DistinguishedName(vec![
-            vec![attribute("2.5.4.10", "Example")],
-            vec![attribute("2.5.4.3", "Example Root")],
-        ]);
-        let root = self_signed(
-            &Profile {
-                lifetime_seconds: 3650 * DAY,
-                ..ca(root_name)
-            },
-            &Locations::default(),
-            &root_key,
-            issued(),
-        )
-        .unwrap();
-        let authority = Authority::read(
-            pem(&[&root]).as_bytes(),
-            root_key.to_pem(KeyEncoding::Pkcs8).as_bytes(),
-            None,
-        )
-        .unwrap_or_else(|problem| panic!("{problem}"));
-        let constraints = NameConstraints {
-            critical: true,
-            permitted: Subtrees {
-                dns: ["example.com".to_owned()].into(),
-                ..Subtrees::default()
-            },
-            excluded: Subtrees {
-                ip: [("10.1.0.0".parse().unwrap(), 16)].into(),
-                ..Subtrees::default()
-            },
-        };
-        let below = Profile {
-            name_constraints: Some(constraints),
-            ..ca(common_name("Shop CA"))
-        };
-        let intermediate = by_authority(
-            &below,
-            &Locations::default(),
-            intermediate_key.public(),
-            &authority,
-            issued(),
-        )
-        .unwrap();
-        let mut shop = Self {
-            root,
-            leaf: intermediate.clone(),
-            intermediate,
-            intermediate_key,
-            key,
-        };
-        let mut wanted = profile(
-            DistinguishedName::default(),
-            &["shop.example.com", "www.shop.example.com"],
-        );
-        wanted.names.ip.insert("10.0.0.1".parse().unwrap());
-        shop.leaf = shop.sign(&wanted, &shop.key);
-        shop
-    }
-
-    fn sign(&self, profile: &Profile, key: &PrivateKey) -> CertificateDer {
-        let authority = Authority::read(
-            pem(&[&self.intermediate]).as_bytes(),
-            self.intermediate_key.to_pem(KeyEncoding::Pkcs8).as_bytes(),
-            None,
-        )
-        .unwrap_or_else(|problem| panic!("{problem}"));
-        let locations = Locations {
-            crl_distribution_points: vec!["http://crl.example.com/shop".into()],
-            ocsp_servers: vec!["http://ocsp.example.com".into()],
-            issuing_certificate_urls: vec!["http://ca.example.com/shop.crt".into()],
-        };
-        by_authority(profile, &locations, key.public(), &authority, issued()).unwrap()
-    }
-
-    fn key_pem(&self) -> String {
-        self.key.to_pem(KeyEncoding::Pkcs8).as_str().to_owned()
-    }
-
-    /// Puts in what is random: serial numbers, and the fingerprints that follow from keys and signatures.
-    fn fill(&self, expected: &str) -> String {
-        let mut text = expected.to_owned();
-        for (name, der) in [
-            ("leaf", &self.leaf),
-            ("intermediate", &self.intermediate),
-            ("root", &self.root),
-        ] {
-            let facts = Facts::read(der).unwrap();
-            text = text
-                .replace(&format!("{{{name} serial}}"), &words::octets(&facts.serial))
-                .replace(
-                    &format!("{{{name} fingerprint}}"),
-                    &facts.fingerprint.to_string(),
-                );
-        }
-        text
-    }
-}
-
-const DAY: i64 = 86_400;
-
-fn profile(subject: DistinguishedName, dns: &[&str]) -> Profile {
-    Profile {
-        subject,
-        names: Names {
-            dns: dns.iter().map(|&name| name.to_owned()).collect(),
-            ..Names::default()
-        },
-        key_usages: [KeyUsage::DigitalSignature].into(),
-        extended_key_usages: ["1.3.6.1.5.5.7.3.1".to_owned()].into(),
-        is_ca: false,
-        name_constraints: None,
-        key: KeySpec::Ecdsa(256),
-        signature_algorithm: None,
-        usages_in_request: true,
-        lifetime_seconds: 90 * DAY,
-    }
-}
-
-fn ca(subject: DistinguishedName) -> Profile {
-    Profile {
-        key_usages: [KeyUsage::KeyCertSign].into(),
-        extended_key_usages: BTreeSet::new(),
-        is_ca: true,
-        lifetime_seconds: 1825 * DAY,
-        ..profile(subject, &[])
-    }
-}
-
-fn common_name(name: &str) -> DistinguishedName {
-    DistinguishedName(vec![vec![attribute("2.5.4.3", name)]])
-}
-
-fn attribute(oid: &str, value: &str) -> Attribute {
-    Attribute {
-        oid: oid.to_owned(),
-        value: value.to_owned(),
-    }
-}
-
-fn generate() -> PrivateKey {
-    PrivateKey::generate(KeySpec::Ecdsa(256)).unwrap()
-}
-
-fn pem(certificates: &[&CertificateDer]) -> String {
-    chain::to_pem(certificates.iter().copied())
-}
-
-fn issued() -> Timestamp {
-    at("2026-11-02T10:00:00Z")
-}
-
-fn at(text: &str) -> Timestamp {
-    text.parse().unwrap()
 }
