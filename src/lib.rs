@@ -1,1 +1,3 @@
-//! placeholder
+//! What Certwright does: the operator around [`certwright_core`].
+
+pub mod rollout;

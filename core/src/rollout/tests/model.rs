@@ -290,7 +290,7 @@ impl Cluster {
         self.now = until;
     }
 
-    fn settle_until(&mut self, until: Timestamp) {
+    fn settle_until(&self, until: Timestamp) {
         if self.running {
             let workload = read(&self.object);
             let plan = plan_rollout(

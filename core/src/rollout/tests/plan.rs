@@ -236,7 +236,8 @@ fn rule_5_scaled_to_zero_it_is_only_noted_even_if_paused() {
 
 #[test]
 fn rule_6_what_stands_in_the_way_is_told_before_pods_are_read() {
-    let cases: [(fn(&mut Case), Skip); 3] = [
+    type Change = fn(&mut Case);
+    let cases: [(Change, Skip); 3] = [
         (paused, Skip::Paused),
         (
             |case| case.object["status"]["updatedReplicas"] = json!(1),
