@@ -15,5 +15,6 @@ pub mod health;
 pub mod inspect;
 pub mod issuer;
 pub mod metrics;
+pub mod rollout;
 pub mod server;
 pub mod telemetry;

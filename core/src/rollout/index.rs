@@ -1,0 +1,128 @@
+//! Which workloads read a Secret.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::{Workload, WorkloadKind};
+
+/// A Secret, by namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// A workload, by kind, namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkloadName {
+    /// Its kind.
+    pub kind: WorkloadKind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl From<&Workload> for WorkloadName {
+    fn from(workload: &Workload) -> Self {
+        Self {
+            kind: workload.kind,
+            namespace: workload.namespace().to_owned(),
+            name: workload.name().to_owned(),
+        }
+    }
+}
+
+/// Finds the workloads that read a Secret. It is fed what the watches say and has no client.
+///
+/// Each change answers with the Secrets it touches: those read before or now, since what a Certificate says of its
+/// dependents may have changed.
+#[derive(Debug, Default)]
+pub struct Index {
+    readers: HashMap<SecretName, BTreeSet<WorkloadName>>,
+    reads: BTreeMap<WorkloadName, BTreeSet<String>>,
+    /// Those not seen yet in a list that is being read anew.
+    unseen: BTreeSet<WorkloadName>,
+    listed: BTreeSet<WorkloadKind>,
+}
+
+impl Index {
+    /// Whether all kinds were listed at least once: before, what is not found may still be there.
+    pub fn is_complete(&self) -> bool {
+        WorkloadKind::ALL
+            .iter()
+            .all(|kind| self.listed.contains(kind))
+    }
+
+    /// The workloads that read a Secret.
+    pub fn readers(&self, secret: &SecretName) -> impl Iterator<Item = &WorkloadName> {
+        self.readers.get(secret).into_iter().flatten()
+    }
+
+    /// A workload is there, in this state.
+    pub fn applied(&mut self, workload: &Workload) -> BTreeSet<SecretName> {
+        let name = WorkloadName::from(workload);
+        self.unseen.remove(&name);
+        let mut touched = self.forget(&name);
+        for secret in &workload.secrets {
+            let secret = in_namespace(&name, secret);
+            self.readers
+                .entry(secret.clone())
+                .or_default()
+                .insert(name.clone());
+            touched.insert(secret);
+        }
+        if !workload.secrets.is_empty() {
+            self.reads.insert(name, workload.secrets.clone());
+        }
+        touched
+    }
+
+    /// A workload has gone.
+    pub fn deleted(&mut self, name: &WorkloadName) -> BTreeSet<SecretName> {
+        self.unseen.remove(name);
+        self.forget(name)
+    }
+
+    /// All workloads of a kind are about to be listed anew.
+    pub fn list_begins(&mut self, kind: WorkloadKind) {
+        let known = self.reads.keys().filter(|name| name.kind == kind).cloned();
+        self.unseen.extend(known);
+    }
+
+    /// All workloads of a kind were listed: those that were not among them have gone.
+    pub fn list_ends(&mut self, kind: WorkloadKind) -> BTreeSet<SecretName> {
+        self.listed.insert(kind);
+        let (gone, others) = std::mem::take(&mut self.unseen)
+            .into_iter()
+            .partition(|name| name.kind == kind);
+        self.unseen = others;
+        let gone: BTreeSet<WorkloadName> = gone;
+        gone.iter().flat_map(|name| self.forget(name)).collect()
+    }
+
+    fn forget(&mut self, name: &WorkloadName) -> BTreeSet<SecretName> {
+        let secrets = self.reads.remove(name).unwrap_or_default();
+        let secrets: BTreeSet<SecretName> = secrets
+            .iter()
+            .map(|secret| in_namespace(name, secret))
+            .collect();
+        for secret in &secrets {
+            if let Some(readers) = self.readers.get_mut(secret) {
+                readers.remove(name);
+                if readers.is_empty() {
+                    self.readers.remove(secret);
+                }
+            }
+        }
+        secrets
+    }
+}
+
+fn in_namespace(workload: &WorkloadName, secret: &str) -> SecretName {
+    SecretName {
+        namespace: workload.namespace.clone(),
+        name: secret.to_owned(),
+    }
+}

@@ -1,0 +1,311 @@
+//! What to do to one workload.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{CHOICE, Health, Pods, Workload, is_mark, mark_key};
+use crate::api::Group;
+use crate::api::certificate::RolloutStrategy;
+
+/// How long after a certificate was issued its dependents are left alone, so that certificates that are issued
+/// together cost one roll.
+pub const SETTLE: SignedDuration = SignedDuration::from_secs(5);
+
+/// How long another issuance under way holds a roll back: one that fails must not do so for ever.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
+
+/// How much later than the certificate a container must have started to be trusted to have read it: its node has
+/// a clock of its own, and its kubelet may serve Secrets from a cache.
+const LAG: SignedDuration = SignedDuration::from_secs(60);
+
+/// The certificate held in a Secret of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The Certificate that owns the Secret, by name.
+    pub certificate: String,
+    /// SHA-256 of the leaf's DER, in lower-case hexadecimal.
+    pub fingerprint: String,
+    /// When we stored it, as the Secret says; `None` if it was not us.
+    pub issued_at: Option<Timestamp>,
+    /// What the Certificate wants done to workloads.
+    pub strategy: RolloutStrategy,
+    /// Whether another issuance of the Certificate is under way.
+    pub issuing: bool,
+}
+
+/// All that [`plan_rollout`] looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// Whose marks.
+    pub group: &'a Group,
+    /// The workload.
+    pub workload: &'a Workload,
+    /// Of the Secrets it reads those that are ours and hold a certificate, by name.
+    pub held: &'a BTreeMap<String, Held>,
+    /// Its current Pods, if they were read.
+    pub pods: Option<Pods>,
+}
+
+/// All marks a workload is to carry: the whole intent, since whatever an apply leaves out is removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// On the Pod template.
+    pub template: BTreeMap<String, String>,
+    /// On the workload itself.
+    pub baseline: BTreeMap<String, String>,
+}
+
+/// What to do to a workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RolloutPlan {
+    /// Nothing, until something changes.
+    Nothing,
+    /// Look again then.
+    Wait {
+        /// When.
+        until: Timestamp,
+        /// What is waited for.
+        why: Wait,
+    },
+    /// It should be rolled, or judged, and can't be now; look again when it changes.
+    Skip {
+        /// What stands in the way.
+        why: Skip,
+        /// The Secrets whose certificate is another than its marks say, by name: those it should be rolled for.
+        secrets: Vec<String>,
+    },
+    /// Its own marks don't tell: read its current Pods and plan again.
+    NeedPods,
+    /// Its Pods have what is held: note that on the workload, which restarts nothing.
+    Baseline {
+        /// What it is to carry.
+        marks: Marks,
+    },
+    /// Replace its Pods.
+    Roll {
+        /// What it is to carry.
+        marks: Marks,
+        /// The Secrets that ask for it, by name.
+        secrets: Vec<String>,
+    },
+}
+
+/// What a roll waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Another certificate may follow at once ([`SETTLE`]).
+    Settling,
+    /// Another issuance for the same workload is under way.
+    Issuing,
+}
+
+/// What stands in the way of a roll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// The Deployment is paused.
+    Paused,
+    /// Another change of its Pods is still under way.
+    RollingOut,
+    /// Not all its Pods are available: a roll could take the rest.
+    Unavailable,
+}
+
+/// Says what to do to a workload. Total, and always the same for the same inputs.
+///
+/// The first that holds:
+/// 1. it could not be read, or is being deleted → Nothing;
+/// 2. it reads no Secret of ours that it is to be restarted for → Nothing;
+/// 3. each of those is up to date: the template's mark or the baseline says the held fingerprint → Nothing;
+/// 4. of the others, one was issued less than [`SETTLE`] ago, or less than a minute ago while another issuance for
+///    the workload is under way → Wait;
+/// 5. it is scaled to zero: whatever starts later reads what is held → Baseline;
+/// 6. it is paused or not healthy → Skip;
+/// 7. its Pods were not read → NeedPods;
+/// 8. none of the others asks for a roll → Baseline;
+/// 9. Roll, once for all, with a baseline for each, so that a template put back to an older one by its owner,
+///    which restarts the Pods too, costs no second roll.
+///
+/// Of the others, one without marks asks for a roll if it was issued after a container of the current Pods had
+/// started: nothing rolls at installation, nothing is missed while nobody looked. One whose marks say another
+/// certificate asks for a roll unless all containers are known to have started well after it was issued.
+pub fn plan_rollout(now: Timestamp, inputs: &Inputs<'_>) -> RolloutPlan {
+    let Inputs {
+        group, workload, ..
+    } = *inputs;
+    if workload.problem.is_some() || workload.deleting() {
+        return RolloutPlan::Nothing;
+    }
+    let followed = inputs.followed();
+    if followed.is_empty() {
+        return RolloutPlan::Nothing;
+    }
+    let open: BTreeMap<&str, &Held> = followed
+        .iter()
+        .filter(|(secret, held)| !is_up_to_date(group, workload, secret, &held.fingerprint))
+        .map(|(secret, held)| (*secret, *held))
+        .collect();
+    if open.is_empty() {
+        return RolloutPlan::Nothing;
+    }
+    if let Some((until, why)) = wait(now, &followed, &open) {
+        return RolloutPlan::Wait { until, why };
+    }
+    if workload.is_scaled_to_zero() {
+        let marks = inputs.marks(&open, &BTreeSet::new());
+        return RolloutPlan::Baseline { marks };
+    }
+    if let Some(why) = skip(workload.health()) {
+        let changed = open
+            .keys()
+            .filter(|secret| is_marked(group, workload, secret));
+        let secrets = changed.map(|secret| (*secret).to_owned()).collect();
+        return RolloutPlan::Skip { why, secrets };
+    }
+    let Some(pods) = inputs.pods else {
+        return RolloutPlan::NeedPods;
+    };
+    let due: BTreeSet<&str> = open
+        .iter()
+        .filter(|(secret, held)| {
+            asks_for_roll(is_marked(group, workload, secret), held.issued_at, pods)
+        })
+        .map(|(secret, _)| *secret)
+        .collect();
+    let marks = inputs.marks(&open, &due);
+    if due.is_empty() {
+        return RolloutPlan::Baseline { marks };
+    }
+    RolloutPlan::Roll {
+        marks,
+        secrets: due.into_iter().map(String::from).collect(),
+    }
+}
+
+/// What is to be done to `workload` for a Certificate of this strategy: the workload's own word wins.
+pub fn strategy(
+    group: &Group,
+    workload: &Workload,
+    certificate: RolloutStrategy,
+) -> RolloutStrategy {
+    match workload
+        .annotations()
+        .get(&group.key(CHOICE))
+        .map(String::as_str)
+    {
+        None => certificate,
+        Some("Restart") => RolloutStrategy::Restart,
+        Some(_) => RolloutStrategy::None,
+    }
+}
+
+/// Whether the workload's own marks say that it runs with this certificate of the Secret.
+pub(super) fn is_up_to_date(
+    group: &Group,
+    workload: &Workload,
+    secret: &str,
+    fingerprint: &str,
+) -> bool {
+    let key = mark_key(group, secret);
+    [&workload.template_annotations, workload.annotations()]
+        .iter()
+        .any(|annotations| {
+            annotations
+                .get(&key)
+                .is_some_and(|mark| mark == fingerprint)
+        })
+}
+
+fn is_marked(group: &Group, workload: &Workload, secret: &str) -> bool {
+    let key = mark_key(group, secret);
+    workload.template_annotations.contains_key(&key) || workload.annotations().contains_key(&key)
+}
+
+fn wait(
+    now: Timestamp,
+    followed: &BTreeMap<&str, &Held>,
+    open: &BTreeMap<&str, &Held>,
+) -> Option<(Timestamp, Wait)> {
+    // One of the future was written before a clock was put back: it says nothing.
+    let issued = open.values().filter_map(|held| held.issued_at);
+    let latest = issued.filter(|issued_at| *issued_at <= now).max()?;
+    let settled = latest.saturating_add(SETTLE).ok()?;
+    let patient = latest.saturating_add(PATIENCE).ok()?;
+    if now < patient && followed.values().any(|held| held.issuing) {
+        // Whether it has ended is asked again and again: an issuance that fails changes no Secret.
+        let again = now.saturating_add(SETTLE).ok()?;
+        return Some((again.min(patient), Wait::Issuing));
+    }
+    (now < settled).then_some((settled, Wait::Settling))
+}
+
+fn skip(health: Health) -> Option<Skip> {
+    match health {
+        Health::Healthy => None,
+        Health::Paused => Some(Skip::Paused),
+        Health::RollingOut => Some(Skip::RollingOut),
+        Health::Unavailable => Some(Skip::Unavailable),
+    }
+}
+
+fn asks_for_roll(marked: bool, issued_at: Option<Timestamp>, pods: Pods) -> bool {
+    match (marked, issued_at, pods.earliest_start) {
+        (false, Some(issued_at), Some(start)) => issued_at > start,
+        (false, _, _) => false,
+        (true, Some(issued_at), Some(start)) => start.duration_since(issued_at) <= LAG,
+        (true, _, _) => true,
+    }
+}
+
+impl<'a> Inputs<'a> {
+    /// The Secrets the workload reads and is to be restarted for.
+    fn followed(&self) -> BTreeMap<&'a str, &'a Held> {
+        let Inputs {
+            group, workload, ..
+        } = *self;
+        self.held
+            .iter()
+            .filter(|(secret, _)| workload.secrets.contains(*secret))
+            .filter(|(_, held)| {
+                strategy(group, workload, held.strategy) == RolloutStrategy::Restart
+            })
+            .map(|(secret, held)| (secret.as_str(), held))
+            .collect()
+    }
+
+    /// All marks as just read, with those of `open` set in the baselines and those of `due` in the template.
+    ///
+    /// The template keeps even those of Secrets that are no longer read: taking one out would roll. Baselines of
+    /// such Secrets go.
+    fn marks(&self, open: &BTreeMap<&str, &Held>, due: &BTreeSet<&str>) -> Marks {
+        let Inputs {
+            group, workload, ..
+        } = *self;
+        let read: BTreeSet<String> = workload
+            .secrets
+            .iter()
+            .map(|secret| mark_key(group, secret))
+            .collect();
+        let mut marks = Marks {
+            template: marks_of(group, &workload.template_annotations),
+            baseline: marks_of(group, workload.annotations()),
+        };
+        marks.baseline.retain(|key, _| read.contains(key));
+        for (secret, held) in open {
+            let key = mark_key(group, secret);
+            if due.contains(secret) {
+                marks.template.insert(key.clone(), held.fingerprint.clone());
+            }
+            marks.baseline.insert(key, held.fingerprint.clone());
+        }
+        marks
+    }
+}
+
+fn marks_of(group: &Group, annotations: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    annotations
+        .iter()
+        .filter(|(key, _)| is_mark(group, key))
+        .map(|(key, mark)| (key.clone(), mark.clone()))
+        .collect()
+}

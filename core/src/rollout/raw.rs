@@ -1,0 +1,171 @@
+//! The parts of a workload that are read, as they come from the API server.
+//!
+//! All of it is optional: a field that is missing or `null` is no reason to lose the object.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde::Deserialize;
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct RawWorkload {
+    pub(super) metadata: ObjectMeta,
+    pub(super) spec: Option<RawSpec>,
+    pub(super) status: Option<RawStatus>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct RawSpec {
+    pub(super) replicas: Option<i32>,
+    pub(super) paused: Option<bool>,
+    pub(super) selector: Option<LabelSelector>,
+    pub(super) update_strategy: Option<RawUpdateStrategy>,
+    pub(super) template: Option<RawTemplate>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct RawUpdateStrategy {
+    #[serde(rename = "type")]
+    pub(super) type_: Option<String>,
+    pub(super) rolling_update: Option<RawRollingUpdate>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct RawRollingUpdate {
+    pub(super) partition: Option<i32>,
+    pub(super) max_unavailable: Option<IntOrString>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct RawTemplate {
+    pub(super) metadata: Option<RawTemplateMeta>,
+    pub(super) spec: Option<RawPodSpec>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct RawTemplateMeta {
+    pub(super) annotations: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct RawStatus {
+    pub(super) observed_generation: Option<i64>,
+    pub(super) replicas: Option<i32>,
+    pub(super) updated_replicas: Option<i32>,
+    pub(super) available_replicas: Option<i32>,
+    pub(super) desired_number_scheduled: Option<i32>,
+    pub(super) current_number_scheduled: Option<i32>,
+    pub(super) updated_number_scheduled: Option<i32>,
+    pub(super) number_available: Option<i32>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct RawPodSpec {
+    volumes: Option<Vec<RawVolume>>,
+    containers: Option<Vec<RawContainer>>,
+    init_containers: Option<Vec<RawContainer>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct RawVolume {
+    secret: Option<RawSecretVolume>,
+    projected: Option<RawProjected>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct RawSecretVolume {
+    secret_name: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct RawProjected {
+    sources: Option<Vec<RawProjectedSource>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct RawProjectedSource {
+    secret: Option<RawReference>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct RawContainer {
+    env: Option<Vec<RawEnv>>,
+    env_from: Option<Vec<RawEnvFrom>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct RawEnv {
+    value_from: Option<RawEnvSource>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct RawEnvSource {
+    secret_key_ref: Option<RawReference>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct RawEnvFrom {
+    secret_ref: Option<RawReference>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct RawReference {
+    name: Option<String>,
+}
+
+impl RawPodSpec {
+    /// The Secrets whose content reaches the Pods' containers, optional ones included.
+    ///
+    /// Not `imagePullSecrets` and a CSI volume's `nodePublishSecretRef`: kubelet and driver read those, the
+    /// containers never do.
+    pub(super) fn secrets(self) -> BTreeSet<String> {
+        let mounted = all(self.volumes).flat_map(RawVolume::secrets);
+        let in_environment = all(self.containers)
+            .chain(all(self.init_containers))
+            .flat_map(RawContainer::secrets);
+        mounted
+            .chain(in_environment)
+            .filter(|name| !name.is_empty())
+            .collect()
+    }
+}
+
+impl RawVolume {
+    fn secrets(self) -> impl Iterator<Item = String> {
+        let projected = self.projected.and_then(|projected| projected.sources);
+        let sources = all(projected).filter_map(|source| source.secret?.name);
+        self.secret
+            .and_then(|secret| secret.secret_name)
+            .into_iter()
+            .chain(sources)
+    }
+}
+
+impl RawContainer {
+    fn secrets(self) -> impl Iterator<Item = String> {
+        let single = all(self.env).filter_map(|env| env.value_from?.secret_key_ref?.name);
+        single.chain(all(self.env_from).filter_map(|from| from.secret_ref?.name))
+    }
+}
+
+fn all<T>(list: Option<Vec<T>>) -> impl Iterator<Item = T> {
+    list.into_iter().flatten()
+}

@@ -1,0 +1,87 @@
+mod index;
+mod model;
+mod plan;
+mod status;
+mod workload;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::Group;
+use crate::api::certificate::RolloutStrategy;
+
+/// The template's mark and the baseline of the Secret `web-tls`.
+const WEB: &str = "certwright.dev/secret-web-tls";
+const API: &str = "certwright.dev/secret-api-tls";
+
+fn group() -> Group {
+    Group::default()
+}
+
+fn at(text: &str) -> Timestamp {
+    format!("2026-11-02T{text}Z").parse().unwrap()
+}
+
+/// A healthy Deployment of two Pods that mounts `web-tls` and takes `api-tls` into its environment.
+fn deployment() -> Value {
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": "web", "namespace": "shop", "uid": "u-web", "resourceVersion": "41", "generation": 3,
+            "labels": { "app": "web" },
+            "annotations": { "deployment.kubernetes.io/revision": "3" },
+            "managedFields": [{ "manager": "kubectl" }],
+        },
+        "spec": {
+            "replicas": 2,
+            "selector": { "matchLabels": { "app": "web" } },
+            "template": {
+                "metadata": { "labels": { "app": "web" }, "annotations": { "prometheus.io/scrape": "true" } },
+                "spec": {
+                    "containers": [{
+                        "name": "web",
+                        "envFrom": [{ "secretRef": { "name": "api-tls" } }],
+                    }],
+                    "volumes": [{ "name": "tls", "secret": { "secretName": "web-tls" } }],
+                },
+            },
+        },
+        "status": {
+            "observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, "readyReplicas": 2,
+        },
+    })
+}
+
+fn read(object: &Value) -> Workload {
+    Workload::from_object(WorkloadKind::Deployment, object)
+}
+
+fn on_template(object: &mut Value, key: &str, value: &str) {
+    object["spec"]["template"]["metadata"]["annotations"][key] = json!(value);
+}
+
+fn on_workload(object: &mut Value, key: &str, value: &str) {
+    object["metadata"]["annotations"][key] = json!(value);
+}
+
+/// A certificate issued at noon.
+fn held(fingerprint: &str) -> Held {
+    Held {
+        certificate: "web".to_owned(),
+        fingerprint: fingerprint.to_owned(),
+        issued_at: Some(at("12:00:00")),
+        strategy: RolloutStrategy::Restart,
+        issuing: false,
+    }
+}
+
+fn marks(marks: &[(&str, &str)]) -> BTreeMap<String, String> {
+    marks
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect()
+}

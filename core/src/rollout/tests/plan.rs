@@ -1,0 +1,402 @@
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::*;
+
+/// What [`plan_rollout`] looks at, to be changed one thing at a time. It is past one o'clock, an hour after both
+/// certificates were issued, and the Pods started at eleven.
+struct Case {
+    now: Timestamp,
+    object: Value,
+    held: BTreeMap<String, Held>,
+    pods: Option<Pods>,
+}
+
+impl Case {
+    /// Reads one Secret of ours; its template's mark is of the certificate before.
+    fn due() -> Self {
+        let mut object = deployment();
+        on_template(&mut object, WEB, "old");
+        Self {
+            now: at("13:00:00"),
+            object,
+            held: BTreeMap::from([("web-tls".to_owned(), held("new"))]),
+            pods: Some(started("11:00:00")),
+        }
+    }
+
+    /// The same without marks.
+    fn unmarked() -> Self {
+        Self {
+            object: deployment(),
+            ..Self::due()
+        }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    fn web(&mut self) -> &mut Held {
+        self.held.get_mut("web-tls").unwrap()
+    }
+
+    fn plan(&self) -> RolloutPlan {
+        let (group, workload) = (group(), read(&self.object));
+        plan_rollout(
+            self.now,
+            &Inputs {
+                group: &group,
+                workload: &workload,
+                held: &self.held,
+                pods: self.pods,
+            },
+        )
+    }
+}
+
+fn started(time: &str) -> Pods {
+    Pods {
+        earliest_start: Some(at(time)),
+    }
+}
+
+fn roll(template: &[(&str, &str)], baseline: &[(&str, &str)], secrets: &[&str]) -> RolloutPlan {
+    RolloutPlan::Roll {
+        marks: Marks {
+            template: marks(template),
+            baseline: marks(baseline),
+        },
+        secrets: secrets.iter().map(|secret| (*secret).to_owned()).collect(),
+    }
+}
+
+fn baseline(template: &[(&str, &str)], baseline: &[(&str, &str)]) -> RolloutPlan {
+    RolloutPlan::Baseline {
+        marks: Marks {
+            template: marks(template),
+            baseline: marks(baseline),
+        },
+    }
+}
+
+fn rolled() -> RolloutPlan {
+    roll(&[(WEB, "new")], &[(WEB, "new")], &["web-tls"])
+}
+
+fn wait(until: &str, why: Wait) -> RolloutPlan {
+    RolloutPlan::Wait {
+        until: at(until),
+        why,
+    }
+}
+
+fn paused(case: &mut Case) {
+    case.object["spec"]["paused"] = json!(true);
+}
+
+fn unread(case: &mut Case) {
+    case.pods = None;
+}
+
+fn scaled_to_zero(case: &mut Case) {
+    case.object["spec"]["replicas"] = json!(0);
+}
+
+fn just_issued(case: &mut Case) {
+    case.now = at("12:00:04");
+}
+
+#[test]
+fn a_new_certificate_rolls() {
+    assert_eq!(Case::due().plan(), rolled());
+}
+
+// The precedence, each rule against the next.
+
+#[test]
+fn rule_1_a_workload_that_is_unreadable_or_being_deleted_is_left() {
+    for (field, value) in [
+        ("deletionTimestamp", json!("2026-11-02T12:00:00Z")),
+        ("generation", json!("three")),
+    ] {
+        let case = Case::due().with(|case| case.object["metadata"][field] = value);
+        assert_eq!(case.plan(), RolloutPlan::Nothing, "{field}");
+    }
+}
+
+#[test]
+fn rule_2_nothing_is_done_for_secrets_that_are_not_followed() {
+    let not_read =
+        Case::due().with(|case| case.object["spec"]["template"]["spec"]["volumes"] = json!([]));
+    assert_eq!(not_read.plan(), RolloutPlan::Nothing);
+    let not_ours = Case::due().with(|case| case.held.clear());
+    assert_eq!(not_ours.plan(), RolloutPlan::Nothing);
+    let strategy_none = Case::due().with(|case| case.web().strategy = RolloutStrategy::None);
+    assert_eq!(strategy_none.plan(), RolloutPlan::Nothing);
+}
+
+#[test]
+fn rule_2_the_workloads_own_word_wins() {
+    for (word, certificate, wanted) in [
+        ("None", RolloutStrategy::Restart, RolloutPlan::Nothing),
+        ("Restart", RolloutStrategy::None, rolled()),
+        ("Reload", RolloutStrategy::Restart, RolloutPlan::Nothing),
+    ] {
+        let case = Case::due().with(|case| {
+            on_workload(&mut case.object, "certwright.dev/rollout", word);
+            case.web().strategy = certificate;
+        });
+        assert_eq!(case.plan(), wanted, "{word}");
+    }
+    let of_another_group =
+        Case::due().with(|case| on_workload(&mut case.object, "example.org/rollout", "None"));
+    assert_eq!(of_another_group.plan(), rolled());
+}
+
+#[test]
+fn rule_3_either_mark_makes_it_up_to_date_even_just_after_the_issue() {
+    let template = Case::due().with(|case| on_template(&mut case.object, WEB, "new"));
+    assert_eq!(template.with(just_issued).plan(), RolloutPlan::Nothing);
+    let workload = Case::due().with(|case| on_workload(&mut case.object, WEB, "new"));
+    assert_eq!(workload.with(just_issued).plan(), RolloutPlan::Nothing);
+    let neither = Case::due().with(|case| on_workload(&mut case.object, WEB, "older"));
+    assert_eq!(neither.plan(), rolled());
+}
+
+#[test]
+fn rule_4_a_certificate_settles_for_five_seconds_even_with_no_pods() {
+    let case = || Case::due().with(scaled_to_zero);
+    assert_eq!(
+        case().with(just_issued).plan(),
+        wait("12:00:05", Wait::Settling)
+    );
+    assert_eq!(
+        case().with(|case| case.now = at("12:00:05")).plan(),
+        baseline(&[(WEB, "old")], &[(WEB, "new")])
+    );
+}
+
+#[test]
+fn rule_4_the_last_of_those_to_be_carried_counts() {
+    let both = Case::due().with(|case| {
+        let api = Held {
+            issued_at: Some(at("12:00:03")),
+            ..held("api")
+        };
+        case.held.insert("api-tls".to_owned(), api);
+        case.now = at("12:00:06");
+    });
+    assert_eq!(both.plan(), wait("12:00:08", Wait::Settling));
+    let one_is_carried = both.with(|case| on_workload(&mut case.object, API, "api"));
+    assert_eq!(
+        one_is_carried.plan(),
+        roll(&[(WEB, "new")], &[(API, "api"), (WEB, "new")], &["web-tls"])
+    );
+}
+
+#[test]
+fn rule_4_another_issuance_holds_it_back_for_a_minute_at_most() {
+    let case = |now: &str| {
+        Case::due().with(|case| {
+            let api = Held {
+                issuing: true,
+                ..held("api")
+            };
+            case.held.insert("api-tls".to_owned(), api);
+            on_template(&mut case.object, API, "api");
+            case.now = at(now);
+        })
+    };
+    assert_eq!(case("12:00:30").plan(), wait("12:00:35", Wait::Issuing));
+    assert_eq!(case("12:00:58").plan(), wait("12:01:00", Wait::Issuing));
+    let template = [(API, "api"), (WEB, "new")];
+    assert_eq!(
+        case("12:01:00").plan(),
+        roll(&template, &[(WEB, "new")], &["web-tls"])
+    );
+}
+
+#[test]
+fn rule_4_a_certificate_from_the_future_or_of_unknown_age_is_not_waited_for() {
+    let future = Case::due().with(|case| case.now = at("11:59:59"));
+    assert_eq!(future.plan(), rolled());
+    let unknown = Case::due()
+        .with(|case| case.web().issued_at = None)
+        .with(just_issued);
+    assert_eq!(unknown.plan(), rolled());
+}
+
+#[test]
+fn rule_5_scaled_to_zero_it_is_only_noted_even_if_paused() {
+    let case = Case::due().with(scaled_to_zero).with(paused).with(unread);
+    assert_eq!(case.plan(), baseline(&[(WEB, "old")], &[(WEB, "new")]));
+}
+
+#[test]
+fn rule_6_what_stands_in_the_way_is_told_before_pods_are_read() {
+    type Change = fn(&mut Case);
+    let cases: [(Change, Skip); 3] = [
+        (paused, Skip::Paused),
+        (
+            |case| case.object["status"]["updatedReplicas"] = json!(1),
+            Skip::RollingOut,
+        ),
+        (
+            |case| case.object["status"]["availableReplicas"] = json!(1),
+            Skip::Unavailable,
+        ),
+    ];
+    for (change, why) in cases {
+        assert_eq!(
+            Case::due().with(change).with(unread).plan(),
+            RolloutPlan::Skip {
+                why,
+                secrets: vec!["web-tls".to_owned()]
+            }
+        );
+        assert_eq!(
+            Case::unmarked().with(change).with(unread).plan(),
+            RolloutPlan::Skip {
+                why,
+                secrets: Vec::new()
+            }
+        );
+    }
+}
+
+#[test]
+fn rule_7_pods_are_read_before_anything_is_written() {
+    assert_eq!(Case::due().with(unread).plan(), RolloutPlan::NeedPods);
+    assert_eq!(Case::unmarked().with(unread).plan(), RolloutPlan::NeedPods);
+}
+
+#[test]
+fn rule_8_without_marks_only_pods_older_than_the_certificate_roll() {
+    let noted = baseline(&[], &[(WEB, "new")]);
+    for (pods, wanted) in [
+        (Pods::default(), noted.clone()),
+        (started("12:00:00"), noted.clone()),
+        (started("12:00:01"), noted.clone()),
+        (started("11:59:59"), rolled()),
+    ] {
+        let case = Case::unmarked().with(|case| case.pods = Some(pods));
+        assert_eq!(case.plan(), wanted, "{pods:?}");
+    }
+    let not_issued_by_us = Case::unmarked().with(|case| case.web().issued_at = None);
+    assert_eq!(not_issued_by_us.plan(), noted);
+}
+
+#[test]
+fn rule_8_with_an_old_mark_only_pods_surely_younger_than_the_certificate_do_not_roll() {
+    let noted = baseline(&[(WEB, "old")], &[(WEB, "new")]);
+    for (pods, wanted) in [
+        (Pods::default(), rolled()),
+        (started("11:59:59"), rolled()),
+        (started("12:01:00"), rolled()),
+        (started("12:01:01"), noted),
+    ] {
+        let case = Case::due().with(|case| case.pods = Some(pods));
+        assert_eq!(case.plan(), wanted, "{pods:?}");
+    }
+    let not_issued_by_us = Case::due().with(|case| case.web().issued_at = None);
+    assert_eq!(not_issued_by_us.plan(), rolled());
+}
+
+#[test]
+fn rule_9_one_write_carries_all() {
+    let case = Case::due().with(|case| {
+        case.held.insert("api-tls".to_owned(), held("api"));
+        on_template(&mut case.object, API, "old");
+    });
+    let both = [(API, "api"), (WEB, "new")];
+    assert_eq!(case.plan(), roll(&both, &both, &["api-tls", "web-tls"]));
+    let one_needs_no_roll = case.with(|case| {
+        let api = Held {
+            issued_at: Some(at("10:00:00")),
+            ..held("api")
+        };
+        case.held.insert("api-tls".to_owned(), api);
+    });
+    assert_eq!(
+        one_needs_no_roll.plan(),
+        roll(&[(API, "old"), (WEB, "new")], &both, &["web-tls"]),
+    );
+}
+
+#[test]
+fn marks_as_just_read_are_carried_and_only_they() {
+    let case = Case::due().with(|case| {
+        on_template(&mut case.object, "certwright.dev/secret-gone-tls", "gone");
+        on_workload(&mut case.object, "certwright.dev/secret-gone-tls", "gone");
+        on_template(&mut case.object, API, "not ours today");
+        on_workload(&mut case.object, API, "not ours today");
+        on_workload(&mut case.object, "certwright.dev/rollout", "Restart");
+        on_workload(&mut case.object, "example.org/secret-web-tls", "theirs");
+    });
+    let template = [
+        (API, "not ours today"),
+        ("certwright.dev/secret-gone-tls", "gone"),
+        (WEB, "new"),
+    ];
+    assert_eq!(
+        case.plan(),
+        roll(
+            &template,
+            &[(API, "not ours today"), (WEB, "new")],
+            &["web-tls"]
+        )
+    );
+}
+
+#[test]
+fn an_on_delete_workload_is_marked_whatever_its_health() {
+    let mut object = deployment();
+    object["spec"]["updateStrategy"] = json!({ "type": "OnDelete" });
+    on_template(&mut object, WEB, "old");
+    object["status"]["availableReplicas"] = json!(0);
+    let workload = Workload::from_object(WorkloadKind::StatefulSet, &object);
+    let plan = plan_rollout(
+        at("13:00:00"),
+        &Inputs {
+            group: &group(),
+            workload: &workload,
+            held: &Case::due().held,
+            pods: Some(Pods::default()),
+        },
+    );
+    assert_eq!(plan, rolled());
+}
+
+#[test]
+fn nothing_overflows_at_the_ends_of_time() {
+    for now in [Timestamp::MIN, Timestamp::MAX] {
+        let case = Case::due().with(|case| {
+            case.now = now;
+            case.web().issued_at = Some(now);
+            case.web().issuing = true;
+            case.pods = Some(Pods {
+                earliest_start: Some(Timestamp::MIN + SignedDuration::from_secs(1)),
+            });
+        });
+        assert_ne!(case.plan(), RolloutPlan::Nothing);
+    }
+}
+
+#[test]
+fn an_apply_names_exactly_the_object_that_was_read() {
+    let workload = read(&deployment());
+    let name =
+        json!({ "name": "web", "namespace": "shop", "uid": "u-web", "resourceVersion": "41" });
+    let mut noted = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": name });
+    noted["metadata"]["annotations"] = json!({ WEB: "new" });
+    let mut body = Marks {
+        template: marks(&[]),
+        baseline: marks(&[(WEB, "new")]),
+    };
+    assert_eq!(apply_body(&workload, &body), noted);
+    body.template = marks(&[(API, "api")]);
+    noted["spec"] = json!({ "template": { "metadata": { "annotations": { API: "api" } } } });
+    assert_eq!(apply_body(&workload, &body), noted);
+}

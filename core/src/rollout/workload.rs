@@ -1,0 +1,282 @@
+//! What is kept of a Deployment, StatefulSet or DaemonSet.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::{NamespaceResourceScope, Selector};
+use serde::{Deserialize, Deserializer};
+
+use super::mark::may_be_ours;
+use super::raw::{RawSpec, RawStatus, RawWorkload};
+use super::{Health, Replicas, UpdateStrategy};
+
+/// The kinds of workload that are rolled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WorkloadKind {
+    /// `apps/v1` Deployment.
+    Deployment,
+    /// `apps/v1` StatefulSet.
+    StatefulSet,
+    /// `apps/v1` DaemonSet.
+    DaemonSet,
+}
+
+impl WorkloadKind {
+    /// Group and version of all three.
+    pub const API_VERSION: &'static str = "apps/v1";
+
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Deployment, Self::StatefulSet, Self::DaemonSet];
+
+    /// The kind as it stands in a manifest.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+            Self::DaemonSet => "DaemonSet",
+        }
+    }
+
+    fn plural(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployments",
+            Self::StatefulSet => "statefulsets",
+            Self::DaemonSet => "daemonsets",
+        }
+    }
+}
+
+/// What is kept of a workload: what it references, our marks on it, and whether it is healthy.
+///
+/// A cluster has thousands of them, and everything else of them is dropped while decoding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workload {
+    /// Which kind.
+    pub kind: WorkloadKind,
+    /// Name, namespace, uid, resourceVersion, generation, deletion timestamp, and of the annotations those that
+    /// may be ours, baselines among them. The rest is left out.
+    pub metadata: ObjectMeta,
+    /// The Secrets of its namespace that its containers read, in any way.
+    pub secrets: BTreeSet<String>,
+    /// Of the Pod template's annotations those that may be ours, marks among them.
+    pub template_annotations: BTreeMap<String, String>,
+    /// What a change of the Pod template does.
+    pub update: UpdateStrategy,
+    /// How many Pods there are to be, and are.
+    pub replicas: Replicas,
+    /// The generation that `replicas` speaks of.
+    pub observed_generation: i64,
+    /// Whether a Deployment is paused.
+    pub paused: bool,
+    /// Selects its Pods, as in a list request; empty if unknown.
+    pub selector: String,
+    /// Why it could not be read, if so; it then references nothing.
+    pub problem: Option<String>,
+}
+
+impl Workload {
+    /// Keeps what is needed of an object as it came from the API server.
+    ///
+    /// Never fails: an object that makes no sense keeps its metadata, says so in `problem`, and hurts only itself.
+    pub fn from_object(kind: WorkloadKind, object: &serde_json::Value) -> Self {
+        match RawWorkload::deserialize(object) {
+            Ok(raw) => Self::from_raw(kind, raw),
+            Err(problem) => {
+                let metadata = object.get("metadata").map(ObjectMeta::deserialize);
+                let raw = RawWorkload {
+                    metadata: metadata.and_then(Result::ok).unwrap_or_default(),
+                    ..RawWorkload::default()
+                };
+                Self {
+                    problem: Some(problem.to_string()),
+                    ..Self::from_raw(kind, raw)
+                }
+            }
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// Its namespace.
+    pub fn namespace(&self) -> &str {
+        self.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// Whether it is being deleted.
+    pub fn deleting(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+    }
+
+    /// The kept annotations of the workload itself.
+    pub fn annotations(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.metadata.annotations.as_ref().unwrap_or(&NONE)
+    }
+
+    /// Whether it may be rolled now.
+    pub fn health(&self) -> Health {
+        if self.paused {
+            return Health::Paused;
+        }
+        let observed = self.observed_generation >= self.metadata.generation.unwrap_or(0);
+        self.replicas.health(self.update, observed)
+    }
+
+    /// Whether it is to have no Pods at all.
+    pub fn is_scaled_to_zero(&self) -> bool {
+        let observed = self.observed_generation >= self.metadata.generation.unwrap_or(0);
+        // A Deployment's number is its spec's, a DaemonSet's what its controller found.
+        self.replicas.desired == 0 && (observed || self.kind != WorkloadKind::DaemonSet)
+    }
+
+    fn from_raw(kind: WorkloadKind, raw: RawWorkload) -> Self {
+        let spec = raw.spec.unwrap_or_default();
+        let status = raw.status.unwrap_or_default();
+        let (replicas, update) = numbers(kind, &spec, &status);
+        let template = spec.template.unwrap_or_default();
+        let template_annotations = template.metadata.and_then(|metadata| metadata.annotations);
+        Self {
+            kind,
+            metadata: reduce(raw.metadata),
+            secrets: template.spec.map(|pod| pod.secrets()).unwrap_or_default(),
+            template_annotations: ours(template_annotations.unwrap_or_default()),
+            update,
+            replicas,
+            observed_generation: status.observed_generation.unwrap_or(0),
+            paused: kind == WorkloadKind::Deployment && spec.paused.unwrap_or(false),
+            selector: spec
+                .selector
+                .and_then(|selector| Selector::try_from(selector).ok())
+                .map(|selector| selector.to_string())
+                .unwrap_or_default(),
+            problem: None,
+        }
+    }
+}
+
+fn numbers(kind: WorkloadKind, spec: &RawSpec, status: &RawStatus) -> (Replicas, UpdateStrategy) {
+    let update = spec.update_strategy.as_ref();
+    match kind {
+        WorkloadKind::Deployment => (status.replicas(spec.replicas), UpdateStrategy::All),
+        WorkloadKind::StatefulSet => {
+            let update = update.map(|update| update.of_stateful_set());
+            (status.replicas(spec.replicas), update.unwrap_or_default())
+        }
+        WorkloadKind::DaemonSet => {
+            let nodes = status.nodes();
+            let update = update.map(|update| update.of_daemon_set(nodes.desired));
+            (
+                nodes,
+                update.unwrap_or(UpdateStrategy::Nodes { missing: 0 }),
+            )
+        }
+    }
+}
+
+fn reduce(metadata: ObjectMeta) -> ObjectMeta {
+    ObjectMeta {
+        annotations: metadata
+            .annotations
+            .map(ours)
+            .filter(|kept| !kept.is_empty()),
+        deletion_timestamp: metadata.deletion_timestamp,
+        generation: metadata.generation,
+        name: metadata.name,
+        namespace: metadata.namespace,
+        resource_version: metadata.resource_version,
+        uid: metadata.uid,
+        ..ObjectMeta::default()
+    }
+}
+
+fn ours(mut annotations: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    annotations.retain(|key, _| may_be_ours(key));
+    annotations
+}
+
+/// A kind of workload as a type, so that what is decoded knows its kind: items of a list don't carry it.
+pub trait DependentKind: Send + Sync + 'static {
+    /// The kind.
+    const KIND: WorkloadKind;
+}
+
+impl DependentKind for Deployment {
+    const KIND: WorkloadKind = WorkloadKind::Deployment;
+}
+
+impl DependentKind for StatefulSet {
+    const KIND: WorkloadKind = WorkloadKind::StatefulSet;
+}
+
+impl DependentKind for DaemonSet {
+    const KIND: WorkloadKind = WorkloadKind::DaemonSet;
+}
+
+/// A [`Workload`] as it is read and watched: reduced while decoding, and never undecodable.
+pub struct Observed<K> {
+    /// What is kept.
+    pub workload: Arc<Workload>,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K> Clone for Observed<K> {
+    fn clone(&self) -> Self {
+        Self {
+            workload: Arc::clone(&self.workload),
+            kind: PhantomData,
+        }
+    }
+}
+
+impl<K> std::fmt::Debug for Observed<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.workload.fmt(f)
+    }
+}
+
+impl<'de, K: DependentKind> Deserialize<'de> for Observed<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // By way of a value, so that an object with a field of the wrong type is still an object of the list.
+        let object = serde_json::Value::deserialize(deserializer)?;
+        Ok(Self {
+            workload: Arc::new(Workload::from_object(K::KIND, &object)),
+            kind: PhantomData,
+        })
+    }
+}
+
+impl<K: DependentKind> kube::Resource for Observed<K> {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        Cow::Borrowed(K::KIND.as_str())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        Cow::Borrowed("apps")
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        Cow::Borrowed("v1")
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        Cow::Borrowed(K::KIND.plural())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.workload.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut Arc::make_mut(&mut self.workload).metadata
+    }
+}

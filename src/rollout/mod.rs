@@ -1,0 +1,197 @@
+//! Carries new certificates into the workloads that read them.
+//!
+//! Everything is decided in [`certwright_core::rollout`]. Here the workloads are watched ([`discover`]), one of them
+//! is read, judged and marked ([`act`]), and a Certificate is told how far its own has come ([`status`]).
+
+mod act;
+mod backoff;
+mod context;
+mod discover;
+mod error;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::pin::pin;
+use std::sync::Arc;
+
+use certwright_core::api::{Certificate, Group};
+use certwright_core::rollout::{Held, SecretName};
+use futures::{Stream, StreamExt};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::reflector::{ObjectRef, Store};
+use tokio_util::sync::CancellationToken;
+
+use context::Context;
+
+/// How many workloads of a kind, or Certificates, are worked on at a time.
+const CONCURRENCY: u16 = 8;
+
+/// What the rollout has to know of the rest of the operator.
+pub trait Surroundings: Send + Sync + 'static {
+    /// The present moment.
+    fn now(&self) -> Timestamp;
+
+    /// Whether this replica may write: whether it holds the lease, now.
+    fn may_write(&self) -> bool;
+
+    /// The certificate held in a Secret, if the Secret is ours and holds one.
+    ///
+    /// Never older than our own last write: a workload would be rolled back to the certificate before. `None` as
+    /// long as nothing is known is fine.
+    fn held(&self, secret: &SecretName) -> Option<Held>;
+
+    /// Publishes an Event. It may fail in silence.
+    fn publish(&self, report: Report) -> impl Future<Output = ()> + Send;
+}
+
+/// An Event about a workload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The workload.
+    pub about: ObjectReference,
+    /// Whether someone should look.
+    pub warning: bool,
+    /// `RolledOut` or `RolloutSkipped`.
+    pub reason: &'static str,
+    /// What was done, or was to be done.
+    pub action: &'static str,
+    /// The same in a sentence; cut it to what the API server takes.
+    pub note: String,
+}
+
+/// Something to look at again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// What [`Surroundings::held`] says of this Secret has changed, or is known for the first time.
+    Secret(SecretName),
+    /// A Certificate has changed, or is known for the first time.
+    Certificate {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// What the rollout works with.
+pub struct Rollout<S> {
+    /// The API server. It must not retry by itself: that is decided here.
+    pub client: Client,
+    /// Under which group and manager marks are written.
+    pub group: Group,
+    /// The rest of the operator.
+    pub surroundings: Arc<S>,
+    /// The Certificates, kept up to date by someone else.
+    pub certificates: Store<Certificate>,
+}
+
+/// Rolls out until `stop` is cancelled, and comes back when what was under way has ended.
+///
+/// Workloads are watched here; `notices` says what else has changed. None of them is needed twice, and one about
+/// something unknown does no harm. Comes back early only if a watch's own task ends, which is an error of ours.
+pub async fn run<S: Surroundings>(
+    rollout: Rollout<S>,
+    notices: impl Stream<Item = Notice> + Send,
+    stop: CancellationToken,
+) {
+    let (context, sources) = Context::new(rollout);
+    let context = &Arc::new(context);
+    futures::join!(
+        workloads::<Deployment, S>(context, sources.deployments, &stop),
+        workloads::<StatefulSet, S>(context, sources.stateful_sets, &stop),
+        workloads::<DaemonSet, S>(context, sources.daemon_sets, &stop),
+        certificates(context, sources.certificates, &stop),
+        forward(context, notices, &stop),
+    );
+}
+
+async fn forward<S: Surroundings>(
+    context: &Context<S>,
+    notices: impl Stream<Item = Notice> + Send,
+    stop: &CancellationToken,
+) {
+    let mut notices = pin!(notices.take_until(stop.cancelled()));
+    while let Some(notice) = notices.next().await {
+        context.notice(&notice);
+    }
+}
+
+async fn workloads<K: context::Kind, S: Surroundings>(
+    context: &Arc<Context<S>>,
+    source: context::Source<K>,
+    stop: &CancellationToken,
+) {
+    let changes = discover::watch(Arc::clone(context), source.writer);
+    let controller = Controller::for_stream(changes, context.watched::<K>().store.clone())
+        .reconcile_on(source.wakes)
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .graceful_shutdown_on(stop.clone().cancelled_owned());
+    let results = controller.run(
+        |observed, context| async move {
+            let action = act::reconcile(&observed, &context).await?;
+            context.backoff.succeeded(&context::named(&observed));
+            Ok(action)
+        },
+        |observed, error, context| again(&context.backoff, &context::named(&observed), error),
+        Arc::clone(context),
+    );
+    results.for_each(error::log_watch).await;
+}
+
+async fn certificates<S: Surroundings>(
+    context: &Arc<Context<S>>,
+    wakes: impl Stream<Item = ObjectRef<Certificate>> + Send + 'static,
+    stop: &CancellationToken,
+) {
+    // Someone else watches them, so that nothing comes from here.
+    let changes = futures::stream::pending();
+    let controller =
+        Controller::for_stream_with(changes, context.certificates.clone(), context.group.clone())
+            .reconcile_on(wakes)
+            .with_config(
+                Config::default()
+                    .concurrency(CONCURRENCY)
+                    .debounce(status::GATHER),
+            )
+            .graceful_shutdown_on(stop.clone().cancelled_owned());
+    let results = controller.run(
+        |certificate, context| async move {
+            let action = status::reconcile(&certificate, &context).await?;
+            context
+                .status_backoff
+                .succeeded(&context.certificate_ref(&certificate));
+            Ok(action)
+        },
+        |certificate, error, context| {
+            again(
+                &context.status_backoff,
+                &context.certificate_ref(&certificate),
+                error,
+            )
+        },
+        Arc::clone(context),
+    );
+    results.for_each(error::log_watch).await;
+}
+
+fn again<K: Eq + Hash + Clone + Debug>(
+    backoff: &backoff::Backoff<K>,
+    object: &K,
+    error: &error::Error,
+) -> Action {
+    let wait = backoff.failed(object);
+    if error.is_conflict() {
+        tracing::debug!(?object, ?wait, "Someone else was faster");
+    } else {
+        let cause = error.cause();
+        tracing::warn!(?object, %error, cause, ?wait, "Rollout failed, will try again");
+    }
+    Action::requeue(wait)
+}

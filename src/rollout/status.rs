@@ -1,0 +1,68 @@
+//! Tells a Certificate how far it has been carried.
+
+use std::time::Duration;
+
+use certwright_core::api::Certificate;
+use certwright_core::rollout::{SecretName, carried, status_body};
+use kube::api::{Patch, PatchParams};
+use kube::runtime::controller::Action;
+use kube::{Api, ResourceExt};
+
+use super::Surroundings;
+use super::context::Context;
+use super::error::{Error, call};
+
+/// How long changes are gathered before they are told: several dependents that move together cost one write.
+pub(super) const GATHER: Duration = Duration::from_secs(1);
+
+/// How soon to look again while not all workloads were listed.
+const UNLISTED: Duration = Duration::from_secs(1);
+
+/// How soon a replica that may not write looks again.
+const NOT_LEADING: Duration = Duration::from_secs(10);
+
+/// Writes `status.rollout` and the condition `RolledOut`, if what they say has changed.
+///
+/// # Errors
+/// When the API server refuses, in particular with a conflict when the Certificate has changed meanwhile.
+pub(super) async fn reconcile<S: Surroundings>(
+    certificate: &Certificate,
+    context: &Context<S>,
+) -> Result<Action, Error> {
+    if certificate.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    if !context.index().is_complete() {
+        return Ok(Action::requeue(UNLISTED));
+    }
+    let namespace = certificate.namespace().unwrap_or_default();
+    let secret = SecretName {
+        namespace: namespace.clone(),
+        name: certificate.spec.secret_name.clone(),
+    };
+    let held = context.surroundings.held(&secret);
+    let Some(held) = held.filter(|held| held.certificate == certificate.name_any()) else {
+        return Ok(Action::await_change());
+    };
+    let dependents = context.dependents(&secret);
+    let dependents = dependents.iter().map(|workload| &**workload);
+    let now = context.surroundings.now();
+    let carried = carried(now, &context.group, certificate, &held, dependents);
+    let Some(body) = status_body(&context.group, certificate, carried.as_ref()) else {
+        return Ok(Action::await_change());
+    };
+    if !context.surroundings.may_write() {
+        return Ok(Action::requeue(NOT_LEADING));
+    }
+    let certificates: Api<Certificate> =
+        Api::namespaced_with(context.client.clone(), &namespace, &context.group);
+    let manager = PatchParams::apply(&context.group.rollout_manager()).force();
+    let name = certificate.name_any();
+    call(certificates.patch_status(&name, &manager, &Patch::Apply(&body)))
+        .await
+        .map_err(|source| Error::WriteStatus {
+            name: format!("{namespace}/{name}"),
+            source,
+        })?;
+    Ok(Action::await_change())
+}

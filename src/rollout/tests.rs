@@ -1,0 +1,478 @@
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use certwright_core::api::certificate::RolloutStrategy;
+use certwright_core::api::{Certificate, Group};
+use certwright_core::rollout::{Held, Observed, SecretName};
+use futures::channel::mpsc;
+use http::{Method, Request, Response, StatusCode};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Client;
+use kube::client::Body;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::watcher::Event;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::context::Context;
+use super::{Notice, Report, Rollout, Surroundings, act, run};
+
+const MARK: &str = "certwright.dev/secret-web-tls";
+const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/web";
+const STATUS: &str = "/apis/certwright.dev/v1alpha1/namespaces/shop/certificates/web/status";
+
+fn at(text: &str) -> Timestamp {
+    format!("2026-11-02T{text}Z").parse().unwrap()
+}
+
+/// A healthy Deployment whose Pods run with the certificate `old`.
+fn deployment() -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {
+            "name": "web", "namespace": "shop", "uid": "u-web", "resourceVersion": "41", "generation": 1,
+            "annotations": { MARK: "old", "theirs": "stays" },
+        },
+        "spec": {
+            "replicas": 1,
+            "selector": { "matchLabels": { "app": "web" } },
+            "template": {
+                "metadata": { "labels": { "app": "web" }, "annotations": { "theirs": "stays" } },
+                "spec": { "volumes": [{ "name": "tls", "secret": { "secretName": "web-tls" } }] },
+            },
+        },
+        "status": { "observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1 },
+    })
+}
+
+fn pods() -> Value {
+    json!({ "metadata": { "resourceVersion": "50" }, "items": [{
+        "metadata": { "ownerReferences": [{
+            "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "u-rs", "controller": true,
+        }] },
+        "status": {
+            "phase": "Running",
+            "containerStatuses": [{ "state": { "running": { "startedAt": "2026-11-02T11:00:00Z" } } }],
+        },
+    }] })
+}
+
+/// An API server with one Deployment.
+struct Server {
+    deployment: Mutex<Value>,
+    /// Method and path of every call but watches.
+    calls: Mutex<Vec<String>>,
+    /// Query and body of every write that got through.
+    writes: Mutex<Vec<(String, Value)>>,
+    /// Someone else writes the Deployment after it was next read.
+    interfere: AtomicBool,
+}
+
+impl Server {
+    fn new(deployment: Value) -> Arc<Self> {
+        Arc::new(Self {
+            deployment: Mutex::new(deployment),
+            calls: Mutex::default(),
+            writes: Mutex::default(),
+            interfere: AtomicBool::new(false),
+        })
+    }
+
+    fn client(self: &Arc<Self>) -> Client {
+        let server = Arc::clone(self);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let server = Arc::clone(&server);
+            async move { Ok::<_, Infallible>(server.answer(request).await) }
+        });
+        Client::new(service, "default")
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
+        if query.contains("watch=true") {
+            return std::future::pending().await;
+        }
+        self.calls
+            .lock()
+            .unwrap()
+            .push(format!("{} {path}", parts.method));
+        let bytes = body.collect_bytes().await.unwrap();
+        let mut deployment = self.deployment.lock().unwrap();
+        let (status, answer) = match (&parts.method, path) {
+            (&Method::GET, "/apis/apps/v1/deployments") => (
+                200,
+                json!({ "metadata": { "resourceVersion": "50" }, "items": [*deployment] }),
+            ),
+            (&Method::GET, "/apis/apps/v1/statefulsets" | "/apis/apps/v1/daemonsets") => (
+                200,
+                json!({ "metadata": { "resourceVersion": "50" }, "items": [] }),
+            ),
+            (&Method::GET, "/api/v1/namespaces/shop/pods") => (200, pods()),
+            (&Method::GET, DEPLOYMENT) => {
+                let answer = deployment.clone();
+                if self.interfere.swap(false, Ordering::SeqCst) {
+                    deployment["metadata"]["resourceVersion"] = json!("99");
+                }
+                (200, answer)
+            }
+            (&Method::PATCH, DEPLOYMENT | STATUS) => {
+                let body: Value = serde_json::from_slice(&bytes).unwrap();
+                if path == DEPLOYMENT
+                    && body["metadata"]["resourceVersion"]
+                        != deployment["metadata"]["resourceVersion"]
+                {
+                    (409, refusal(409, "Conflict"))
+                } else {
+                    self.writes
+                        .lock()
+                        .unwrap()
+                        .push((query.to_owned(), body.clone()));
+                    if path == DEPLOYMENT {
+                        apply(&mut deployment, &body);
+                        (200, deployment.clone())
+                    } else {
+                        (
+                            200,
+                            json!({ "metadata": body["metadata"], "spec": { "secretName": "web-tls", "issuerRef": { "name": "ca" } } }),
+                        )
+                    }
+                }
+            }
+            _ => (404, refusal(404, "NotFound")),
+        };
+        Response::builder()
+            .status(StatusCode::from_u16(status).unwrap())
+            .body(Body::from(serde_json::to_vec(&answer).unwrap()))
+            .unwrap()
+    }
+
+    fn calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.calls.lock().unwrap())
+    }
+
+    fn writes(&self) -> Vec<(String, Value)> {
+        std::mem::take(&mut self.writes.lock().unwrap())
+    }
+
+    fn observed(&self) -> Observed<Deployment> {
+        serde_json::from_value(self.deployment.lock().unwrap().clone()).unwrap()
+    }
+}
+
+fn refusal(code: u16, reason: &str) -> Value {
+    json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": reason })
+}
+
+fn apply(deployment: &mut Value, body: &Value) {
+    for pointer in [
+        "/metadata/annotations",
+        "/spec/template/metadata/annotations",
+    ] {
+        let said = body
+            .pointer(pointer)
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
+        deployment
+            .pointer_mut(pointer)
+            .unwrap()
+            .as_object_mut()
+            .unwrap()
+            .extend(said);
+    }
+    deployment["metadata"]["resourceVersion"] = json!("60");
+}
+
+/// The rest of the operator, an hour after the certificate `new` was issued.
+struct Around {
+    leads: AtomicBool,
+    held: Mutex<Held>,
+    reports: Mutex<Vec<Report>>,
+}
+
+impl Around {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            leads: AtomicBool::new(true),
+            held: Mutex::new(held("new")),
+            reports: Mutex::default(),
+        })
+    }
+
+    fn reports(&self) -> Vec<(&'static str, String)> {
+        let reports = std::mem::take(&mut *self.reports.lock().unwrap());
+        reports
+            .into_iter()
+            .map(|report| (report.reason, report.note))
+            .collect()
+    }
+}
+
+fn held(fingerprint: &str) -> Held {
+    Held {
+        certificate: "web".to_owned(),
+        fingerprint: fingerprint.to_owned(),
+        issued_at: Some(at("12:00:00")),
+        strategy: RolloutStrategy::Restart,
+        issuing: false,
+    }
+}
+
+impl Surroundings for Around {
+    fn now(&self) -> Timestamp {
+        at("13:00:00")
+    }
+
+    fn may_write(&self) -> bool {
+        self.leads.load(Ordering::SeqCst)
+    }
+
+    fn held(&self, secret: &SecretName) -> Option<Held> {
+        let ours = secret.namespace == "shop" && secret.name == "web-tls";
+        ours.then(|| self.held.lock().unwrap().clone())
+    }
+
+    async fn publish(&self, report: Report) {
+        self.reports.lock().unwrap().push(report);
+    }
+}
+
+fn certificate() -> Certificate {
+    let object = json!({
+        "metadata": { "name": "web", "namespace": "shop", "uid": "u-cert", "resourceVersion": "7", "generation": 1 },
+        "spec": { "secretName": "web-tls", "issuerRef": { "name": "ca" } },
+    });
+    serde_json::from_value(object).unwrap()
+}
+
+fn certificates() -> (
+    Writer<Certificate>,
+    kube::runtime::reflector::Store<Certificate>,
+) {
+    let mut writer = Writer::new(Group::default());
+    for event in [
+        Event::Init,
+        Event::InitApply(certificate()),
+        Event::InitDone,
+    ] {
+        writer.apply_watcher_event(&event);
+    }
+    let store = writer.as_reader();
+    (writer, store)
+}
+
+fn rollout(server: &Arc<Server>, around: &Arc<Around>) -> Rollout<Around> {
+    Rollout {
+        client: server.client(),
+        group: Group::default(),
+        surroundings: Arc::clone(around),
+        certificates: certificates().1,
+    }
+}
+
+fn context(server: &Arc<Server>, around: &Arc<Around>) -> Context<Around> {
+    Context::new(rollout(server, around)).0
+}
+
+#[tokio::test]
+async fn a_new_certificate_costs_one_write_and_is_told_once() {
+    let (server, around) = (Server::new(deployment()), Around::new());
+    let context = context(&server, &around);
+    let stale = server.observed();
+    assert_eq!(
+        act::reconcile(&stale, &context).await.unwrap(),
+        Action::await_change()
+    );
+    assert_eq!(
+        server.calls(),
+        [
+            format!("GET {DEPLOYMENT}"),
+            "GET /api/v1/namespaces/shop/pods".to_owned(),
+            format!("PATCH {DEPLOYMENT}"),
+        ],
+    );
+    let new = json!({ MARK: "new" });
+    let body = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": { "name": "web", "namespace": "shop", "uid": "u-web", "resourceVersion": "41", "annotations": new },
+        "spec": { "template": { "metadata": { "annotations": new } } },
+    });
+    assert_eq!(
+        server.writes(),
+        [(
+            "&force=true&fieldManager=certwright-rollout".to_owned(),
+            body
+        )]
+    );
+    let note = "New certificate in Secret web-tls: its Pods are replaced".to_owned();
+    assert_eq!(around.reports(), [("RolledOut", note)]);
+
+    // What the watch has not shown yet is seen in the live read.
+    assert_eq!(
+        act::reconcile(&stale, &context).await.unwrap(),
+        Action::await_change()
+    );
+    assert_eq!(server.calls(), [format!("GET {DEPLOYMENT}")]);
+    // And once it has shown it, nothing is asked.
+    assert_eq!(
+        act::reconcile(&server.observed(), &context).await.unwrap(),
+        Action::await_change()
+    );
+    assert_eq!(
+        (server.calls(), server.writes(), around.reports()),
+        (vec![], vec![], vec![])
+    );
+}
+
+#[tokio::test]
+async fn who_was_faster_wins_and_the_next_try_carries_what_they_wrote() {
+    let (server, around) = (Server::new(deployment()), Around::new());
+    let context = context(&server, &around);
+    server.interfere.store(true, Ordering::SeqCst);
+    let refused = act::reconcile(&server.observed(), &context)
+        .await
+        .unwrap_err();
+    assert!(refused.is_conflict(), "{refused:?}");
+    assert_eq!((server.writes(), around.reports()), (vec![], vec![]));
+    act::reconcile(&server.observed(), &context).await.unwrap();
+    let writes = server.writes();
+    assert_eq!(writes.len(), 1);
+    assert_eq!(writes[0].1["metadata"]["resourceVersion"], "99");
+}
+
+#[tokio::test]
+async fn an_unhealthy_workload_costs_no_call_and_is_told_once() {
+    let mut object = deployment();
+    object["status"]["availableReplicas"] = json!(0);
+    let (server, around) = (Server::new(object), Around::new());
+    let context = context(&server, &around);
+    for _ in 0..2 {
+        assert_eq!(
+            act::reconcile(&server.observed(), &context).await.unwrap(),
+            Action::await_change()
+        );
+    }
+    assert_eq!(server.calls(), [""; 0]);
+    let reports = around.reports();
+    assert_eq!(reports.len(), 1);
+    assert_eq!(reports[0].0, "RolloutSkipped");
+
+    // Healthy again, it is rolled; skipped once more for another certificate, it is told again.
+    server.deployment.lock().unwrap()["status"]["availableReplicas"] = json!(1);
+    act::reconcile(&server.observed(), &context).await.unwrap();
+    *around.held.lock().unwrap() = held("newer");
+    server.deployment.lock().unwrap()["status"]["availableReplicas"] = json!(0);
+    act::reconcile(&server.observed(), &context).await.unwrap();
+    let reasons: Vec<&str> = around
+        .reports()
+        .into_iter()
+        .map(|(reason, _)| reason)
+        .collect();
+    assert_eq!(reasons, ["RolledOut", "RolloutSkipped"]);
+}
+
+#[tokio::test]
+async fn without_the_lease_nothing_is_asked_or_written() {
+    let (server, around) = (Server::new(deployment()), Around::new());
+    around.leads.store(false, Ordering::SeqCst);
+    let action = act::reconcile(&server.observed(), &context(&server, &around))
+        .await
+        .unwrap();
+    assert_eq!(action, Action::requeue(Duration::from_secs(10)));
+    assert_eq!((server.calls(), around.reports()), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn a_settling_certificate_is_looked_at_again_when_it_has() {
+    let (server, around) = (Server::new(deployment()), Around::new());
+    around.held.lock().unwrap().issued_at = Some(at("12:59:58"));
+    let action = act::reconcile(&server.observed(), &context(&server, &around))
+        .await
+        .unwrap();
+    assert_eq!(action, Action::requeue(Duration::from_secs(3)));
+    assert_eq!(server.calls(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_workload_that_has_gone_or_moved_on_is_left() {
+    let (server, around) = (Server::new(deployment()), Around::new());
+    let seen = server.observed();
+    server.deployment.lock().unwrap()["metadata"]["annotations"][MARK] = json!("new");
+    act::reconcile(&seen, &context(&server, &around))
+        .await
+        .unwrap();
+    let mut gone = seen.clone();
+    Arc::make_mut(&mut gone.workload).metadata.name = Some("gone".to_owned());
+    act::reconcile(&gone, &context(&server, &around))
+        .await
+        .unwrap();
+    assert_eq!(server.writes(), []);
+}
+
+/// From a notice to the Deployment's mark and the Certificate's status, through the real controllers.
+#[tokio::test]
+async fn a_notice_rolls_the_workload_and_the_certificate_tells() {
+    let mut up_to_date = deployment();
+    up_to_date["metadata"]["annotations"][MARK] = json!("new");
+    let (server, around) = (Server::new(up_to_date), Around::new());
+    let (notices, receiver) = mpsc::unbounded();
+    let (writer, store) = certificates();
+    let stop = CancellationToken::new();
+    let rollout = Rollout {
+        certificates: store,
+        ..rollout(&server, &around)
+    };
+    let running = tokio::spawn(run(rollout, receiver, stop.clone()));
+    until(|| !server.writes.lock().unwrap().is_empty()).await;
+    let told = server.writes();
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        told[0].1["status"]["rollout"],
+        json!({ "fingerprint": "new", "dependents": 1, "upToDate": 1 })
+    );
+
+    *around.held.lock().unwrap() = held("newer");
+    let secret = SecretName {
+        namespace: "shop".to_owned(),
+        name: "web-tls".to_owned(),
+    };
+    notices.unbounded_send(Notice::Secret(secret)).unwrap();
+    until(|| server.writes.lock().unwrap().len() >= 2).await;
+    let mut writes: BTreeMap<String, Value> = server
+        .writes()
+        .into_iter()
+        .map(|(_, body)| (body["kind"].to_string(), body))
+        .collect();
+    let marked = writes.remove("\"Deployment\"").unwrap();
+    assert_eq!(
+        marked["spec"]["template"]["metadata"]["annotations"],
+        json!({ MARK: "newer" })
+    );
+    let told = writes.remove("\"Certificate\"").unwrap();
+    assert_eq!(told["status"]["rollout"]["waiting"][0]["name"], "web");
+    assert_eq!(told["status"]["conditions"][0]["type"], "RolledOut");
+
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(20), running)
+        .await
+        .expect("it ends once told to stop")
+        .unwrap();
+    drop(writer);
+}
+
+async fn until(holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting)
+        .await
+        .expect("it happens in time");
+}
