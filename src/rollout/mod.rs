@@ -1,7 +1,7 @@
 //! Carries new certificates into the workloads that read them.
 //!
-//! Everything is decided in [`certwright_core::rollout`]. Here the workloads are watched ([`discover`]), one of them
-//! is read, judged and marked ([`act`]), and a Certificate is told how far its own has come ([`status`]).
+//! Everything is decided in [`certwright_core::rollout`]. Here the workloads are watched (`discover`), one of them
+//! is read, judged and marked (`act`), and a Certificate is told how far its own has come (`status`).
 
 mod act;
 mod backoff;

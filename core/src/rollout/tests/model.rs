@@ -174,9 +174,9 @@ impl Cluster {
                     self.now = until;
                 }
                 RolloutPlan::Baseline { marks } => {
-                    let before = self.read.clone();
+                    let before = self.pods;
                     self.apply(marks);
-                    assert_eq!(self.read, before, "a baseline restarted the Pods");
+                    assert_eq!(self.pods, before, "a baseline restarted the Pods");
                 }
                 RolloutPlan::Roll { marks, secrets } => {
                     self.past.push((
@@ -308,4 +308,33 @@ impl Cluster {
             );
         }
     }
+}
+
+/// A cluster in which a certificate was replaced, and rolled out.
+fn after_a_renewal() -> Cluster {
+    let mut cluster = Cluster::new();
+    cluster.settle();
+    cluster.pass(100);
+    cluster.issue(1);
+    cluster.settle();
+    assert_eq!(cluster.past.len(), 1);
+    cluster
+}
+
+#[test]
+fn a_template_put_back_at_once_costs_no_second_roll() {
+    let mut cluster = after_a_renewal();
+    cluster.happen(Happening::Revert);
+    cluster.settle();
+    assert_eq!(cluster.past.len(), 1);
+}
+
+#[test]
+fn an_undo_after_a_minute_costs_no_second_roll() {
+    let mut cluster = after_a_renewal();
+    cluster.pass(60);
+    cluster.happen(Happening::Undo);
+    cluster.settle();
+    assert_eq!(cluster.past.len(), 0, "the undo took the only roll back");
+    assert_eq!(cluster.read["web-tls"], cluster.held["web-tls"].fingerprint);
 }

@@ -1,30 +1,26 @@
+mod server;
+
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use certwright_core::api::certificate::RolloutStrategy;
 use certwright_core::api::{Certificate, Group};
-use certwright_core::rollout::{Held, Observed, SecretName};
+use certwright_core::rollout::{Held, SecretName};
 use futures::channel::mpsc;
-use http::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::Deployment;
-use kube::Client;
-use kube::client::Body;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use self::server::{DEPLOYMENT, Server};
 use super::context::Context;
 use super::{Notice, Report, Rollout, Surroundings, act, run};
 
 const MARK: &str = "certwright.dev/secret-web-tls";
-const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/web";
-const STATUS: &str = "/apis/certwright.dev/v1alpha1/namespaces/shop/certificates/web/status";
 
 fn at(text: &str) -> Timestamp {
     format!("2026-11-02T{text}Z").parse().unwrap()
@@ -48,145 +44,6 @@ fn deployment() -> Value {
         },
         "status": { "observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1 },
     })
-}
-
-fn pods() -> Value {
-    json!({ "metadata": { "resourceVersion": "50" }, "items": [{
-        "metadata": { "ownerReferences": [{
-            "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "u-rs", "controller": true,
-        }] },
-        "status": {
-            "phase": "Running",
-            "containerStatuses": [{ "state": { "running": { "startedAt": "2026-11-02T11:00:00Z" } } }],
-        },
-    }] })
-}
-
-/// An API server with one Deployment.
-struct Server {
-    deployment: Mutex<Value>,
-    /// Method and path of every call but watches.
-    calls: Mutex<Vec<String>>,
-    /// Query and body of every write that got through.
-    writes: Mutex<Vec<(String, Value)>>,
-    /// Someone else writes the Deployment after it was next read.
-    interfere: AtomicBool,
-}
-
-impl Server {
-    fn new(deployment: Value) -> Arc<Self> {
-        Arc::new(Self {
-            deployment: Mutex::new(deployment),
-            calls: Mutex::default(),
-            writes: Mutex::default(),
-            interfere: AtomicBool::new(false),
-        })
-    }
-
-    fn client(self: &Arc<Self>) -> Client {
-        let server = Arc::clone(self);
-        let service = tower::service_fn(move |request: Request<Body>| {
-            let server = Arc::clone(&server);
-            async move { Ok::<_, Infallible>(server.answer(request).await) }
-        });
-        Client::new(service, "default")
-    }
-
-    async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        let (parts, body) = request.into_parts();
-        let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
-        if query.contains("watch=true") {
-            return std::future::pending().await;
-        }
-        self.calls
-            .lock()
-            .unwrap()
-            .push(format!("{} {path}", parts.method));
-        let bytes = body.collect_bytes().await.unwrap();
-        let mut deployment = self.deployment.lock().unwrap();
-        let (status, answer) = match (&parts.method, path) {
-            (&Method::GET, "/apis/apps/v1/deployments") => (
-                200,
-                json!({ "metadata": { "resourceVersion": "50" }, "items": [*deployment] }),
-            ),
-            (&Method::GET, "/apis/apps/v1/statefulsets" | "/apis/apps/v1/daemonsets") => (
-                200,
-                json!({ "metadata": { "resourceVersion": "50" }, "items": [] }),
-            ),
-            (&Method::GET, "/api/v1/namespaces/shop/pods") => (200, pods()),
-            (&Method::GET, DEPLOYMENT) => {
-                let answer = deployment.clone();
-                if self.interfere.swap(false, Ordering::SeqCst) {
-                    deployment["metadata"]["resourceVersion"] = json!("99");
-                }
-                (200, answer)
-            }
-            (&Method::PATCH, DEPLOYMENT | STATUS) => {
-                let body: Value = serde_json::from_slice(&bytes).unwrap();
-                if path == DEPLOYMENT
-                    && body["metadata"]["resourceVersion"]
-                        != deployment["metadata"]["resourceVersion"]
-                {
-                    (409, refusal(409, "Conflict"))
-                } else {
-                    self.writes
-                        .lock()
-                        .unwrap()
-                        .push((query.to_owned(), body.clone()));
-                    if path == DEPLOYMENT {
-                        apply(&mut deployment, &body);
-                        (200, deployment.clone())
-                    } else {
-                        (
-                            200,
-                            json!({ "metadata": body["metadata"], "spec": { "secretName": "web-tls", "issuerRef": { "name": "ca" } } }),
-                        )
-                    }
-                }
-            }
-            _ => (404, refusal(404, "NotFound")),
-        };
-        Response::builder()
-            .status(StatusCode::from_u16(status).unwrap())
-            .body(Body::from(serde_json::to_vec(&answer).unwrap()))
-            .unwrap()
-    }
-
-    fn calls(&self) -> Vec<String> {
-        std::mem::take(&mut self.calls.lock().unwrap())
-    }
-
-    fn writes(&self) -> Vec<(String, Value)> {
-        std::mem::take(&mut self.writes.lock().unwrap())
-    }
-
-    fn observed(&self) -> Observed<Deployment> {
-        serde_json::from_value(self.deployment.lock().unwrap().clone()).unwrap()
-    }
-}
-
-fn refusal(code: u16, reason: &str) -> Value {
-    json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": reason })
-}
-
-fn apply(deployment: &mut Value, body: &Value) {
-    for pointer in [
-        "/metadata/annotations",
-        "/spec/template/metadata/annotations",
-    ] {
-        let said = body
-            .pointer(pointer)
-            .and_then(Value::as_object)
-            .cloned()
-            .unwrap_or_default();
-        deployment
-            .pointer_mut(pointer)
-            .unwrap()
-            .as_object_mut()
-            .unwrap()
-            .extend(said);
-    }
-    deployment["metadata"]["resourceVersion"] = json!("60");
 }
 
 /// The rest of the operator, an hour after the certificate `new` was issued.
