@@ -9,6 +9,7 @@ use std::fmt::{Display, Formatter};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// The promises of all tasks.
@@ -118,26 +119,28 @@ impl Display for Stuck {
 
 /// What has to happen before the process is ready.
 #[derive(Clone, Debug)]
-pub struct Readiness(Arc<Mutex<BTreeSet<&'static str>>>);
+pub struct Readiness(Arc<watch::Sender<BTreeSet<&'static str>>>);
 
 impl Readiness {
     /// Not ready before each of `steps` has been reached.
     pub fn after(steps: impl IntoIterator<Item = &'static str>) -> Self {
-        Self(Arc::new(Mutex::new(steps.into_iter().collect())))
+        Self(Arc::new(watch::Sender::new(steps.into_iter().collect())))
     }
 
     /// Says that a step was reached. There is no way back.
     pub fn reached(&self, step: &str) {
-        self.lock().remove(step);
+        self.0.send_if_modified(|missing| missing.remove(step));
+    }
+
+    /// Comes back once every step has been reached.
+    pub async fn complete(&self) {
+        // The sender lives in `self`, so waiting can't fail.
+        let _ = self.0.subscribe().wait_for(BTreeSet::is_empty).await;
     }
 
     /// The steps that are missing, in alphabetical order; ready when there is none.
     pub fn missing(&self) -> Vec<&'static str> {
-        self.lock().iter().copied().collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.borrow().iter().copied().collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod events;
+pub mod readable;
 pub mod secrets;
 
 use std::future::Future;

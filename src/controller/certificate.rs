@@ -20,7 +20,6 @@ use tracing::{Instrument, info, info_span, warn};
 
 use super::act::{Acted, act};
 use super::gather::Gathered;
-use super::watches::Guarded;
 use super::{Context, PATIENCE, at};
 use crate::backoff::Backoff;
 use crate::cluster::apply;
@@ -38,8 +37,8 @@ struct Shared {
 /// Reconciles Certificates until `stop`: each one that `changed` brings, and each that `woken` names.
 pub async fn run(
     context: Arc<Context>,
-    changed: impl Stream<Item = watcher::Result<Guarded>> + Send + 'static,
-    store: Store<Guarded>,
+    changed: impl Stream<Item = watcher::Result<Certificate>> + Send + 'static,
+    store: Store<Certificate>,
     woken: impl Stream<Item = Named> + Send + 'static,
     stop: CancellationToken,
 ) {
@@ -66,10 +65,13 @@ pub async fn run(
 }
 
 /// Takes the next step for a Certificate. Failures have become waits when it comes back.
-async fn reconcile(guarded: Arc<Guarded>, shared: Arc<Shared>) -> Result<Action, Infallible> {
+async fn reconcile(
+    certificate: Arc<Certificate>,
+    shared: Arc<Shared>,
+) -> Result<Action, Infallible> {
     let Shared { context, backoff } = shared.as_ref();
-    context.secrets.synced().await;
-    let name = Named::of(guarded.meta());
+    context.readiness.complete().await;
+    let name = Named::of(&certificate.metadata);
     let span = info_span!("certificate", namespace = name.namespace, name = name.name);
     let _alive = context.heartbeats.promise(
         format!("certificate {}/{}", name.namespace, name.name),
@@ -82,15 +84,8 @@ async fn reconcile(guarded: Arc<Guarded>, shared: Arc<Shared>) -> Result<Action,
 
 async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
     let now = context.now();
-    let Some(guarded) = context.certificates.get(name) else {
+    let Some(certificate) = context.certificates.get(name) else {
         return Ok(Action::await_change());
-    };
-    let certificate = match &guarded.0 {
-        Ok(certificate) => Arc::new(certificate.clone()),
-        Err(invalid) => {
-            warn!(problem = %invalid, "This Certificate can't be read; was it made for another version of Certwright?");
-            return Ok(Action::await_change());
-        }
     };
     let mut gathered = Gathered::read(context, now, certificate).await?;
     let inputs = gathered.inputs(context);

@@ -14,7 +14,7 @@ use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
-use kube::core::{DeserializeGuard, DynamicResourceScope};
+use kube::core::DynamicResourceScope;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
@@ -35,6 +35,7 @@ pub trait IssuerKind:
     Resource<DynamicType = Group, Scope = DynamicResourceScope>
     + Clone
     + Debug
+    + Default
     + DeserializeOwned
     + Send
     + Sync
@@ -69,14 +70,14 @@ impl IssuerKind for ClusterIssuer {
 struct Shared<K: IssuerKind> {
     context: Arc<Context>,
     backoff: Backoff<Named>,
-    store: Store<DeserializeGuard<K>>,
+    store: Store<K>,
 }
 
 /// Keeps the status of issuers until `stop`: of each one that `changed` brings, and each that `woken` names.
 pub async fn run<K: IssuerKind>(
     context: Arc<Context>,
-    changed: impl Stream<Item = watcher::Result<DeserializeGuard<K>>> + Send + 'static,
-    store: Store<DeserializeGuard<K>>,
+    changed: impl Stream<Item = watcher::Result<K>> + Send + 'static,
+    store: Store<K>,
     woken: impl Stream<Item = Named> + Send + 'static,
     stop: CancellationToken,
 ) where
@@ -85,7 +86,7 @@ pub async fn run<K: IssuerKind>(
     let group = context.group.clone();
     let woken = woken.map({
         let group = group.clone();
-        move |name| reference::<DeserializeGuard<K>>(&name, &group)
+        move |name| reference::<K>(&name, &group)
     });
     let shared = Arc::new(Shared {
         context: Arc::clone(&context),
@@ -115,12 +116,12 @@ fn reference<K: Resource<DynamicType = Group>>(name: &Named, group: &Group) -> O
 }
 
 async fn reconcile<K: IssuerKind>(
-    guarded: Arc<DeserializeGuard<K>>,
+    issuer: Arc<K>,
     shared: Arc<Shared<K>>,
 ) -> Result<Action, Infallible> {
     let context = &shared.context;
-    context.secrets.synced().await;
-    let name = Named::of(guarded.meta());
+    context.readiness.complete().await;
+    let name = Named::of(issuer.meta());
     let span = info_span!(
         "issuer",
         kind = K::KIND,
@@ -139,19 +140,13 @@ async fn reconcile<K: IssuerKind>(
 async fn step<K: IssuerKind>(shared: &Shared<K>, name: &Named) -> Result<Action, Error> {
     let context = &shared.context;
     let now = context.now();
-    let Some(guarded) = shared.store.get(&reference(name, &context.group)) else {
+    let Some(issuer) = shared.store.get(&reference(name, &context.group)) else {
         return Ok(Action::await_change());
     };
-    let issuer = match &guarded.0 {
-        Ok(issuer) if issuer.meta().deletion_timestamp.is_some() => {
-            return Ok(Action::await_change());
-        }
-        Ok(issuer) => issuer,
-        Err(invalid) => {
-            warn!(problem = %invalid, "This issuer can't be read; was it made for another version of Certwright?");
-            return Ok(Action::await_change());
-        }
-    };
+    if issuer.meta().deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let issuer = issuer.as_ref();
     let issuer_name = IssuerName {
         cluster: K::KIND == ClusterIssuer::KIND,
         name: name.name.clone(),

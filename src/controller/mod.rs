@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::cluster::events::Events;
 use crate::cluster::secrets::{Named, Secrets};
 use crate::error::{Error, Retry};
-use crate::health::Heartbeats;
+use crate::health::{Heartbeats, Readiness};
 use crate::issuer::Issuers;
 use crate::metrics::Metrics;
 use watches::Certificates;
@@ -59,6 +59,8 @@ pub struct Context {
     pub events: Events,
     /// What is counted.
     pub metrics: Metrics,
+    /// What was read before anything is decided.
+    pub readiness: Readiness,
     /// What tells that a task is stuck.
     pub heartbeats: Heartbeats,
     /// Places for making RSA keys.

@@ -3,25 +3,22 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use certwright_core::api::{Certificate, Group};
+use certwright_core::api::{Certificate, ConditionStatus, Group, condition};
 use certwright_core::plan::claim::Claimant;
 use certwright_core::plan::request::IssuerName;
 use jiff::Timestamp;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
 
 use super::gather::issuer_name;
 use crate::cluster::secrets::Named;
 use crate::cluster::version;
-
-/// A Certificate as it came from the API server, readable or not.
-pub type Guarded = DeserializeGuard<Certificate>;
+use crate::metrics::{CertificateSample, CertificateSeries};
 
 /// The Certificates of the cluster, each as last seen or written, and two indexes over them.
 pub struct Certificates {
     group: Group,
-    store: Store<Guarded>,
+    store: Store<Certificate>,
     index: Mutex<Index>,
 }
 
@@ -45,7 +42,7 @@ type IssuerKey = (IssuerName, String);
 
 impl Certificates {
     /// Certificates as this store shows them; [`Certificates::observe`] must see each event after the store has.
-    pub fn new(group: Group, store: Store<Guarded>) -> Self {
+    pub fn new(group: Group, store: Store<Certificate>) -> Self {
         Self {
             group,
             store,
@@ -54,21 +51,15 @@ impl Certificates {
     }
 
     /// The Certificate as last seen or written.
-    pub fn get(&self, name: &Named) -> Option<Arc<Guarded>> {
+    pub fn get(&self, name: &Named) -> Option<Arc<Certificate>> {
         let reference = ObjectRef::new_with(&name.name, self.group.clone()).within(&name.namespace);
         let seen = self.store.get(&reference)?;
         let index = self.index();
-        match (index.written.get(name), &seen.0) {
-            (Some(written), Ok(certificate)) if version_of(written) > version_of(certificate) => {
-                Some(Arc::new(DeserializeGuard(Ok(Certificate::clone(written)))))
-            }
-            _ => Some(seen),
-        }
-    }
-
-    /// Every Certificate that can be read, as last seen.
-    pub fn all(&self) -> Vec<Arc<Guarded>> {
-        self.store.state()
+        let written = index
+            .written
+            .get(name)
+            .filter(|written| version_of(written) > version_of(&seen));
+        Some(written.cloned().unwrap_or(seen))
     }
 
     /// Takes note of a status we wrote, ahead of the watch.
@@ -112,28 +103,17 @@ impl Certificates {
 
     /// Follows the watch, and says which other Certificates have to look: those that name a Secret of one that came,
     /// went or turned to another Secret.
-    pub fn observe(&self, event: &Event<Guarded>) -> Vec<Named> {
+    pub fn observe(&self, event: &Event<Certificate>) -> Vec<Named> {
         let mut index = self.index();
         match event {
-            Event::Apply(Guarded { 0: Ok(certificate) }) => index.put(certificate),
-            Event::Apply(Guarded { 0: Err(invalid) }) => {
-                index.remove(&Named::of(&invalid.metadata))
-            }
-            Event::Delete(guarded) => {
-                let metadata = match &guarded.0 {
-                    Ok(certificate) => &certificate.metadata,
-                    Err(invalid) => &invalid.metadata,
-                };
-                index.remove(&Named::of(metadata))
-            }
+            Event::Apply(certificate) => index.put(certificate),
+            Event::Delete(certificate) => index.remove(&Named::of(&certificate.metadata)),
             Event::Init | Event::InitApply(_) => Vec::new(),
             Event::InitDone => {
                 let written = std::mem::take(&mut index.written);
                 *index = Index::default();
-                for guarded in self.store.state() {
-                    if let Ok(certificate) = &guarded.0 {
-                        index.put(certificate);
-                    }
+                for certificate in self.store.state() {
+                    index.put(&certificate);
                 }
                 // The list may have been begun before a write of ours: what it shows decides.
                 let newer = written
@@ -234,6 +214,30 @@ impl Index {
             self.by_secret.remove(&entry.secret);
         }
         others
+    }
+}
+
+impl CertificateSeries for Certificates {
+    fn each(&self, visit: &mut dyn FnMut(CertificateSample<'_>)) {
+        for certificate in self.store.state() {
+            let status = certificate.status.as_ref();
+            let ready = status.and_then(|status| condition::find(&status.conditions, "Ready"));
+            visit(CertificateSample {
+                namespace: certificate
+                    .metadata
+                    .namespace
+                    .as_deref()
+                    .unwrap_or_default(),
+                name: certificate.metadata.name.as_deref().unwrap_or_default(),
+                not_after: status
+                    .and_then(|status| status.not_after.as_ref())
+                    .map(|time| time.0),
+                renewal_time: status
+                    .and_then(|status| status.renewal_time.as_ref())
+                    .map(|time| time.0),
+                ready: ready.map_or(ConditionStatus::Unknown, |condition| condition.status),
+            });
+        }
     }
 }
 

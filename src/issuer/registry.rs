@@ -15,7 +15,6 @@ use certwright_core::plan::{ReadyIssuer, Signer};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ObjectMeta;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::{AnyIssuer, CaIssuer, SelfSignedIssuer, Usable};
@@ -49,8 +48,8 @@ pub struct Issuers {
     /// Where ClusterIssuers find their Secrets.
     cluster_namespace: String,
     secrets: Arc<Secrets>,
-    issuers: Store<DeserializeGuard<Issuer>>,
-    cluster_issuers: Store<DeserializeGuard<ClusterIssuer>>,
+    issuers: Store<Issuer>,
+    cluster_issuers: Store<ClusterIssuer>,
     /// The CAs read so far, each with the resourceVersion of its Secret.
     authorities: Mutex<HashMap<Named, Read>>,
 }
@@ -73,8 +72,8 @@ impl Issuers {
         group: Group,
         cluster_namespace: String,
         secrets: Arc<Secrets>,
-        issuers: Store<DeserializeGuard<Issuer>>,
-        cluster_issuers: Store<DeserializeGuard<ClusterIssuer>>,
+        issuers: Store<Issuer>,
+        cluster_issuers: Store<ClusterIssuer>,
     ) -> Self {
         Self {
             group,
@@ -98,38 +97,18 @@ impl Issuers {
     ) -> Result<State, Error> {
         if name.cluster {
             let reference = ObjectRef::new_with(&name.name, self.group.clone());
-            let Some(found) = self.cluster_issuers.get(&reference) else {
+            let Some(issuer) = self.cluster_issuers.get(&reference) else {
                 return Ok(State::Missing);
             };
-            let spec = found
-                .0
-                .as_ref()
-                .map(|issuer| &issuer.spec)
-                .map_err(ToString::to_string);
-            self.judge(
-                now,
-                spec,
-                meta(&found.0, |issuer| &issuer.metadata),
-                &self.cluster_namespace,
-            )
-            .await
+            self.judge(now, &issuer.spec, &issuer.metadata, &self.cluster_namespace)
+                .await
         } else {
             let reference = ObjectRef::new_with(&name.name, self.group.clone()).within(namespace);
-            let Some(found) = self.issuers.get(&reference) else {
+            let Some(issuer) = self.issuers.get(&reference) else {
                 return Ok(State::Missing);
             };
-            let spec = found
-                .0
-                .as_ref()
-                .map(|issuer| &issuer.spec)
-                .map_err(ToString::to_string);
-            self.judge(
-                now,
-                spec,
-                meta(&found.0, |issuer| &issuer.metadata),
-                namespace,
-            )
-            .await
+            self.judge(now, &issuer.spec, &issuer.metadata, namespace)
+                .await
         }
     }
 
@@ -142,8 +121,7 @@ impl Issuers {
         };
         let mut readers = Vec::new();
         for issuer in self.issuers.state() {
-            if let Ok(issuer) = &issuer.0
-                && issuer.metadata.namespace.as_deref() == Some(&secret.namespace)
+            if issuer.metadata.namespace.as_deref() == Some(&secret.namespace)
                 && reads(&issuer.spec)
             {
                 let name = issuer.metadata.name.clone().unwrap_or_default();
@@ -157,10 +135,7 @@ impl Issuers {
             }
         }
         for issuer in self.cluster_issuers.state() {
-            if let Ok(issuer) = &issuer.0
-                && secret.namespace == self.cluster_namespace
-                && reads(&issuer.spec)
-            {
+            if secret.namespace == self.cluster_namespace && reads(&issuer.spec) {
                 let name = issuer.metadata.name.clone().unwrap_or_default();
                 readers.push((
                     IssuerName {
@@ -177,20 +152,11 @@ impl Issuers {
     async fn judge(
         &self,
         now: Timestamp,
-        spec: Result<&IssuerSpec, String>,
+        spec: &IssuerSpec,
         metadata: &ObjectMeta,
         namespace: &str,
     ) -> Result<State, Error> {
         let not_ready = |reason, message| Ok(State::NotReady(NotReady { reason, message }));
-        let spec = match spec {
-            Ok(spec) => spec,
-            Err(problem) => {
-                return not_ready(
-                    "InvalidSpec",
-                    format!("Its spec cannot be read: {problem}."),
-                );
-            }
-        };
         let identity = format!(
             "{}.{}",
             metadata.uid.as_deref().unwrap_or_default(),
@@ -290,35 +256,21 @@ impl IssuerSeries for Issuers {
             ready.map_or(ConditionStatus::Unknown, |condition| condition.status)
         };
         for issuer in self.issuers.state() {
-            if let Ok(issuer) = &issuer.0 {
-                visit(IssuerSample {
-                    kind: "Issuer",
-                    namespace: issuer.metadata.namespace.as_deref().unwrap_or_default(),
-                    name: issuer.metadata.name.as_deref().unwrap_or_default(),
-                    ready: ready(issuer.status.as_ref()),
-                });
-            }
+            visit(IssuerSample {
+                kind: "Issuer",
+                namespace: issuer.metadata.namespace.as_deref().unwrap_or_default(),
+                name: issuer.metadata.name.as_deref().unwrap_or_default(),
+                ready: ready(issuer.status.as_ref()),
+            });
         }
         for issuer in self.cluster_issuers.state() {
-            if let Ok(issuer) = &issuer.0 {
-                visit(IssuerSample {
-                    kind: "ClusterIssuer",
-                    namespace: "",
-                    name: issuer.metadata.name.as_deref().unwrap_or_default(),
-                    ready: ready(issuer.status.as_ref()),
-                });
-            }
+            visit(IssuerSample {
+                kind: "ClusterIssuer",
+                namespace: "",
+                name: issuer.metadata.name.as_deref().unwrap_or_default(),
+                ready: ready(issuer.status.as_ref()),
+            });
         }
-    }
-}
-
-fn meta<K>(
-    found: &Result<K, kube::core::error_boundary::InvalidObject>,
-    of: impl Fn(&K) -> &ObjectMeta,
-) -> &ObjectMeta {
-    match found {
-        Ok(issuer) => of(issuer),
-        Err(invalid) => &invalid.metadata,
     }
 }
 
