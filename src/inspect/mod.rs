@@ -1,6 +1,6 @@
 //! `certwright inspect`: what is in a file or a Secret, for a person to read.
 //!
-//! What is found ([`Found`]) is plain data, and [`render`] makes text of it without looking at anything else. Private
+//! What is found ([`Found`]) is plain data, and [`render()`] makes text of it without looking at anything else. Private
 //! keys are named by kind, and never printed.
 
 mod chain;

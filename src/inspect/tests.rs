@@ -222,6 +222,27 @@ fn siblings_stand_under_the_same_issuer() {
     assert!(text.ends_with(tree), "{text}");
 }
 
+/// Roots of the past are signed with SHA-1, which is not verified: that doesn't make them someone else's.
+#[test]
+fn a_root_whose_own_signature_can_not_be_verified_stands_on_top() {
+    let key = generate();
+    let root = self_signed(
+        &ca(common_name("Old")),
+        &Locations::default(),
+        &key,
+        issued(),
+    )
+    .unwrap();
+    let mut tampered = root.to_vec();
+    *tampered.last_mut().unwrap() ^= 1;
+    let found = read::bundle("old.der", &tampered);
+    let text = render(&found, at("2026-12-02T10:00:00Z"));
+    assert!(
+        text.ends_with("chain\n  CN=Old (certificate 1, names itself as its issuer)\n"),
+        "{text}"
+    );
+}
+
 /// Two CAs with the same names and keys as each other's issuers: nobody is on top.
 #[test]
 fn cas_that_signed_each_other_end_the_tree() {
