@@ -13,8 +13,8 @@ use kube::Client;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 
-use super::backoff::Backoff;
 use super::{Notice, Rollout, Surroundings};
+use crate::backoff::Backoff;
 
 /// What all parts of the rollout share.
 pub(super) struct Context<S> {

@@ -4,7 +4,6 @@
 //! is read, judged and marked (`act`), and a Certificate is told how far its own has come (`status`).
 
 mod act;
-mod backoff;
 mod context;
 mod discover;
 mod error;
@@ -182,7 +181,7 @@ async fn certificates<S: Surroundings>(
 }
 
 fn again<K: Eq + Hash + Clone + Debug>(
-    backoff: &backoff::Backoff<K>,
+    backoff: &crate::backoff::Backoff<K>,
     object: &K,
     error: &error::Error,
 ) -> Action {
