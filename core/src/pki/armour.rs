@@ -120,7 +120,10 @@ fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Vec<Result<(String, Result<Vec<u8>, &'static str>), &'static str>> {
+    /// A block's label and contents.
+    type Read = Result<(String, Result<Vec<u8>, &'static str>), &'static str>;
+
+    fn read(text: &str) -> Vec<Read> {
         blocks(text.as_bytes())
             .map(|block| {
                 block.map(|block| {

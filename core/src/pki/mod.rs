@@ -1,7 +1,10 @@
 //! Keys, requests and certificates.
 //!
 //! Nothing here knows Kubernetes. What a certificate shall say comes in as a [`Profile`], what one does say comes
-//! out as [`Facts`].
+//! out as [`Facts`]. Certificates are made in [`sign`], by a key of their own or by an [`Authority`]; requests in
+//! [`csr`]; [`chain`] puts certificates together and tells what may be stored.
+//!
+//! Certificates of others are hostile input: sizes and counts are bounded, and whatever can't be read is an error.
 
 mod armour;
 mod asn1;
@@ -12,6 +15,7 @@ pub mod csr;
 mod encode;
 pub mod facts;
 pub mod key;
+mod key_der;
 pub mod profile;
 mod provider;
 mod read;

@@ -7,47 +7,26 @@ use crate::pki::testing::{
 #[test]
 fn reads_everything_a_certificate_says() {
     let facts = Facts::read(&everything()).unwrap();
-    let words = |words: &[&str]| {
-        words
-            .iter()
-            .map(|word| (*word).to_owned())
-            .collect::<Vec<_>>()
-    };
-    let set = |texts: &[&str]| {
-        texts
-            .iter()
-            .map(|text| (*text).to_owned())
-            .collect::<BTreeSet<_>>()
-    };
-    let subject = [
-        vec![attribute("2.5.4.6", "DE")],
-        vec![attribute("2.5.4.10", "Example Ä")],
-        vec![attribute("2.5.4.11", "one")],
-        vec![attribute("2.5.4.11", "two")],
-        vec![
-            attribute("2.5.4.5", "7"),
-            attribute("2.5.4.3", "Everything"),
-        ],
-    ];
     let expected = Facts {
         der: everything(),
         fingerprint: "0ab107c2b44eecbc60720b5d1e1c9d48c33c4f7bb020ab50965407c455180008"
             .parse()
             .unwrap(),
         serial: vec![0x00, 0xff, 0x01],
-        subject: DistinguishedName(subject.to_vec()),
-        issuer: DistinguishedName(subject.to_vec()),
+        subject: everything_name(),
+        issuer: everything_name(),
         names: Names {
             dns: set(&["www.example.com", "*.example.com"]),
             ip: BTreeSet::from(["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()]),
             uri: set(&["spiffe://example.com/a"]),
             email: set(&["Jo@Example.com"]),
-            other: BTreeSet::from([(
+            other: [(
                 "1.3.6.1.4.1.311.20.2.3".to_owned(),
                 "jo@example.com".to_owned(),
-            )]),
+            )]
+            .into(),
         },
-        unknown_names: words(&[
+        unknown_names: list(&[
             "otherName:1.2.3.5:#a003160178",
             "dirName:CN=elsewhere",
             "registeredID:1.2.3.4",
@@ -56,23 +35,8 @@ fn reads_everything_a_certificate_says() {
         extended_key_usages: set(&["1.3.6.1.5.5.7.3.1", "1.2.3.4"]),
         is_ca: true,
         path_length: Some(3),
-        name_constraints: Some(NameConstraints {
-            critical: true,
-            permitted: Subtrees {
-                dns: set(&["example.com"]),
-                ip: BTreeSet::from([
-                    ("192.0.2.0".parse().unwrap(), 24),
-                    ("2001:db8::".parse().unwrap(), 32),
-                ]),
-                email: set(&[".example.com"]),
-                uri: set(&["example.com"]),
-            },
-            excluded: Subtrees {
-                dns: set(&["bad.example.com"]),
-                ..Default::default()
-            },
-        }),
-        unknown_constraints: words(&[
+        name_constraints: Some(everything_constraints()),
+        unknown_constraints: list(&[
             "permitted IP:#0a000001ff0000ff",
             "permitted dirName:CN=elsewhere",
         ]),
@@ -83,12 +47,12 @@ fn reads_everything_a_certificate_says() {
         not_after: at("2126-10-30T19:12:32Z"),
         subject_key_id: Some(facts.public_key.key_identifier()),
         authority_key_id: None,
-        crl_distribution_points: words(&[
+        crl_distribution_points: list(&[
             "http://crl.example.com/a.crl",
             "http://crl.example.com/b.crl",
         ]),
-        ocsp_servers: words(&["http://ocsp.example.com"]),
-        issuing_certificate_urls: words(&["http://ca.example.com/ca.cer"]),
+        ocsp_servers: list(&["http://ocsp.example.com"]),
+        issuing_certificate_urls: list(&["http://ca.example.com/ca.cer"]),
     };
     assert_eq!(facts, expected);
     assert_eq!(facts.serial_hex(), "ff01");
@@ -97,6 +61,47 @@ fn reads_everything_a_certificate_says() {
         "74dfe91e3b8536ac362831b545d58d9c9d894134"
     );
     assert!(facts.is_self_signed());
+}
+
+fn everything_name() -> DistinguishedName {
+    DistinguishedName(vec![
+        vec![attribute("2.5.4.6", "DE")],
+        vec![attribute("2.5.4.10", "Example Ä")],
+        vec![attribute("2.5.4.11", "one")],
+        vec![attribute("2.5.4.11", "two")],
+        vec![
+            attribute("2.5.4.5", "7"),
+            attribute("2.5.4.3", "Everything"),
+        ],
+    ])
+}
+
+fn everything_constraints() -> NameConstraints {
+    let networks = [
+        ("192.0.2.0".parse().unwrap(), 24),
+        ("2001:db8::".parse().unwrap(), 32),
+    ];
+    NameConstraints {
+        critical: true,
+        permitted: Subtrees {
+            dns: set(&["example.com"]),
+            ip: networks.into(),
+            email: set(&[".example.com"]),
+            uri: set(&["example.com"]),
+        },
+        excluded: Subtrees {
+            dns: set(&["bad.example.com"]),
+            ..Default::default()
+        },
+    }
+}
+
+fn set(texts: &[&str]) -> BTreeSet<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+fn list(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
 #[test]

@@ -24,6 +24,19 @@ fn a_key_shows_nothing_of_itself() {
 }
 
 #[test]
+fn a_key_can_be_made_on_another_thread() {
+    let key = std::thread::spawn(|| PrivateKey::generate(KeySpec::Ed25519).unwrap())
+        .join()
+        .unwrap();
+    std::thread::scope(|scope| {
+        scope
+            .spawn(|| assert_eq!(key.spec(), KeySpec::Ed25519))
+            .join()
+            .unwrap()
+    });
+}
+
+#[test]
 fn reads_and_writes_the_key_of_rfc_8410() {
     let key = PrivateKey::from_pem(RFC_8410.as_bytes()).unwrap();
     assert_eq!(key.spec(), KeySpec::Ed25519);
@@ -39,6 +52,19 @@ fn reads_and_writes_the_key_of_rfc_8410() {
     // Ed25519 has no form of its own.
     assert_eq!(*key.to_pem(KeyEncoding::Pkcs8), RFC_8410);
     assert_eq!(*key.to_pem(KeyEncoding::Pkcs1), RFC_8410);
+}
+
+#[test]
+fn a_key_of_version_2_is_written_as_version_1() {
+    // The second example of RFC 8410 section 10.3, with an attribute and the public key.
+    let version_2 = "-----BEGIN PRIVATE KEY-----
+MHICAQEwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC
+oB8wHQYKKoZIhvcNAQkJFDEPDA1DdXJkbGUgQ2hhaXJzgSEAGb9ECWmEzf6FQbrB
+Z9w7lshQhqowtrbLDFw4rXAxZuE=
+-----END PRIVATE KEY-----
+";
+    let key = PrivateKey::from_pem(version_2.as_bytes()).unwrap();
+    assert_eq!(*key.to_pem(KeyEncoding::Pkcs8), RFC_8410);
 }
 
 #[test]
