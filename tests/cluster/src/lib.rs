@@ -1,1 +1,41 @@
-//! placeholder
+//! A real Kubernetes control plane for Certwright's tests and demo: no Docker, no root, no network beyond 127.0.0.1.
+//!
+//! [`ControlPlane::start`] runs etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok from a temporary
+//! folder. kwok stands in for the kubelets, so Deployments, StatefulSets and DaemonSets really roll, without containers
+//! (`assets/stages.yaml` lists the annotations that delay a Pod or keep it from becoming Ready).
+//!
+//! The programs are built once by `tests/cluster/build`, or taken from `KUBEBUILDER_ASSETS`; see [`Binaries`].
+//!
+//! Tests of one binary share a control plane and take a namespace each:
+//!
+//! ```no_run
+//! use certwright_test_cluster::{Options, SharedControlPlane};
+//!
+//! static CLUSTER: SharedControlPlane = SharedControlPlane::new(Options::new);
+//!
+//! # async fn body() -> anyhow::Result<()> {
+//! let cluster = CLUSTER.start().await?;
+//! let client = cluster.client()?; // one per test: a client belongs to the runtime that made it
+//! let namespace = cluster.namespace("issue").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The processes end with the process that started them, also when it is killed.
+
+mod access;
+mod audit;
+mod binaries;
+mod control_plane;
+mod options;
+mod ports;
+mod process;
+mod services;
+mod shared;
+mod workloads;
+
+pub use audit::{AuditEvent, AuditObject, AuditStatus, AuditUser};
+pub use binaries::{Binaries, Program};
+pub use control_plane::ControlPlane;
+pub use options::{AuditLevel, Options, User};
+pub use shared::SharedControlPlane;
