@@ -24,7 +24,7 @@ pub struct PrivateKey {
     pub algorithm: Option<KeyAlgorithm>,
     /// Bits of the key: 256 (default), 384 or 521 for ECDSA; 2048 (default), 3072, 4096 or 8192 for RSA. Without meaning for Ed25519.
     ///
-    /// `size: 4096` alone asks for an RSA key. RSA keys of 8192 bits take minutes to make.
+    /// `size: 4096` alone asks for an RSA key. RSA keys of 8192 bits can take a minute to make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<i32>,
 }

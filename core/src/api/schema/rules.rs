@@ -66,29 +66,15 @@ pub(super) fn add(schema: &mut Value, rules: &[Rule]) {
     }
 }
 
-/// Fields of `cert-manager.io/v1` that are not served yet, each with the words that refuse it: the kind of spec is told
-/// by a field that only it has.
-const UNSERVED: &[(&str, &str, &str)] = &[
-    (
-        "secretName",
-        "keystores",
-        "Not served yet, and refused: see the message for other ways.",
-    ),
-    ("selfSigned", "acme", "Not served yet, and refused."),
-    ("selfSigned", "vault", "Not served yet, and refused."),
-    ("selfSigned", "venafi", "Not served yet, and refused."),
-];
-
-/// Puts fields that are not served yet into the schema, so that their refusal says more than `unknown field`, and so
-/// that they aren't dropped silently by clients that don't ask for strict checks.
-pub(super) fn add_unserved_fields(schema: &mut Value) {
-    for (sibling, field, description) in UNSERVED {
-        if schema["properties"].get(sibling).is_some() {
-            schema["properties"][field] = json!({
-                "type": "object",
-                "description": description,
-                "x-kubernetes-preserve-unknown-fields": true,
-            });
-        }
+/// Puts fields of `cert-manager.io/v1` that are not served yet into the schema, each refused by a rule, so that their
+/// refusal says more than `unknown field`, and so that they aren't dropped silently for clients that don't ask for
+/// strict checks.
+pub(super) fn add_unserved(schema: &mut Value, fields: &[&str]) {
+    for field in fields {
+        schema["properties"][field] = json!({
+            "type": "object",
+            "description": "Not served yet: refused with a message that names another way.",
+            "x-kubernetes-preserve-unknown-fields": true,
+        });
     }
 }

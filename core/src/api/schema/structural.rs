@@ -76,6 +76,9 @@ fn simplify(schema: &mut Value) {
         fields.remove("format");
     }
     merge_choice(fields);
+    if let Some(Value::Array(names)) = fields.get_mut("enum") {
+        names.retain(|name| !name.is_null());
+    }
     if let Some(Value::String(description)) = fields.get_mut("description") {
         *description = unwrap_lines(description);
     }
