@@ -11,3 +11,16 @@ help: ## list the targets
 .PHONY: cluster-tools
 cluster-tools: ## build the programs of the test cluster (minutes the first time, then nothing)
 	@tests/cluster/build
+
+.PHONY: test
+test: ## run everything that CI runs
+	@tests/run
+
+.PHONY: generate
+generate: ## make crds/, the chart's copies and deploy/install.yaml anew
+	@deploy/generate
+
+.PHONY: bench
+bench: ## measure against the API server's own limit; N=1000 ROUNDS=3
+	@tests/cluster/build
+	@cargo bench --quiet --bench cluster -- $(N) $(ROUNDS)

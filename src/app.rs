@@ -109,18 +109,14 @@ impl Tasks {
 
     /// Waits for all tasks. One that ends early ends them all.
     async fn join(mut self) -> anyhow::Result<()> {
-        let mut failure = None;
-        while let Some(ended) = self.running.join_next().await {
-            if self.stop.is_cancelled() {
-                break;
-            }
-            failure = Some(match ended {
-                Ok(name) => format!("the {name} ended"),
-                Err(problem) => format!("a task failed: {problem}"),
-            });
-            self.stop.cancel();
-            break;
-        }
+        let first = self.running.join_next().await;
+        let failure = match first {
+            _ if self.stop.is_cancelled() => None,
+            Some(Ok(name)) => Some(format!("the {name} ended")),
+            Some(Err(problem)) => Some(format!("a task failed: {problem}")),
+            None => None,
+        };
+        self.stop.cancel();
         let rest = async { while self.running.join_next().await.is_some() {} };
         if tokio::time::timeout(GRACE, rest).await.is_err() {
             warn!("Some work did not end in time and is given up");

@@ -148,8 +148,8 @@ impl CallError {
         let named = status
             .details
             .as_ref()
-            .and_then(|details| u64::try_from(details.retry_after_seconds).ok())
-            .filter(|s| *s > 0);
+            .map(|details| u64::from(details.retry_after_seconds))
+            .filter(|seconds| *seconds > 0);
         match status.code {
             409 => Retry::Reread,
             404 => Retry::Gone,

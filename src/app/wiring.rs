@@ -307,9 +307,12 @@ fn start_issuers<K: IssuerKind>(
     tasks.serving(K::CONTROLLER, controller);
 }
 
+/// Which object of a name it is, and which spec of it: uid and generation.
+type Spec = (Option<String>, Option<i64>);
+
 /// The issuer of an event, if it came, went or got another spec: its status alone concerns no Certificate.
 fn respecified<K: IssuerKind>(
-    seen: &Mutex<HashMap<Named, (Option<String>, Option<i64>)>>,
+    seen: &Mutex<HashMap<Named, Spec>>,
     event: &Event<K>,
 ) -> Option<(IssuerName, String)> {
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
