@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::drift::differences;
 use super::inputs::{Inputs, IssuerState, ReadyIssuer, Signer};
 use super::intent::{Flaw, Metadata, key_encoding, output_formats};
-use super::marks::{Marks, RENEW};
+use super::marks::Marks;
 use super::observed::{Observed, Pair, PairFlaw, data};
 use super::reason::IssueReason;
 use super::renew::{Renewal, RenewalRule, spread};
@@ -98,7 +98,7 @@ pub fn assess(now: Timestamp, inputs: &Inputs<'_>) -> Assessment {
     };
     assessment.request = Some(request);
     assessment.read_secret(now, inputs, &rule);
-    assessment.reason = assessment.first_reason(now, inputs);
+    assessment.reason = assessment.first_reason(now);
     if assessment.reason.is_some() {
         assessment.flaws.clear();
     }
@@ -134,6 +134,7 @@ impl Assessment {
     }
 
     fn read_secret(&mut self, now: Timestamp, inputs: &Inputs<'_>, rule: &RenewalRule) {
+        self.read_asked(now, inputs);
         let Some(secret) = inputs.secret else {
             self.unmet = Some(IssueReason::Missing);
             return;
@@ -162,7 +163,6 @@ impl Assessment {
         let renewal = rule.renewal(held.not_before, held.not_after, spread);
         self.limited_by = self.limited(now, inputs, &held, &renewal);
         self.renewal = Some(renewal);
-        self.read_asked(inputs, secret);
         self.compare_surroundings(inputs, secret, &held);
         self.held = Some(held);
     }
@@ -319,22 +319,27 @@ impl Assessment {
         }
     }
 
-    fn read_asked(&mut self, inputs: &Inputs<'_>, secret: &Observed) {
-        let annotations = inputs.certificate.metadata.annotations.as_ref();
-        let value = annotations.and_then(|annotations| annotations.get(&inputs.group.key(RENEW)));
-        let answered = |value: &String| {
-            inputs
+    /// Whatever is issued answers the renewal by hand, so it is read even where there is nothing to renew.
+    fn read_asked(&mut self, now: Timestamp, inputs: &Inputs<'_>) {
+        let answered = |value: &&String| {
+            let told = inputs
                 .status()
-                .and_then(|status| status.last_renew_request.as_ref())
-                == Some(value)
-                || secret.marks.renew_request.as_ref() == Some(value)
+                .and_then(|status| status.last_renew_request.as_ref());
+            let marked = inputs
+                .secret
+                .and_then(|secret| secret.marks.renew_request.as_ref());
+            told == Some(value) || marked == Some(value)
         };
-        self.asked = value
-            .filter(|value| !value.is_empty() && !answered(value))
+        self.asked = inputs
+            .renew_request()
+            .filter(|value| !answered(value))
             .cloned();
         if self.asked.is_some() {
-            self.asked_due = secret
-                .issued_at()
+            // A moment ahead of us is left from a clock that was set back: it holds nobody off.
+            self.asked_due = inputs
+                .secret
+                .and_then(Observed::issued_at)
+                .filter(|at| *at <= now)
                 .map(|at| later(at, inputs.settings.renew_throttle));
         }
     }
@@ -355,7 +360,7 @@ impl Assessment {
     }
 
     /// The first reason to issue now, in the order of [`IssueReason`].
-    fn first_reason(&self, now: Timestamp, inputs: &Inputs<'_>) -> Option<IssueReason> {
+    fn first_reason(&self, now: Timestamp) -> Option<IssueReason> {
         if self.unmet.is_some() {
             return self.unmet.clone();
         }
@@ -376,10 +381,6 @@ impl Assessment {
             .asked
             .clone()
             .filter(|_| self.asked_due.is_none_or(|due| due <= now))?;
-        debug_assert!(
-            inputs.secret.is_some(),
-            "a renewal by hand needs something to renew"
-        );
         Some(IssueReason::AskedByHand(asked))
     }
 
