@@ -46,7 +46,7 @@ pub struct Assessment {
     pub taken_over: bool,
     /// The marks the Secret shall carry if nothing is issued.
     pub marks: Marks,
-    /// When the held certificate is renewed.
+    /// When the held certificate is renewed; after its end if its CA can't give it any longer life.
     pub renewal: Option<Renewal>,
     /// The CA's end, where it leaves too little for a renewal to be worth it.
     pub limited_by: Option<Timestamp>,
@@ -160,8 +160,11 @@ impl Assessment {
             self.compare_issuer(now, inputs, secret, pair, &held);
         }
         let spread = spread(inputs.namespace(), inputs.name(), &held.serial);
-        let renewal = rule.renewal(held.not_before, held.not_after, spread);
+        let mut renewal = rule.renewal(held.not_before, held.not_after, spread);
         self.limited_by = self.limited(now, inputs, &held, &renewal);
+        if let Some(end) = self.limited_by {
+            renewal.at = renewal.at.map(|at| last_chance(at, &held, end));
+        }
         self.renewal = Some(renewal);
         self.compare_surroundings(inputs, secret, &held);
         self.held = Some(held);
@@ -355,8 +358,9 @@ impl Assessment {
         let authority: &Authority = inputs.authority()?;
         let lifetime = SignedDuration::from_secs(self.request.as_ref()?.profile.lifetime_seconds);
         let end = authority.certificate().not_after;
-        let renewed = later(renewal.at?.max(now), lifetime).min(end);
-        (renewed.duration_since(held.not_after) < lifetime / 10).then_some(end)
+        // A renewal that gains little for another reason, such as a long renewBefore, is none of the CA's doing.
+        let cut = end < later(renewal.at?.max(now), lifetime);
+        (cut && end.duration_since(held.not_after) < lifetime / 10).then_some(end)
     }
 
     /// The first reason to issue now, in the order of [`IssueReason`].
@@ -373,7 +377,7 @@ impl Assessment {
             if held.not_after < now {
                 return Some(IssueReason::Expired(held.not_after));
             }
-            if at <= now && self.limited_by.is_none() {
+            if at <= now {
                 return Some(IssueReason::Due);
             }
         }
@@ -391,11 +395,7 @@ impl Assessment {
             CaState::Retaining { until } => Some(until),
             _ => None,
         };
-        let renewal = self
-            .renewal
-            .as_ref()
-            .and_then(|renewal| renewal.at)
-            .filter(|_| self.limited_by.is_none());
+        let renewal = self.renewal.as_ref().and_then(|renewal| renewal.at);
         let contest = inputs
             .status()
             .and_then(|status| status.last_restored.as_ref())
@@ -412,6 +412,17 @@ impl Assessment {
             .filter(|at| *at > now)
             .fold(later(now, MAX_LOOK_AGAIN), Timestamp::min)
     }
+}
+
+/// When to renew under a CA that has little to give: once, in the last tenth of the life, where the CA outlasts the
+/// certificate at all. It can't be for long, but expiring while the CA still signs would be worse. Where it does not,
+/// there is nothing to gain before the certificate has expired.
+fn last_chance(at: Timestamp, held: &Facts, end: Timestamp) -> Timestamp {
+    if end <= held.not_after {
+        return later(held.not_after, SignedDuration::from_secs(1));
+    }
+    let life = held.not_after.duration_since(held.not_before);
+    at.max(later(held.not_after, -(life / 10)))
 }
 
 /// `at` plus `by`, at the end of time at the latest.

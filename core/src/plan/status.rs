@@ -219,7 +219,9 @@ fn hold(inputs: &Inputs<'_>, attempts: i32) -> SignedDuration {
 
 /// The moment of the next issuance that is known.
 fn renewal_time(assessment: &Assessment) -> Option<Timestamp> {
-    let renewal = assessment.renewal.as_ref()?.at;
+    // After its end, it is no renewal to announce.
+    let end = assessment.held.as_ref()?.not_after;
+    let renewal = assessment.renewal.as_ref()?.at.filter(|at| *at <= end);
     match assessment.ca {
         CaState::Following { due } => Some(renewal.map_or(due, |at| at.min(due))),
         _ => renewal,
