@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::drift::differences;
 use super::inputs::{Inputs, IssuerState, ReadyIssuer, Signer};
 use super::intent::{Flaw, Metadata, key_encoding, output_formats};
-use super::marks::{Marks, RENEW};
+use super::marks::Marks;
 use super::observed::{Observed, Pair, PairFlaw, data};
 use super::reason::IssueReason;
 use super::renew::{Renewal, RenewalRule, spread};
@@ -46,7 +46,7 @@ pub struct Assessment {
     pub taken_over: bool,
     /// The marks the Secret shall carry if nothing is issued.
     pub marks: Marks,
-    /// When the held certificate is renewed.
+    /// When the held certificate is renewed; after its end if its CA can't give it any longer life.
     pub renewal: Option<Renewal>,
     /// The CA's end, where it leaves too little for a renewal to be worth it.
     pub limited_by: Option<Timestamp>,
@@ -98,7 +98,7 @@ pub fn assess(now: Timestamp, inputs: &Inputs<'_>) -> Assessment {
     };
     assessment.request = Some(request);
     assessment.read_secret(now, inputs, &rule);
-    assessment.reason = assessment.first_reason(now, inputs);
+    assessment.reason = assessment.first_reason(now);
     if assessment.reason.is_some() {
         assessment.flaws.clear();
     }
@@ -134,6 +134,7 @@ impl Assessment {
     }
 
     fn read_secret(&mut self, now: Timestamp, inputs: &Inputs<'_>, rule: &RenewalRule) {
+        self.read_asked(now, inputs);
         let Some(secret) = inputs.secret else {
             self.unmet = Some(IssueReason::Missing);
             return;
@@ -159,10 +160,12 @@ impl Assessment {
             self.compare_issuer(now, inputs, secret, pair, &held);
         }
         let spread = spread(inputs.namespace(), inputs.name(), &held.serial);
-        let renewal = rule.renewal(held.not_before, held.not_after, spread);
+        let mut renewal = rule.renewal(held.not_before, held.not_after, spread);
         self.limited_by = self.limited(now, inputs, &held, &renewal);
+        if let Some(end) = self.limited_by {
+            renewal.at = renewal.at.map(|at| last_chance(at, &held, end));
+        }
         self.renewal = Some(renewal);
-        self.read_asked(inputs, secret);
         self.compare_surroundings(inputs, secret, &held);
         self.held = Some(held);
     }
@@ -319,23 +322,29 @@ impl Assessment {
         }
     }
 
-    fn read_asked(&mut self, inputs: &Inputs<'_>, secret: &Observed) {
-        let annotations = inputs.certificate.metadata.annotations.as_ref();
-        let value = annotations.and_then(|annotations| annotations.get(&inputs.group.key(RENEW)));
-        let answered = |value: &String| {
-            inputs
+    /// Whatever is issued answers the renewal by hand, so it is read even where there is nothing to renew.
+    fn read_asked(&mut self, now: Timestamp, inputs: &Inputs<'_>) {
+        let answered = |value: &&String| {
+            let told = inputs
                 .status()
-                .and_then(|status| status.last_renew_request.as_ref())
-                == Some(value)
-                || secret.marks.renew_request.as_ref() == Some(value)
+                .and_then(|status| status.last_renew_request.as_ref());
+            let marked = inputs
+                .secret
+                .and_then(|secret| secret.marks.renew_request.as_ref());
+            told == Some(value) || marked == Some(value)
         };
-        self.asked = value
-            .filter(|value| !value.is_empty() && !answered(value))
+        self.asked = inputs
+            .renew_request()
+            .filter(|value| !answered(value))
             .cloned();
-        // The throttle counts from the last renewal by hand: one that nobody asked for does not make the user wait.
-        if self.asked.is_some() && secret.marks.renew_request.is_some() {
-            self.asked_due = secret
-                .issued_at()
+        // The throttle counts from the last renewal by hand: one that nobody asked for does not make the user wait. A
+        // moment ahead of us is left from a clock that was set back: it holds nobody off.
+        if self.asked.is_some() {
+            self.asked_due = inputs
+                .secret
+                .filter(|secret| secret.marks.renew_request.is_some())
+                .and_then(Observed::issued_at)
+                .filter(|at| *at <= now)
                 .map(|at| later(at, inputs.settings.renew_throttle));
         }
     }
@@ -353,12 +362,13 @@ impl Assessment {
         let lifetime = SignedDuration::from_secs(self.request.as_ref()?.profile.lifetime_seconds);
         let end = authority.certificate().not_after;
         renewal.at.filter(|at| *at <= now)?;
-        let renewed = later(now, lifetime).min(end);
-        (renewed.duration_since(held.not_after) < lifetime / 10).then_some(end)
+        // A renewal that gains little for another reason, such as a long renewBefore, is none of the CA's doing.
+        let cut = end < later(now, lifetime);
+        (cut && end.duration_since(held.not_after) < lifetime / 10).then_some(end)
     }
 
     /// The first reason to issue now, in the order of [`IssueReason`].
-    fn first_reason(&self, now: Timestamp, inputs: &Inputs<'_>) -> Option<IssueReason> {
+    fn first_reason(&self, now: Timestamp) -> Option<IssueReason> {
         if self.unmet.is_some() {
             return self.unmet.clone();
         }
@@ -371,7 +381,7 @@ impl Assessment {
             if held.not_after < now {
                 return Some(IssueReason::Expired(held.not_after));
             }
-            if at <= now && self.limited_by.is_none() {
+            if at <= now {
                 return Some(IssueReason::Due);
             }
         }
@@ -379,10 +389,6 @@ impl Assessment {
             .asked
             .clone()
             .filter(|_| self.asked_due.is_none_or(|due| due <= now))?;
-        debug_assert!(
-            inputs.secret.is_some(),
-            "a renewal by hand needs something to renew"
-        );
         Some(IssueReason::AskedByHand(asked))
     }
 
@@ -393,11 +399,7 @@ impl Assessment {
             CaState::Retaining { until } => Some(until),
             _ => None,
         };
-        let renewal = self
-            .renewal
-            .as_ref()
-            .and_then(|renewal| renewal.at)
-            .filter(|_| self.limited_by.is_none());
+        let renewal = self.renewal.as_ref().and_then(|renewal| renewal.at);
         let contest = inputs
             .status()
             .and_then(|status| status.last_restored.as_ref())
@@ -414,6 +416,17 @@ impl Assessment {
             .filter(|at| *at > now)
             .fold(later(now, MAX_LOOK_AGAIN), Timestamp::min)
     }
+}
+
+/// When to renew under a CA that has little to give: once, in the last tenth of the life, where the CA outlasts the
+/// certificate at all. It can't be for long, but expiring while the CA still signs would be worse. Where it does not,
+/// there is nothing to gain before the certificate has expired.
+fn last_chance(at: Timestamp, held: &Facts, end: Timestamp) -> Timestamp {
+    if end <= held.not_after {
+        return later(held.not_after, SignedDuration::from_secs(1));
+    }
+    let life = held.not_after.duration_since(held.not_before);
+    at.max(later(held.not_after, -(life / 10)))
 }
 
 /// `at` plus `by`, at the end of time at the latest.

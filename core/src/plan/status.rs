@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::assess::{Assessment, CaState, SKEW, later};
 use super::inputs::Inputs;
+use super::marks::Marks;
 use super::reason::CONTESTED;
 use super::renew::{RenewalNote, spread};
 use super::{CONTEST, Plan, Undoes};
@@ -89,9 +90,7 @@ pub fn status(
         fingerprint: held.map(|held| held.fingerprint.to_string()),
         last_failure,
         last_restored,
-        last_renew_request: marks
-            .and_then(|marks| marks.renew_request.clone())
-            .or_else(|| old.last_renew_request.clone()),
+        last_renew_request: last_renew_request(inputs, marks, &old),
         rollout: None,
     };
     let says = Sayings {
@@ -103,6 +102,20 @@ pub fn status(
     };
     status.conditions = says.conditions(&old.conditions);
     status
+}
+
+/// What stands on the Secret counts, so that a status that was not written is made good. Only where the status has the
+/// very value that is asked for, it stays: a Secret put back to an older state does not make us answer twice.
+fn last_renew_request(
+    inputs: &Inputs<'_>,
+    marks: Option<&Marks>,
+    old: &CertificateStatus,
+) -> Option<String> {
+    let told = old.last_renew_request.as_ref();
+    told.filter(|told| inputs.renew_request() == Some(told))
+        .or_else(|| marks.and_then(|marks| marks.renew_request.as_ref()))
+        .or(told)
+        .cloned()
 }
 
 /// Whether a status says nothing new: our part of what stands there is the same.
@@ -206,7 +219,9 @@ fn hold(inputs: &Inputs<'_>, attempts: i32) -> SignedDuration {
 
 /// The moment of the next issuance that is known.
 fn renewal_time(assessment: &Assessment) -> Option<Timestamp> {
-    let renewal = assessment.renewal.as_ref()?.at;
+    // After its end, it is no renewal to announce.
+    let end = assessment.held.as_ref()?.not_after;
+    let renewal = assessment.renewal.as_ref()?.at.filter(|at| *at <= end);
     match assessment.ca {
         CaState::Following { due } => Some(renewal.map_or(due, |at| at.min(due))),
         _ => renewal,
