@@ -208,3 +208,27 @@ fn whatever_a_status_can_say_fits_the_types() {
         assert_eq!(status.conditions[0].reason, "Pending");
     }
 }
+
+#[test]
+fn the_documentation_lists_each_rule_with_its_words() {
+    let page = std::fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/validation.md"),
+    )
+    .unwrap();
+    let rules = certificate_rules(&Group::default())
+        .into_iter()
+        .chain(issuer_rules());
+    let missing: Vec<_> = rules
+        .map(|rule| {
+            let dot = if rule.at.is_empty() { "" } else { "." };
+            format!(
+                "| `spec{dot}{}{}` | {} |",
+                rule.at,
+                rule.field.unwrap_or_default(),
+                rule.message
+            )
+        })
+        .filter(|row| !page.contains(row))
+        .collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
