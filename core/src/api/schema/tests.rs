@@ -51,7 +51,7 @@ fn committed_files_are_what_the_types_say() {
         let committed = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
         assert!(
             committed == *text,
-            "crds/{name} is stale: cargo run -p certwright-core --example crds -- crds"
+            "crds/{name} is stale: cargo run -p certwright -- crds --output crds"
         );
     }
     let expected: BTreeSet<_> = written.into_iter().map(|(name, _)| name).collect();
