@@ -219,7 +219,7 @@ fn renewal() -> Vec<Rule> {
         Rule::new("renewal.windows[].windowDuration", &readable, DURATION_FORM),
         Rule::new(
             "renewal.windows[].windowDuration",
-            format!("!{readable} || duration(self) > duration('0s')"),
+            format!("!{readable} || duration(self) >= duration('1s')"),
             "a window stays open for some time: write it, such as 4h",
         ),
         Rule::new(
