@@ -24,3 +24,9 @@ generate: ## make crds/, the chart's copies and deploy/install.yaml anew
 bench: ## measure against the API server's own limit; N=1000 ROUNDS=3
 	@tests/cluster/build
 	@cargo bench --quiet --bench cluster -- $(N) $(ROUNDS)
+
+.PHONY: demo
+demo: ## show Certwright on a real control plane; ARGS=--once ends by itself, ARGS=--help tells more
+	@tests/cluster/build
+	@cargo build --locked --bin certwright --example demo
+	@$(CARGO_TARGET_DIR)/debug/examples/demo --operator $(CARGO_TARGET_DIR)/debug/certwright $(ARGS)
