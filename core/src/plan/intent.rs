@@ -11,6 +11,10 @@ use crate::api::certificate::{KeyEncoding, OutputFormat, SecretDeletionPolicy};
 use crate::api::{Certificate, Group};
 use crate::pki::{CertificateDer, Facts, PrivateKey, chain};
 
+/// The annotations that name the issuer on a Secret.
+pub(super) const ISSUER_NAME: &str = "issuer-name";
+pub(super) const ISSUER_KIND: &str = "issuer-kind";
+
 /// Names are left out of an annotation that would be longer than this, in bytes.
 const MAX_NAMES: usize = 16 * 1024;
 
@@ -44,14 +48,9 @@ impl Metadata {
         labels.insert(group.key(MANAGED), "true".to_owned());
 
         let mut annotations = template.annotations;
-        let issuer = &certificate.spec.issuer_ref;
-        let kind = issuer
-            .kind
-            .as_deref()
-            .filter(|kind| !kind.is_empty())
-            .unwrap_or("Issuer");
-        annotations.insert(group.key("issuer-name"), issuer.name.clone());
-        annotations.insert(group.key("issuer-kind"), kind.to_owned());
+        let spec = &certificate.spec;
+        annotations.insert(group.key(ISSUER_NAME), spec.issuer_ref.name.clone());
+        annotations.insert(group.key(ISSUER_KIND), spec.issuer_kind().to_owned());
         annotations.insert(group.key("issuer-group"), group.name().to_owned());
         annotations.insert(
             group.key("common-name"),

@@ -182,11 +182,9 @@ fn keep_or_repair(now: Timestamp, inputs: &Inputs<'_>, assessment: &Assessment) 
     }
 }
 
-/// Whether repairing undoes what somebody else did: not if our own spec changed, nor if the issuer's key did.
+/// Whether repairing undoes what somebody else did: not if our own spec changed.
 fn taken_over(inputs: &Inputs<'_>, assessment: &Assessment) -> bool {
-    assessment.taken_over
-        && inputs.generation_observed()
-        && !assessment.flaws.contains(&Flaw::NewRoot)
+    assessment.taken_over && inputs.generation_observed()
 }
 
 /// Whether issuing for this reason undoes what somebody else did to the Secret.
