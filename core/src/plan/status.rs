@@ -8,7 +8,7 @@ use super::inputs::Inputs;
 use super::marks::Marks;
 use super::reason::CONTESTED;
 use super::renew::{RenewalNote, spread};
-use super::{CONTEST, Plan, Undoes};
+use super::{Plan, Undoes, is_recent};
 use crate::api::certificate::LastFailure;
 use crate::api::condition::{self, Condition, ConditionStatus};
 use crate::api::{CertificateStatus, Group};
@@ -150,8 +150,7 @@ fn last_restored(
     ) {
         return Some(Time(now));
     }
-    let calm =
-        |last: &Time| now.duration_since(last.0) >= CONTEST && matches!(plan, Plan::Keep { .. });
+    let calm = |last: &Time| !is_recent(now, last.0) && matches!(plan, Plan::Keep { .. });
     old.last_restored.clone().filter(|last| !calm(last))
 }
 
