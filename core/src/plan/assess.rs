@@ -84,7 +84,7 @@ pub fn assess(now: Timestamp, inputs: &Inputs<'_>) -> Assessment {
     let spec = &inputs.certificate.spec;
     let (request, rule) = match (Request::of(spec, request::VERSION), RenewalRule::of(spec)) {
         (Ok(request), Ok(rule)) => (request, rule),
-        (Err(problem), _) | (_, Err(problem)) => return Assessment::unsayable(problem),
+        (Err(problem), _) | (_, Err(problem)) => return Assessment::unsayable(problem, inputs),
     };
     let hash = request.hash(request::VERSION);
     let identity = match inputs.issuer {
@@ -126,9 +126,11 @@ impl Assessment {
         }
     }
 
-    fn unsayable(problem: InvalidSpec) -> Self {
+    fn unsayable(problem: InvalidSpec, inputs: &Inputs<'_>) -> Self {
+        let pair = inputs.secret.and_then(|secret| secret.pair.as_ref().ok());
         Self {
             unsayable: Some(problem),
+            held: pair.and_then(Pair::facts),
             ..Self::empty()
         }
     }

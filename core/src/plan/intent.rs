@@ -11,6 +11,9 @@ use crate::api::certificate::{KeyEncoding, OutputFormat, SecretDeletionPolicy};
 use crate::api::{Certificate, Group};
 use crate::pki::{CertificateDer, Facts, PrivateKey, chain};
 
+/// What `kubectl apply` stores: the object whole, its data included.
+pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// The annotations that name the issuer on a Secret.
 pub(super) const ISSUER_NAME: &str = "issuer-name";
 pub(super) const ISSUER_KIND: &str = "issuer-kind";
@@ -48,6 +51,8 @@ impl Metadata {
         labels.insert(group.key(MANAGED), "true".to_owned());
 
         let mut annotations = template.annotations;
+        // It is kubectl's own record, and not among what we see of a Secret.
+        annotations.remove(LAST_APPLIED);
         let spec = &certificate.spec;
         annotations.insert(group.key(ISSUER_NAME), spec.issuer_ref.name.clone());
         annotations.insert(group.key(ISSUER_KIND), spec.issuer_kind().to_owned());
