@@ -301,8 +301,9 @@ impl Assessment {
     fn compare_surroundings(&mut self, inputs: &Inputs<'_>, secret: &Observed, held: &Facts) {
         let metadata = Metadata::of(inputs.group, inputs.certificate, held, &self.marks);
         let (flaws, taken_over) = metadata.flaws(secret);
+        // A replacement just found adds a mark of ours; that it isn't there yet is nobody's doing.
+        self.taken_over |= taken_over && !self.flaws.contains(&Flaw::NewRoot);
         self.flaws.extend(flaws);
-        self.taken_over |= taken_over;
         if let Some((kind, encoding)) = secret.key
             && encoding != key_encoding(inputs.certificate, kind)
         {

@@ -270,3 +270,6 @@ fn key_in_the_way(inputs: &Inputs<'_>, assessment: &Assessment) -> Option<BlockR
     let asked = assessment.request.as_ref()?.profile.key;
     (held != asked).then_some(BlockReason::KeyCannotStay { held, asked })
 }
+
+#[cfg(test)]
+mod tests;
