@@ -262,7 +262,9 @@ impl Attempt<'_> {
             issued_at: Some(self.now),
             revision: Some(revision.saturating_add(1)),
             renew_request: self.assessment.asked.clone().or(held.renew_request),
-            ca_replaced_at: held
+            ca_replaced_at: self
+                .assessment
+                .marks
                 .ca_replaced_at
                 .filter(|_| contents::keeps_older_roots(self.assessment)),
         }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::drift::differences;
 use super::inputs::{Inputs, IssuerState, ReadyIssuer, Signer};
-use super::intent::{Flaw, Metadata, key_encoding, output_formats};
+use super::intent::{Flaw, ISSUER_KIND, ISSUER_NAME, Metadata, key_encoding, output_formats};
 use super::marks::Marks;
 use super::observed::{Observed, Pair, PairFlaw, data};
 use super::reason::IssueReason;
@@ -84,7 +84,7 @@ pub fn assess(now: Timestamp, inputs: &Inputs<'_>) -> Assessment {
     let spec = &inputs.certificate.spec;
     let (request, rule) = match (Request::of(spec, request::VERSION), RenewalRule::of(spec)) {
         (Ok(request), Ok(rule)) => (request, rule),
-        (Err(problem), _) | (_, Err(problem)) => return Assessment::unsayable(problem),
+        (Err(problem), _) | (_, Err(problem)) => return Assessment::unsayable(problem, inputs),
     };
     let hash = request.hash(request::VERSION);
     let identity = match inputs.issuer {
@@ -126,9 +126,11 @@ impl Assessment {
         }
     }
 
-    fn unsayable(problem: InvalidSpec) -> Self {
+    fn unsayable(problem: InvalidSpec, inputs: &Inputs<'_>) -> Self {
+        let pair = inputs.secret.and_then(|secret| secret.pair.as_ref().ok());
         Self {
             unsayable: Some(problem),
+            held: pair.and_then(Pair::facts),
             ..Self::empty()
         }
     }
@@ -156,7 +158,11 @@ impl Assessment {
         };
         self.unmet = self.unmet_by(inputs, secret, &held);
         self.marks = self.marks_to_carry(inputs, secret);
-        if self.unmet.is_none() {
+        let request_alone = matches!(
+            self.unmet,
+            Some(IssueReason::RequestChanged(_) | IssueReason::Drift(_))
+        );
+        if self.unmet.is_none() || request_alone && was_issued_by(inputs, secret) {
             self.compare_issuer(now, inputs, secret, pair, &held);
         }
         let spread = spread(inputs.namespace(), inputs.name(), &held.serial);
@@ -250,20 +256,20 @@ impl Assessment {
             return;
         }
         let known = secret.ca.as_ref().is_some_and(|ca| ca.contains(&top));
-        match replaced_at.filter(|_| known) {
+        // A moment far ahead of us is left from a clock that was set back; waiting for it could take days.
+        let plausible = |at: &Timestamp| *at <= later(now, MIN_CA_OVERLAP);
+        match replaced_at.filter(|at| known && plausible(at)) {
             Some(at) => {
-                let remaining = held.not_after.duration_since(at).max(SignedDuration::ZERO);
-                let overlap = inputs.settings.ca_overlap.min(remaining / 10);
                 let spread = spread(inputs.namespace(), inputs.name(), &held.serial);
-                let wait = overlap.mul_f64_saturating(spread).max(MIN_CA_OVERLAP);
                 self.ca = CaState::Following {
-                    due: later(at, wait),
+                    due: follows(at, held, inputs.settings.ca_overlap, spread),
                 };
             }
             None => {
                 self.ca = CaState::Replaced;
                 self.marks.ca_replaced_at = Some(now);
                 self.flaws.insert(Flaw::NewRoot);
+                self.taken_over |= !secret.applied.data.contains(data::CA);
             }
         }
     }
@@ -295,8 +301,9 @@ impl Assessment {
     fn compare_surroundings(&mut self, inputs: &Inputs<'_>, secret: &Observed, held: &Facts) {
         let metadata = Metadata::of(inputs.group, inputs.certificate, held, &self.marks);
         let (flaws, taken_over) = metadata.flaws(secret);
+        // A replacement just found adds a mark of ours; that it isn't there yet is nobody's doing.
+        self.taken_over |= taken_over && !self.flaws.contains(&Flaw::NewRoot);
         self.flaws.extend(flaws);
-        self.taken_over |= taken_over;
         if let Some((kind, encoding)) = secret.key
             && encoding != key_encoding(inputs.certificate, kind)
         {
@@ -377,13 +384,15 @@ impl Assessment {
         }
         let held = self.held.as_ref()?;
         let renewed_at = self.renewal.as_ref().and_then(|renewal| renewal.at);
-        if let Some(at) = renewed_at {
-            if held.not_after < now {
-                return Some(IssueReason::Expired(held.not_after));
-            }
-            if at <= now {
-                return Some(IssueReason::Due);
-            }
+        if renewed_at.is_some() && held.not_after < now {
+            return Some(IssueReason::Expired(held.not_after));
+        }
+        if matches!(self.ca, CaState::Replaced | CaState::Following { .. }) {
+            // Clients get the time to read the new root; what follows is the renewal too.
+            return None;
+        }
+        if renewed_at.is_some_and(|at| at <= now) {
+            return Some(IssueReason::Due);
         }
         let asked = self
             .asked
@@ -416,6 +425,25 @@ impl Assessment {
             .filter(|at| *at > now)
             .fold(later(now, MAX_LOOK_AGAIN), Timestamp::min)
     }
+}
+
+/// When a certificate signed by a replaced key follows, if the key was found replaced `at`: spread over the overlap,
+/// which is no longer than a tenth of the remaining life. No sooner than [`MIN_CA_OVERLAP`], but before it expires.
+fn follows(at: Timestamp, held: &Facts, overlap: SignedDuration, spread: f64) -> Timestamp {
+    let remaining = held.not_after.duration_since(at).max(SignedDuration::ZERO);
+    let wait = overlap.min(remaining / 10).mul_f64_saturating(spread);
+    later(at, wait.max(MIN_CA_OVERLAP).min(remaining / 2))
+}
+
+/// Whether the Secret's certificate came from the issuer that the spec names now, by the Secret's own record.
+fn was_issued_by(inputs: &Inputs<'_>, secret: &Observed) -> bool {
+    let recorded = |name| {
+        let value = secret.annotations.get(&inputs.group.key(name));
+        value.map(String::as_str)
+    };
+    let spec = &inputs.certificate.spec;
+    recorded(ISSUER_NAME) == Some(&spec.issuer_ref.name)
+        && recorded(ISSUER_KIND) == Some(spec.issuer_kind())
 }
 
 /// When to renew under a CA that has little to give: once, in the last tenth of the life, where the CA outlasts the

@@ -8,7 +8,7 @@ use super::inputs::Inputs;
 use super::marks::Marks;
 use super::reason::CONTESTED;
 use super::renew::{RenewalNote, spread};
-use super::{CONTEST, Plan, Undoes};
+use super::{Plan, Undoes, is_recent};
 use crate::api::certificate::LastFailure;
 use crate::api::condition::{self, Condition, ConditionStatus};
 use crate::api::{CertificateStatus, Group};
@@ -77,14 +77,20 @@ pub fn status(
         outcome,
         last_restored.as_ref(),
     );
-    let held = assessment.held.as_ref();
-    let marks = inputs.secret.map(|secret| &secret.marks);
+    let ours = !is_anothers(plan);
+    let held = assessment.held.as_ref().filter(|_| ours);
+    let marks = inputs
+        .secret
+        .filter(|_| ours)
+        .map(|secret| &secret.marks);
     let mut status = CertificateStatus {
         observed_generation: inputs.certificate.metadata.generation,
         conditions: Vec::new(),
         not_before: held.map(|held| Time(held.not_before)),
         not_after: held.map(|held| Time(held.not_after)),
-        renewal_time: held.and_then(|_| renewal_time(assessment)).map(Time),
+        renewal_time: held
+            .and_then(|held| renewal_time(assessment, held))
+            .map(Time),
         revision: marks.and_then(|marks| marks.revision).max(old.revision),
         serial_number: held.map(Facts::serial_hex),
         fingerprint: held.map(|held| held.fingerprint.to_string()),
@@ -102,6 +108,17 @@ pub fn status(
     };
     status.conditions = says.conditions(&old.conditions);
     status
+}
+
+/// Whether the Secret is somebody else's: then nothing of it is ours to tell.
+fn is_anothers(plan: &Plan) -> bool {
+    use super::BlockReason::{ForeignSecret, SecretOwnedByOther};
+    matches!(
+        plan,
+        Plan::Blocked {
+            why: ForeignSecret | SecretOwnedByOther(_)
+        }
+    )
 }
 
 /// What stands on the Secret counts, so that a status that was not written is made good. Only where the status has the
@@ -150,8 +167,7 @@ fn last_restored(
     ) {
         return Some(Time(now));
     }
-    let calm =
-        |last: &Time| now.duration_since(last.0) >= CONTEST && matches!(plan, Plan::Keep { .. });
+    let calm = |last: &Time| !is_recent(now, last.0) && matches!(plan, Plan::Keep { .. });
     old.last_restored.clone().filter(|last| !calm(last))
 }
 
@@ -218,10 +234,10 @@ fn hold(inputs: &Inputs<'_>, attempts: i32) -> SignedDuration {
 }
 
 /// The moment of the next issuance that is known.
-fn renewal_time(assessment: &Assessment) -> Option<Timestamp> {
+fn renewal_time(assessment: &Assessment, held: &Facts) -> Option<Timestamp> {
     // After its end, it is no renewal to announce.
-    let end = assessment.held.as_ref()?.not_after;
-    let renewal = assessment.renewal.as_ref()?.at.filter(|at| *at <= end);
+    let renewal = assessment.renewal.as_ref()?.at;
+    let renewal = renewal.filter(|at| *at <= held.not_after);
     match assessment.ca {
         CaState::Following { due } => Some(renewal.map_or(due, |at| at.min(due))),
         _ => renewal,
@@ -240,8 +256,10 @@ struct Sayings<'a> {
 impl Sayings<'_> {
     fn conditions(&self, old: &[Condition]) -> Vec<Condition> {
         let mut said = vec![(READY, self.ready()), (ISSUING, self.issuing())];
-        said.extend(self.limited().map(|saying| (LIMITED_BY_CA, saying)));
-        said.extend(self.adjusted().map(|saying| (RENEWAL_ADJUSTED, saying)));
+        if !is_anothers(self.plan) {
+            said.extend(self.limited().map(|saying| (LIMITED_BY_CA, saying)));
+            said.extend(self.adjusted().map(|saying| (RENEWAL_ADJUSTED, saying)));
+        }
         said.extend(self.ignored().map(|saying| (FIELDS_IGNORED, saying)));
         let mut conditions: Vec<Condition> = old
             .iter()
@@ -449,7 +467,7 @@ impl Sayings<'_> {
     /// Adds until when the held certificate works all the same.
     fn with_what_works(&self, message: String) -> String {
         match &self.assessment.held {
-            Some(held) if held.not_after > self.now => {
+            Some(held) if held.not_after > self.now && !is_anothers(self.plan) => {
                 format!(
                     "{message} The certificate that is there works until {}.",
                     held.not_after
