@@ -1,6 +1,6 @@
 //! What to do next for a Certificate.
 //!
-//! [`assess`] holds what is there against what is asked for, [`plan`] says the next step, [`status`](status::status)
+//! [`assess()`] holds what is there against what is asked for, [`plan`] says the next step, [`status`](status::status)
 //! says it to the user.
 
 pub mod assess;
