@@ -79,10 +79,7 @@ pub fn status(
     );
     let ours = !is_anothers(plan);
     let held = assessment.held.as_ref().filter(|_| ours);
-    let marks = inputs
-        .secret
-        .filter(|_| ours)
-        .map(|secret| &secret.marks);
+    let marks = inputs.secret.filter(|_| ours).map(|secret| &secret.marks);
     let mut status = CertificateStatus {
         observed_generation: inputs.certificate.metadata.generation,
         conditions: Vec::new(),

@@ -166,7 +166,10 @@ fn rule_4_it_is_kept_whatever_the_issuer_is() {
 fn rule_4_the_look_is_sooner_where_something_happens_sooner() {
     let world = held();
     let renewal = world.assess(at(NOON)).renewal.unwrap().at.unwrap();
-    assert!((at("2026-12-26")..=at("2027-01-01")).contains(&renewal), "{renewal}");
+    assert!(
+        (at("2026-12-26")..=at("2027-01-01")).contains(&renewal),
+        "{renewal}"
+    );
     let before = renewal - jiff::SignedDuration::from_secs(90);
     assert_eq!(
         world.plan(&before.to_string()),
@@ -190,16 +193,28 @@ fn rule_4_a_changed_spec_around_the_pair_is_repaired_without_issuing() {
             .into();
     };
     for (name, mut world, flaws) in [
-        ("template", held().changed(template), vec![Flaw::Labels, Flaw::Annotations]),
+        (
+            "template",
+            held().changed(template),
+            vec![Flaw::Labels, Flaw::Annotations],
+        ),
         (
             "taken out of the template",
-            Given::certificate("web").by(&root()).with(template).issued("2026-11-02").changed(|spec| spec.secret_template = None),
+            Given::certificate("web")
+                .by(&root())
+                .with(template)
+                .issued("2026-11-02")
+                .changed(|spec| spec.secret_template = None),
             vec![Flaw::Labels, Flaw::Annotations],
         ),
         ("formats", held().changed(formats), vec![Flaw::Formats]),
         (
             "formats taken out",
-            Given::certificate("web").by(&root()).with(formats).issued("2026-11-02").changed(|spec| spec.additional_output_formats.clear()),
+            Given::certificate("web")
+                .by(&root())
+                .with(formats)
+                .issued("2026-11-02")
+                .changed(|spec| spec.additional_output_formats.clear()),
             vec![Flaw::Formats],
         ),
         (
@@ -209,19 +224,29 @@ fn rule_4_a_changed_spec_around_the_pair_is_repaired_without_issuing() {
         ),
         (
             "owner taken out",
-            Given::certificate("web").by(&root()).with(|spec| spec.secret_deletion_policy = Some(SecretDeletionPolicy::Delete)).issued("2026-11-02").changed(|spec| spec.secret_deletion_policy = None),
+            Given::certificate("web")
+                .by(&root())
+                .with(|spec| spec.secret_deletion_policy = Some(SecretDeletionPolicy::Delete))
+                .issued("2026-11-02")
+                .changed(|spec| spec.secret_deletion_policy = None),
             vec![Flaw::Owner],
         ),
         (
             "encoding",
-            held().changed(|spec| spec.private_key = key(|key| key.encoding = Some(KeyEncoding::Pkcs1))),
+            held().changed(|spec| {
+                spec.private_key = key(|key| key.encoding = Some(KeyEncoding::Pkcs1))
+            }),
             vec![Flaw::Encoding],
         ),
     ] {
         let leaf = world.leaf();
         assert_eq!(world.plan(NOON), repair(&flaws, Undoes::Nothing), "{name}");
         world.reconcile(at(NOON));
-        assert!(matches!(world.plan(NOON), Plan::Keep { .. }), "{name}: {:?}", world.plan(NOON));
+        assert!(
+            matches!(world.plan(NOON), Plan::Keep { .. }),
+            "{name}: {:?}",
+            world.plan(NOON)
+        );
         assert_eq!(world.leaf(), leaf, "{name}");
         assert_eq!(world.status().last_restored, None, "{name}");
     }
@@ -251,15 +276,51 @@ fn rule_4_what_others_did_around_the_pair_is_repaired_without_issuing() {
     };
     type Change = Box<dyn Fn(&mut Secret)>;
     let table: Vec<(&str, Change, &[Flaw])> = vec![
-        ("label", Box::new(|secret| drop(labels(secret).remove("team"))), &[Flaw::Labels]),
-        ("label", Box::new(|secret| drop(labels(secret).insert("team".into(), "b".into()))), &[Flaw::Labels]),
-        ("annotation", Box::new(|secret| drop(annotations(secret).remove("empty"))), &[Flaw::Annotations]),
-        ("annotation", Box::new(|secret| drop(annotations(secret).remove("certwright.dev/request"))), &[Flaw::Annotations]),
-        ("DER", Box::new(|secret| drop(data(secret).remove("key.der"))), &[Flaw::Formats]),
-        ("DER", Box::new(|secret| put(secret, "key.der", b"x")), &[Flaw::Formats]),
-        ("combined", Box::new(|secret| put(secret, "tls-combined.pem", b"x")), &[Flaw::Formats]),
-        ("no CA", Box::new(|secret| drop(data(secret).remove("ca.crt"))), &[Flaw::Ca]),
-        ("broken CA", Box::new(|secret| put(secret, "ca.crt", b"x")), &[Flaw::Ca]),
+        (
+            "label",
+            Box::new(|secret| drop(labels(secret).remove("team"))),
+            &[Flaw::Labels],
+        ),
+        (
+            "label",
+            Box::new(|secret| drop(labels(secret).insert("team".into(), "b".into()))),
+            &[Flaw::Labels],
+        ),
+        (
+            "annotation",
+            Box::new(|secret| drop(annotations(secret).remove("empty"))),
+            &[Flaw::Annotations],
+        ),
+        (
+            "annotation",
+            Box::new(|secret| drop(annotations(secret).remove("certwright.dev/request"))),
+            &[Flaw::Annotations],
+        ),
+        (
+            "DER",
+            Box::new(|secret| drop(data(secret).remove("key.der"))),
+            &[Flaw::Formats],
+        ),
+        (
+            "DER",
+            Box::new(|secret| put(secret, "key.der", b"x")),
+            &[Flaw::Formats],
+        ),
+        (
+            "combined",
+            Box::new(|secret| put(secret, "tls-combined.pem", b"x")),
+            &[Flaw::Formats],
+        ),
+        (
+            "no CA",
+            Box::new(|secret| drop(data(secret).remove("ca.crt"))),
+            &[Flaw::Ca],
+        ),
+        (
+            "broken CA",
+            Box::new(|secret| put(secret, "ca.crt", b"x")),
+            &[Flaw::Ca],
+        ),
         ("chain", Box::new(leaf_alone), &[Flaw::Formats, Flaw::Chain]),
     ];
     for (name, change, flaws) in table {
@@ -267,7 +328,11 @@ fn rule_4_what_others_did_around_the_pair_is_repaired_without_issuing() {
         let leaf = world.leaf();
         assert_eq!(world.plan(NOON), repair(flaws, Undoes::Change), "{name}");
         world.reconcile(at(NOON));
-        assert!(matches!(world.plan(NOON), Plan::Keep { .. }), "{name}: {:?}", world.plan(NOON));
+        assert!(
+            matches!(world.plan(NOON), Plan::Keep { .. }),
+            "{name}: {:?}",
+            world.plan(NOON)
+        );
         assert_eq!(world.leaf(), leaf, "{name}");
         assert_eq!(world.status().last_restored, Some(Time(at(NOON))), "{name}");
     }
@@ -295,7 +360,10 @@ fn rule_4_what_others_added_stays() {
 #[test]
 fn rule_4_a_new_key_of_the_ca_is_told_to_clients_first() {
     let world = held().by(&root());
-    assert_eq!(world.plan(NOON), repair(&[Flaw::Annotations, Flaw::NewRoot], Undoes::Nothing));
+    assert_eq!(
+        world.plan(NOON),
+        repair(&[Flaw::Annotations, Flaw::NewRoot], Undoes::Nothing)
+    );
 }
 
 #[test]
@@ -306,14 +374,22 @@ fn rule_4_a_contested_repair_waits() {
     world.edit("kubectl-edit", at("2026-11-02T12:00:01Z"), remove);
     assert_eq!(
         world.plan("2026-11-02T12:00:01Z"),
-        repair(&[Flaw::Labels], Undoes::Again { by: Some("unknown".into()) })
+        repair(
+            &[Flaw::Labels],
+            Undoes::Again {
+                by: Some("unknown".into())
+            }
+        )
     );
     world.reconcile(at("2026-11-02T12:00:01Z"));
     world.edit("kubectl-edit", at("2026-11-02T12:00:02Z"), remove);
     let Plan::HoldRepair { until, what } = world.plan("2026-11-02T12:00:02Z") else {
         panic!("{:?}", world.plan("2026-11-02T12:00:02Z"))
     };
-    assert!((at("2026-11-02T12:00:08Z")..=at("2026-11-02T12:00:11Z")).contains(&until), "{until}");
+    assert!(
+        (at("2026-11-02T12:00:08Z")..=at("2026-11-02T12:00:11Z")).contains(&until),
+        "{until}"
+    );
     assert_eq!(what, BTreeSet::from([Flaw::Labels]));
 }
 
@@ -323,12 +399,19 @@ fn rule_5_the_issuer_is_left_alone_after_a_failure() {
     let Plan::Hold { until, why } = world().plan("2026-11-02T12:00:05Z") else {
         panic!("{:?}", world().plan("2026-11-02T12:00:05Z"))
     };
-    assert!((at("2026-11-02T12:00:07Z")..=at("2026-11-02T12:00:10Z")).contains(&until), "{until}");
+    assert!(
+        (at("2026-11-02T12:00:07Z")..=at("2026-11-02T12:00:10Z")).contains(&until),
+        "{until}"
+    );
     assert_eq!(why, IssueReason::Missing);
     let soon = "2026-11-02T12:00:05Z";
     for (name, world, now) in [
         ("it has run out", world(), "2026-11-02T12:00:10Z"),
-        ("another request", world().changed(|spec| spec.dns_names.push("a.example".into())), soon),
+        (
+            "another request",
+            world().changed(|spec| spec.dns_names.push("a.example".into())),
+            soon,
+        ),
         ("another CA", world().by(&root()), soon),
         ("asked anew", world().asked("1"), soon),
         ("the clock was a day ahead", world(), "2026-11-01T12:00:00Z"),
@@ -339,19 +422,35 @@ fn rule_5_the_issuer_is_left_alone_after_a_failure() {
 
 #[test]
 fn rule_5_asking_by_hand_ends_a_hold_off_once() {
-    let world = Given::certificate("web").by(&root()).refused(NOON).asked("1").refused("2026-11-02T12:00:05Z");
-    assert!(matches!(world.plan("2026-11-02T12:00:06Z"), Plan::Hold { .. }));
-    assert_eq!(world.asked("2").plan("2026-11-02T12:00:06Z"), issue(IssueReason::Missing));
+    let world = Given::certificate("web")
+        .by(&root())
+        .refused(NOON)
+        .asked("1")
+        .refused("2026-11-02T12:00:05Z");
+    assert!(matches!(
+        world.plan("2026-11-02T12:00:06Z"),
+        Plan::Hold { .. }
+    ));
+    assert_eq!(
+        world.asked("2").plan("2026-11-02T12:00:06Z"),
+        issue(IssueReason::Missing)
+    );
 }
 
 #[test]
 fn rule_6_without_an_issuer_nothing_is_issued() {
     let world = Given::certificate("web");
-    assert_eq!(world.plan(NOON), blocked(BlockReason::IssuerNotFound(IssueReason::Missing)));
+    assert_eq!(
+        world.plan(NOON),
+        blocked(BlockReason::IssuerNotFound(IssueReason::Missing))
+    );
     let message = "the CA has expired".to_owned();
     assert_eq!(
         world.lapsed("the CA has expired").plan(NOON),
-        blocked(BlockReason::IssuerNotReady { message, wanted: IssueReason::Missing })
+        blocked(BlockReason::IssuerNotReady {
+            message,
+            wanted: IssueReason::Missing
+        })
     );
 }
 
@@ -359,22 +458,32 @@ fn rule_6_without_an_issuer_nothing_is_issued() {
 fn rule_6_a_key_that_must_stay_and_can_not_blocks() {
     let world = Given::certificate("web")
         .by(&root())
-        .with(|spec| spec.private_key = key(|key| key.rotation_policy = Some(RotationPolicy::Never)))
+        .with(|spec| {
+            spec.private_key = key(|key| key.rotation_policy = Some(RotationPolicy::Never))
+        })
         .issued("2026-11-02")
         .changed(|spec| {
             let key = spec.private_key.as_mut().unwrap();
             key.size = Some(384);
         });
-    let why = BlockReason::KeyCannotStay { held: KeySpec::Ecdsa(256), asked: KeySpec::Ecdsa(384) };
+    let why = BlockReason::KeyCannotStay {
+        held: KeySpec::Ecdsa(256),
+        asked: KeySpec::Ecdsa(384),
+    };
     assert_eq!(world.plan(NOON), blocked(why));
-    assert_eq!(world.without_secret().plan(NOON), issue(IssueReason::Missing));
+    assert_eq!(
+        world.without_secret().plan(NOON),
+        issue(IssueReason::Missing)
+    );
 }
 
 #[test]
 fn rule_6_a_key_that_must_stay_stays() {
     let mut world = Given::certificate("web")
         .by(&root())
-        .with(|spec| spec.private_key = key(|key| key.rotation_policy = Some(RotationPolicy::Never)))
+        .with(|spec| {
+            spec.private_key = key(|key| key.rotation_policy = Some(RotationPolicy::Never))
+        })
         .issued("2026-11-02");
     let first = world.leaf();
     world.change(|spec| spec.dns_names.push("a.example".into()));
@@ -386,24 +495,51 @@ fn rule_6_a_key_that_must_stay_stays() {
 #[test]
 fn rule_7_each_reason_to_issue() {
     let other = held();
-    let key_of_another = data(&mut other.secret.clone().unwrap())["tls.key"].0.clone();
+    let key_of_another = data(&mut other.secret.clone().unwrap())["tls.key"]
+        .0
+        .clone();
     let drifted = |secret: &mut Secret| {
-        let others = Given::certificate("web").by(&root()).with(|spec| spec.dns_names = vec!["b.example".into()]).issued("2026-11-02");
+        let others = Given::certificate("web")
+            .by(&root())
+            .with(|spec| spec.dns_names = vec!["b.example".into()])
+            .issued("2026-11-02");
         let others = others.secret.unwrap().data.unwrap();
         put(secret, "tls.crt", &others["tls.crt"].0);
         put(secret, "tls.key", &others["tls.key"].0);
     };
     let empty = PairFlaw::Missing("tls.crt");
     for (name, world, now, plan) in [
-        ("the first", Given::certificate("web").by(&root()), NOON, issue(IssueReason::Missing)),
-        ("deleted", held().without_secret(), NOON, restore(IssueReason::Missing)),
-        ("emptied", held().edited(NOON, |secret| secret.data = None), NOON, restore(IssueReason::Broken(empty))),
-        ("another key", held().edited(NOON, |secret| put(secret, "tls.key", &key_of_another)), NOON, restore(IssueReason::KeyDoesNotFit)),
+        (
+            "the first",
+            Given::certificate("web").by(&root()),
+            NOON,
+            issue(IssueReason::Missing),
+        ),
+        (
+            "deleted",
+            held().without_secret(),
+            NOON,
+            restore(IssueReason::Missing),
+        ),
+        (
+            "emptied",
+            held().edited(NOON, |secret| secret.data = None),
+            NOON,
+            restore(IssueReason::Broken(empty)),
+        ),
+        (
+            "another key",
+            held().edited(NOON, |secret| put(secret, "tls.key", &key_of_another)),
+            NOON,
+            restore(IssueReason::KeyDoesNotFit),
+        ),
         (
             "another request",
             held().changed(|spec| spec.dns_names.push("a.example".into())),
             NOON,
-            issue(IssueReason::RequestChanged(vec!["it lacks the DNS name a.example".into()])),
+            issue(IssueReason::RequestChanged(vec![
+                "it lacks the DNS name a.example".into(),
+            ])),
         ),
         (
             "another issuer",
@@ -420,9 +556,19 @@ fn rule_7_each_reason_to_issue() {
                 "it has the DNS name b.example that was not asked for".into(),
             ])),
         ),
-        ("expired", held(), "2027-02-01", issue(IssueReason::Expired(at("2027-01-31")))),
+        (
+            "expired",
+            held(),
+            "2027-02-01",
+            issue(IssueReason::Expired(at("2027-01-31"))),
+        ),
         ("due", held(), "2027-01-01", issue(IssueReason::Due)),
-        ("by hand", held().asked("1"), NOON, issue(IssueReason::AskedByHand("1".into()))),
+        (
+            "by hand",
+            held().asked("1"),
+            NOON,
+            issue(IssueReason::AskedByHand("1".into())),
+        ),
     ] {
         assert_eq!(world.plan(now), plan, "{name}");
     }
@@ -435,7 +581,11 @@ fn rule_7_truncated_pem_counts_as_broken() {
             let half = data(secret)[key].0.len() / 2;
             data(secret).get_mut(key).unwrap().0.truncate(half);
         });
-        let Plan::Issue { why: IssueReason::Broken(_), undoes: Undoes::Change } = world.plan(NOON) else {
+        let Plan::Issue {
+            why: IssueReason::Broken(_),
+            undoes: Undoes::Change,
+        } = world.plan(NOON)
+        else {
             panic!("{key}: {:?}", world.plan(NOON))
         };
     }
@@ -444,13 +594,25 @@ fn rule_7_truncated_pem_counts_as_broken() {
 #[test]
 fn rule_7_renewals_switched_off_leave_the_other_reasons() {
     let disabled = || {
-        let renewal = Renewal { policy: RenewalPolicy::Disabled, windows: Vec::new() };
-        Given::certificate("web").by(&root()).with(|spec| spec.renewal = Some(renewal)).issued("2026-11-02")
+        let renewal = Renewal {
+            policy: RenewalPolicy::Disabled,
+            windows: Vec::new(),
+        };
+        Given::certificate("web")
+            .by(&root())
+            .with(|spec| spec.renewal = Some(renewal))
+            .issued("2026-11-02")
     };
     for now in ["2027-01-01", "2027-02-01"] {
         assert!(matches!(disabled().plan(now), Plan::Keep { .. }), "{now}");
-        assert_eq!(disabled().asked("1").plan(now), issue(IssueReason::AskedByHand("1".into())));
-        assert_eq!(disabled().without_secret().plan(now), restore(IssueReason::Missing));
+        assert_eq!(
+            disabled().asked("1").plan(now),
+            issue(IssueReason::AskedByHand("1".into()))
+        );
+        assert_eq!(
+            disabled().without_secret().plan(now),
+            restore(IssueReason::Missing)
+        );
     }
 }
 
@@ -473,14 +635,25 @@ fn rule_7_a_secret_handed_over_is_kept_if_it_is_right_and_issued_if_another_sign
         annotations(secret).insert("certwright.dev/certificate-name".into(), "web".into());
     };
     let ca = root();
-    let mut world = Given::certificate("web").by(&ca).issued("2026-11-02").edited(NOON, hand_over);
+    let mut world = Given::certificate("web")
+        .by(&ca)
+        .issued("2026-11-02")
+        .edited(NOON, hand_over);
     world.certificate.status = None;
     let mut other = Given::certificate("web").by(&Ca::root("Other", "2026-01-01", &days(3650)));
     other.secret.clone_from(&world.secret);
     let plan = other.plan(NOON);
-    assert_eq!(plan, issue(IssueReason::Drift(vec!["it was signed by another issuer".into()])));
+    assert_eq!(
+        plan,
+        issue(IssueReason::Drift(vec![
+            "it was signed by another issuer".into()
+        ]))
+    );
     let leaf = world.leaf();
-    assert_eq!(world.plan(NOON), repair(&[Flaw::Labels, Flaw::Annotations], Undoes::Nothing));
+    assert_eq!(
+        world.plan(NOON),
+        repair(&[Flaw::Labels, Flaw::Annotations], Undoes::Nothing)
+    );
     world.reconcile(at(NOON));
     assert!(matches!(world.plan(NOON), Plan::Keep { .. }));
     assert_eq!(world.leaf(), leaf);

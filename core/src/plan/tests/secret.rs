@@ -60,11 +60,21 @@ pub(super) fn apply(
         secret.metadata.owner_references = None;
     }
     for manager in managers(&secret) {
-        let kept = owned(&secret, &manager).difference(&wanted).cloned().collect();
+        let kept = owned(&secret, &manager)
+            .difference(&wanted)
+            .cloned()
+            .collect();
         record(&mut secret, &manager, "Update", &kept, false, None);
     }
     let owner = metadata.owner.is_some();
-    record(&mut secret, group.manager(), "Apply", &wanted, owner, Some(now));
+    record(
+        &mut secret,
+        group.manager(),
+        "Apply",
+        &wanted,
+        owner,
+        Some(now),
+    );
     secret
 }
 
@@ -87,11 +97,18 @@ pub(super) fn edit(
     for held_by in managers(secret) {
         let operation = operation(secret, &held_by);
         let owner = owns_reference(secret, &held_by);
-        let kept = owned(secret, &held_by).difference(&touched).cloned().collect();
+        let kept = owned(secret, &held_by)
+            .difference(&touched)
+            .cloned()
+            .collect();
         record(secret, &held_by, &operation, &kept, owner, None);
     }
     let mut theirs = owned(secret, manager);
-    theirs.extend(touched.into_iter().filter(|field| after.contains_key(field)));
+    theirs.extend(
+        touched
+            .into_iter()
+            .filter(|field| after.contains_key(field)),
+    );
     record(secret, manager, "Update", &theirs, false, Some(now));
 }
 
@@ -127,7 +144,10 @@ fn fields(secret: &Secret) -> BTreeMap<Field, Vec<u8>> {
     let data = secret.data.clone().unwrap_or_default();
     texts("labels", &secret.metadata.labels)
         .chain(texts("annotations", &secret.metadata.annotations))
-        .chain(data.into_iter().map(|(key, value)| (("data", key), value.0)))
+        .chain(
+            data.into_iter()
+                .map(|(key, value)| (("data", key), value.0)),
+        )
         .collect()
 }
 
@@ -176,7 +196,10 @@ fn owned(secret: &Secret, manager: &str) -> BTreeSet<Field> {
             .filter_map(|key| key.strip_prefix("f:"))
             .map(move |key| (kind, key.to_owned()))
     };
-    of("labels").chain(of("annotations")).chain(of("data")).collect()
+    of("labels")
+        .chain(of("annotations"))
+        .chain(of("data"))
+        .collect()
 }
 
 fn owns_reference(secret: &Secret, manager: &str) -> bool {

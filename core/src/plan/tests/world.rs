@@ -209,7 +209,11 @@ impl World {
     }
 
     pub(super) fn ask(&mut self, value: &str) {
-        let annotations = self.certificate.metadata.annotations.get_or_insert_default();
+        let annotations = self
+            .certificate
+            .metadata
+            .annotations
+            .get_or_insert_default();
         annotations.insert(self.group.key(RENEW), value.to_owned());
     }
 
@@ -259,7 +263,10 @@ impl World {
         let plan = self.look(now, |inputs| decide(now, inputs, &assessment));
         let outcome = self.act(now, &assessment, &plan);
         if plan == Plan::Leave {
-            return Step { plan, next: Timestamp::MAX };
+            return Step {
+                plan,
+                next: Timestamp::MAX,
+            };
         }
         let (after, new) = self.look(now, |inputs| {
             let (assessment, after) = if matches!(outcome, Outcome::Done(_)) {
@@ -275,9 +282,10 @@ impl World {
         let next = match &after {
             Plan::Keep { look_again } => *look_again,
             Plan::Hold { until, .. } | Plan::HoldRepair { until, .. } => *until,
-            Plan::Issue { .. } | Plan::Repair { .. } => {
-                new.last_failure.as_ref().map_or(now, |failure| failure.next_try.0)
-            }
+            Plan::Issue { .. } | Plan::Repair { .. } => new
+                .last_failure
+                .as_ref()
+                .map_or(now, |failure| failure.next_try.0),
             Plan::Blocked { .. } => now + MAX_LOOK_AGAIN,
             Plan::Leave => Timestamp::MAX,
         };
@@ -357,7 +365,9 @@ impl World {
         chain::check_pair(profile, key.public(), &read, now).unwrap();
         let marks = held.map(|held| held.marks).unwrap_or_default();
         let status = self.certificate.status.as_ref();
-        let revision = marks.revision.max(status.and_then(|status| status.revision));
+        let revision = marks
+            .revision
+            .max(status.and_then(|status| status.revision));
         let marks = Marks {
             certificate_name: self.certificate.metadata.name.clone(),
             request: Some(assessment.hash.clone()),
