@@ -27,6 +27,6 @@ bench: ## measure against the API server's own limit; N=1000 ROUNDS=3
 
 .PHONY: demo
 demo: ## show Certwright on a real control plane; ARGS=--once ends by itself, ARGS=--help tells more
-	@tests/cluster/build
+	@case "$(ARGS)" in *--kubeconfig*|*--help*) ;; *) tests/cluster/build ;; esac
 	@cargo build --locked --bin certwright --example demo
 	@$(CARGO_TARGET_DIR)/debug/examples/demo --operator $(CARGO_TARGET_DIR)/debug/certwright $(ARGS)

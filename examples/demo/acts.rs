@@ -11,7 +11,7 @@ use super::stage::{Stage, say};
 const WATCHED: Duration = Duration::from_secs(12);
 
 /// Plays them all.
-pub(crate) async fn all(stage: &mut Stage) -> anyhow::Result<()> {
+pub(crate) async fn all(stage: &Stage) -> anyhow::Result<()> {
     title(1, "From kubectl apply to a TLS Secret");
     first_certificate(stage)
         .await

@@ -51,17 +51,7 @@ async fn main() -> ExitCode {
         eprintln!("another crypto provider is installed");
         return ExitCode::FAILURE;
     }
-    let interrupted = async {
-        // Without a handler Ctrl-C would end the process all the same, only less tidily.
-        let _ = tokio::signal::ctrl_c().await;
-    };
-    let played = tokio::select! {
-        played = play(&arguments) => played,
-        () = interrupted => {
-            eprintln!("\nInterrupted.");
-            return ExitCode::from(130);
-        }
-    };
+    let played = play(&arguments).await;
     match played {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
@@ -72,8 +62,13 @@ async fn main() -> ExitCode {
 }
 
 async fn play(arguments: &Arguments) -> anyhow::Result<()> {
-    let mut stage = Stage::set(arguments.kubeconfig.as_deref(), &arguments.operator).await?;
-    let played = acts::all(&mut stage).await;
+    let stage = Stage::set(arguments.kubeconfig.as_deref(), &arguments.operator).await?;
+    // Whatever was made is taken away, however the acts end.
+    let played = tokio::select! {
+        played = acts::all(&stage) => played,
+        interrupted = tokio::signal::ctrl_c() => Err(interrupted
+            .map_or_else(anyhow::Error::new, |()| anyhow::anyhow!("interrupted"))),
+    };
     if played.is_err() {
         stage.show_log();
     } else if !arguments.once {

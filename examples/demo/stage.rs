@@ -60,6 +60,9 @@ impl Stage {
     }
 
     async fn install(&mut self) -> anyhow::Result<()> {
+        if self.cluster.is_none() {
+            self.refuse_what_is_used().await?;
+        }
         say(
             "Installing the CustomResourceDefinitions, the operator's ServiceAccount and its permissions:",
         );
@@ -129,6 +132,24 @@ impl Stage {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         self.kubectl(&["create", "namespace", NAMESPACE]).await?;
+        Ok(())
+    }
+
+    /// In a cluster of the user's, what is there already is not the demo's to change, or to take away at the end.
+    async fn refuse_what_is_used(&self) -> anyhow::Result<()> {
+        for object in [
+            "crd/certificates.certwright.dev",
+            "namespace/certwright",
+            "namespace/certwright-demo",
+        ] {
+            let found = self
+                .kubectl(&["get", object, "--ignore-not-found", "-o", "name"])
+                .await?;
+            ensure!(
+                found.trim().is_empty(),
+                "{object} is in your cluster already; the demo needs one without Certwright"
+            );
+        }
         Ok(())
     }
 
@@ -218,6 +239,10 @@ impl Stage {
         println!("  export KUBECONFIG={}", self.kubeconfig.display());
         println!("  kubectl -n {NAMESPACE} get certificates,issuers,secrets,deployments");
         println!("  curl http://{}/metrics", self.metrics);
+        println!(
+            "  {} inspect secret/web-tls -n {NAMESPACE}",
+            self.binary.display()
+        );
         // An error here means that there is no such signal to wait for; then there is no reason to stay either.
         let _ = tokio::signal::ctrl_c().await;
     }
