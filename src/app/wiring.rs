@@ -181,23 +181,16 @@ fn send<T>(to: &UnboundedSender<T>, what: T) {
 
 /// Watches the Secrets, and tells everybody who depends on one that it changed.
 fn start_secrets(tasks: &mut Tasks, context: &Arc<Context>, senders: &Senders) {
-    let (changed, mut watched) = tokio::sync::mpsc::unbounded_channel();
-    let secrets = Arc::clone(&context.secrets);
-    tasks.following(
-        "watch of Secrets",
-        async move { secrets.watch(changed).await },
-    );
+    let (watching, to) = (Arc::clone(context), senders.clone());
+    tasks.following("watch of Secrets", async move {
+        let changed = |secret| secret_changed(&watching, &to, &secret);
+        watching.secrets.watch(changed).await;
+    });
     let (secrets, readiness) = (Arc::clone(&context.secrets), context.readiness.clone());
     tasks.following("wait for Secrets", async move {
         secrets.synced().await;
         readiness.reached(SECRETS);
         std::future::pending().await
-    });
-    let (context, senders) = (Arc::clone(context), senders.clone());
-    tasks.following("router of changed Secrets", async move {
-        while let Some(secret) = watched.recv().await {
-            secret_changed(&context, &senders, &secret);
-        }
     });
 }
 
