@@ -1,5 +1,8 @@
 //! One Certificate, its Secret and its issuer, and what the shell does with them.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -10,6 +13,7 @@ use crate::api::certificate::{IssuerRef, RotationPolicy};
 use crate::api::{Certificate, CertificateSpec, CertificateStatus, Condition, Group, condition};
 use crate::pki::sign::{self, Locations};
 use crate::pki::{Facts, PrivateKey, chain};
+use crate::plan::assess::later;
 use crate::plan::intent::{Contents, Metadata};
 use crate::plan::marks::{Marks, RENEW};
 use crate::plan::status::{self, Failure, Outcome};
@@ -56,6 +60,7 @@ pub(super) struct World {
     pub(super) tries: usize,
     pub(super) repaired: Vec<Timestamp>,
     pub(super) status_writes: usize,
+    seen: RefCell<Option<(Secret, Rc<Observed>)>>,
 }
 
 /// What one reconcile came to.
@@ -102,6 +107,7 @@ impl Given {
             tries: 0,
             repaired: Vec::new(),
             status_writes: 0,
+            seen: RefCell::default(),
         }
     }
 }
@@ -223,19 +229,30 @@ impl World {
 
     /// What the plan would be now.
     pub(super) fn plan(&self, now: &str) -> Plan {
-        self.look(at(now), |inputs| crate::plan::plan(at(now), inputs))
+        self.look(|inputs| crate::plan::plan(at(now), inputs))
     }
 
     pub(super) fn assess(&self, now: Timestamp) -> Assessment {
-        self.look(now, |inputs| assess(now, inputs))
+        self.look(|inputs| assess(now, inputs))
     }
 
-    fn look<T>(&self, _now: Timestamp, see: impl FnOnce(&Inputs<'_>) -> T) -> T {
-        let observed = self
-            .secret
-            .as_ref()
-            .map(|secret| Observed::of(secret, &self.group));
-        see(&self.inputs(observed.as_ref()))
+    fn look<T>(&self, see: impl FnOnce(&Inputs<'_>) -> T) -> T {
+        let observed = self.observed();
+        see(&self.inputs(observed.as_deref()))
+    }
+
+    /// The Secret as planning sees it; read again only where it changed, as in the shell.
+    fn observed(&self) -> Option<Rc<Observed>> {
+        let secret = self.secret.as_ref()?;
+        let mut seen = self.seen.borrow_mut();
+        match seen.as_ref().filter(|(of, _)| of == secret) {
+            Some((_, observed)) => Some(Rc::clone(observed)),
+            None => {
+                let observed = Rc::new(Observed::of(secret, &self.group));
+                *seen = Some((secret.clone(), Rc::clone(&observed)));
+                Some(observed)
+            }
+        }
     }
 
     pub(super) fn inputs<'a>(&'a self, observed: Option<&'a Observed>) -> Inputs<'a> {
@@ -260,7 +277,7 @@ impl World {
     /// Gathers, plans, acts and writes the status, as the shell does.
     pub(super) fn reconcile(&mut self, now: Timestamp) -> Step {
         let assessment = self.assess(now);
-        let plan = self.look(now, |inputs| decide(now, inputs, &assessment));
+        let plan = self.look(|inputs| decide(now, inputs, &assessment));
         let outcome = self.act(now, &assessment, &plan);
         if plan == Plan::Leave {
             return Step {
@@ -268,7 +285,7 @@ impl World {
                 next: Timestamp::MAX,
             };
         }
-        let (after, new) = self.look(now, |inputs| {
+        let (after, new) = self.look(|inputs| {
             let (assessment, after) = if matches!(outcome, Outcome::Done(_)) {
                 let assessment = assess(now, inputs);
                 let after = decide(now, inputs, &assessment);
@@ -286,7 +303,7 @@ impl World {
                 .last_failure
                 .as_ref()
                 .map_or(now, |failure| failure.next_try.0),
-            Plan::Blocked { .. } => now + MAX_LOOK_AGAIN,
+            Plan::Blocked { .. } => later(now, MAX_LOOK_AGAIN),
             Plan::Leave => Timestamp::MAX,
         };
         if !status::unchanged(self.certificate.status.as_ref(), &new) && !self.loses_status {
@@ -294,7 +311,7 @@ impl World {
             self.certificate.status = Some(new);
         }
         self.loses_status = false;
-        let next = next.max(now + SignedDuration::from_secs(1));
+        let next = next.max(later(now, SignedDuration::from_secs(1)));
         Step { plan, next }
     }
 
