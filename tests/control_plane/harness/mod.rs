@@ -1,0 +1,15 @@
+//! One control plane for all tests; for each test a scene on it, with an operator that only looks after that scene.
+
+mod operator;
+mod scene;
+mod see;
+
+pub(crate) use operator::{Operator, get};
+pub(crate) use scene::{Scene, ShiftedClock};
+pub(crate) use see::{Held, condition, eventually, reads};
+
+use certwright_test_cluster::{AuditLevel, Options, SharedControlPlane};
+
+/// The control plane of all tests that don't break it.
+pub(crate) static CLUSTER: SharedControlPlane =
+    SharedControlPlane::new(|| Options::new().nodes(2).audit(AuditLevel::Metadata));

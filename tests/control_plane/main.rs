@@ -1,0 +1,11 @@
+//! The operator on a real Kubernetes API server: each test runs one of its own, in this process, under an API group of its own.
+
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "all of this is tests, also what is outside their functions"
+)]
+
+mod first;
+#[allow(dead_code, reason = "the modules that use the rest follow")]
+mod harness;
