@@ -6,6 +6,16 @@
     reason = "all of this is tests, also what is outside their functions"
 )]
 
+mod conflicts;
+mod deletion;
 mod first;
-#[allow(dead_code, reason = "the modules that use the rest follow")]
 mod harness;
+mod interruption;
+mod issuers;
+mod names;
+mod reissue;
+mod renewal;
+mod repair;
+mod rollout;
+mod secrecy;
+mod shipped;

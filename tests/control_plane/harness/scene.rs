@@ -1,5 +1,6 @@
 //! What a test works on: an API group, the operator's namespace and account, and a user's namespace.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Once};
 
@@ -7,8 +8,9 @@ use certwright::clock::{Clock, SystemClock};
 use certwright_core::api::{Certificate, ClusterIssuer, Group, Issuer, schema};
 use certwright_test_cluster::ControlPlane;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::{ByteString, NamespaceResourceScope};
 use kube::api::{
     ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams,
 };
@@ -280,7 +282,7 @@ impl<'c> Scene<'c> {
 
     /// Changes a Secret by a merge patch, as somebody else would.
     pub(crate) async fn meddle(&self, secret: &str, patch: Value) {
-        self.api::<k8s_openapi::api::core::v1::Secret>()
+        self.api::<Secret>()
             .patch(
                 secret,
                 &PatchParams {
@@ -293,9 +295,32 @@ impl<'c> Scene<'c> {
             .unwrap();
     }
 
+    /// Puts a Secret there, as a user does.
+    pub(crate) async fn secret(&self, name: &str, type_: &str, data: &[(&str, &[u8])]) {
+        let data: BTreeMap<_, _> = data
+            .iter()
+            .map(|(key, value)| (key, ByteString(value.to_vec())))
+            .collect();
+        self.apply(&json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": { "name": name },
+            "type": type_,
+            "data": data,
+        }))
+        .await;
+    }
+
+    /// Copies what is in a Secret into one that Certwright does not know.
+    pub(crate) async fn copy_secret(&self, from: &str, to: &str) {
+        let from = self.held(from).await;
+        let data = ["tls.crt", "tls.key"].map(|key| (key, from.data(key).unwrap()));
+        self.secret(to, "kubernetes.io/tls", &data).await;
+    }
+
     /// Deletes a Secret.
     pub(crate) async fn delete_secret(&self, name: &str) {
-        self.api::<k8s_openapi::api::core::v1::Secret>()
+        self.api::<Secret>()
             .delete(name, &kube::api::DeleteParams::default())
             .await
             .unwrap();
