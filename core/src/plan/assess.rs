@@ -457,9 +457,11 @@ fn last_chance(at: Timestamp, held: &Facts, end: Timestamp) -> Timestamp {
     at.max(later(held.not_after, -(life / 10)))
 }
 
-/// `at` plus `by`, at the end of time at the latest.
+/// `at` plus `by`, at the end of time at the latest. In whole seconds, as the API server keeps times: a moment that was
+/// told must read the same when it is read back, or it would be told again at each look.
 pub(super) fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
-    at.checked_add(by).unwrap_or(Timestamp::MAX)
+    let exact = at.checked_add(by).unwrap_or(Timestamp::MAX);
+    Timestamp::from_second(exact.as_second()).unwrap_or(exact)
 }
 
 trait Scale {
@@ -470,5 +472,21 @@ trait Scale {
 impl Scale for SignedDuration {
     fn mul_f64_saturating(self, factor: f64) -> Self {
         Self::from_secs_f64(self.as_secs_f64() * factor.clamp(0.0, 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_whole_seconds_up_to_the_end_of_time() {
+        let now: Timestamp = "2026-11-02T10:00:00Z".parse().unwrap();
+        let moment = later(now, SignedDuration::from_millis(90_999));
+        assert_eq!(moment.to_string(), "2026-11-02T10:01:30Z");
+        assert_eq!(
+            later(now, SignedDuration::MAX).as_second(),
+            Timestamp::MAX.as_second()
+        );
     }
 }
