@@ -2,12 +2,15 @@
 
 mod cas;
 mod contest;
+mod keeping;
 mod limits;
 mod precedence;
 mod properties;
+mod reasons;
 mod replacement;
 mod rules;
 mod said;
+mod said_blocked;
 mod secret;
 mod specs;
 mod time;

@@ -205,6 +205,29 @@ fn a_key_that_can_not_stay_goes_before_issuing() {
     assert!(matches!(why(&plan), BlockReason::KeyCannotStay { .. }));
 }
 
+/// The Secret holds a pair for other names.
+fn drifted(world: World) -> World {
+    let spec = |spec: &mut CertificateSpec| spec.dns_names = vec!["b.example".into()];
+    let other = Given::certificate("web")
+        .by(&root())
+        .with(spec)
+        .issued("2026-11-02");
+    let other = other.secret.unwrap().data.unwrap();
+    world.edited(NOON, |secret| {
+        put(secret, "tls.crt", &other["tls.crt"].0);
+        put(secret, "tls.key", &other["tls.key"].0);
+    })
+}
+
+/// The CA's key was replaced, and clients had their time.
+fn following() -> World {
+    let mut world = held();
+    world.sign_by(&Ca::root("Next", "2026-01-01", &days(3650)));
+    world.reconcile(at("2026-11-02T01:00:00Z"));
+    assert_eq!(world.repaired.len(), 1);
+    world
+}
+
 /// The reasons of rule 7 in their order, each with a world where the next one holds too.
 #[test]
 fn reasons_to_issue_count_in_their_order() {
@@ -213,27 +236,6 @@ fn reasons_to_issue_count_in_their_order() {
     let other_key = data(&mut held().secret.unwrap())["tls.key"].0.clone();
     let misfit = |world: World| world.edited(NOON, |secret| put(secret, "tls.key", &other_key));
     let empty = |world: World| world.edited(NOON, |secret| drop(data(secret).remove("tls.crt")));
-    let drifted = |world: World| {
-        let spec = |spec: &mut CertificateSpec| spec.dns_names = vec!["b.example".into()];
-        let other = Given::certificate("web")
-            .by(&root())
-            .with(spec)
-            .issued("2026-11-02");
-        let other = other.secret.unwrap().data.unwrap();
-        world.edited(NOON, |secret| {
-            put(secret, "tls.crt", &other["tls.crt"].0);
-            put(secret, "tls.key", &other["tls.key"].0);
-        })
-    };
-    // The CA's key was replaced and clients had their time.
-    let following = || {
-        let mut world = held();
-        let name = IssueReason::CaReplaced;
-        world.sign_by(&Ca::root("Next", "2026-01-01", &days(3650)));
-        world.reconcile(at("2026-11-02T01:00:00Z"));
-        assert_eq!(world.repaired.len(), 1, "{name:?}");
-        world
-    };
     let table = [
         (
             "missing, asked",

@@ -184,19 +184,39 @@ fn any_spec() -> impl Strategy<Value = CertificateSpec> {
         )
 }
 
+fn keys() -> impl Strategy<Value = &'static str> {
+    select(vec![
+        "tls.crt",
+        "tls.key",
+        "ca.crt",
+        "key.der",
+        "tls-combined.pem",
+    ])
+}
+
+/// Our own marks, with whatever in them.
+fn marks() -> impl Strategy<Value = BTreeMap<&'static str, String>> {
+    btree_map(
+        select(vec![
+            "certificate-name",
+            "request",
+            "issued-at",
+            "revision",
+            "renew-request",
+            "ca-replaced-at",
+            "issuer-name",
+        ]),
+        prop_oneof![
+            ".{0,20}",
+            "v[0-9]{1,12}-[0-9a-f]{64}",
+            any_time().prop_map(|at| at.to_string())
+        ],
+        0..7,
+    )
+}
+
 /// A real Secret with something of it spoiled, or one of nothing but rubbish.
 fn any_secret() -> impl Strategy<Value = Secret> {
-    let keys = || {
-        select(
-            &[
-                "tls.crt",
-                "tls.key",
-                "ca.crt",
-                "key.der",
-                "tls-combined.pem",
-            ][..],
-        )
-    };
     let rubbish = btree_map(keys(), vec(any::<u8>(), 0..60), 0..5).prop_map(|data| {
         let data = data
             .into_iter()
@@ -219,28 +239,9 @@ fn any_secret() -> impl Strategy<Value = Secret> {
             secret
         },
     );
-    let marks = btree_map(
-        select(
-            &[
-                "certificate-name",
-                "request",
-                "issued-at",
-                "revision",
-                "renew-request",
-                "ca-replaced-at",
-                "issuer-name",
-            ][..],
-        ),
-        prop_oneof![
-            ".{0,20}",
-            "v[0-9]{1,12}-[0-9a-f]{64}",
-            any_time().prop_map(|at| at.to_string())
-        ],
-        0..7,
-    );
     (
         prop_oneof![rubbish, spoiled, Just(real())],
-        marks,
+        marks(),
         any::<bool>(),
         any::<bool>(),
         any::<bool>(),
