@@ -268,7 +268,7 @@ fn every_generation_told_is_that_of_the_spec_looked_at() {
         world.reconcile(at(NOON));
         let status = world.status();
         assert_eq!(status.observed_generation, Some(generation));
-        assert_eq!(status.conditions.len(), 5, "{:?}", status.conditions);
+        assert_eq!(status.conditions.len(), 4, "{:?}", status.conditions);
         for condition in &status.conditions {
             assert_eq!(
                 condition.observed_generation,
