@@ -1,10 +1,12 @@
 //! One control plane for all tests; for each test a scene on it, with an operator that only looks after that scene.
 
+mod made;
 mod operator;
 mod recorder;
 mod scene;
 mod see;
 
+pub(crate) use made::Made;
 pub(crate) use operator::{Calls, Operator, get};
 pub(crate) use recorder::Recorder;
 pub(crate) use scene::{Scene, ShiftedClock};
