@@ -10,7 +10,7 @@ pub(crate) use made::Made;
 pub(crate) use operator::{Calls, Operator, get};
 pub(crate) use recorder::Recorder;
 pub(crate) use scene::{Scene, ShiftedClock};
-pub(crate) use see::{Held, condition, eventually};
+pub(crate) use see::{Held, condition, eventually, reads};
 
 use certwright_test_cluster::{AuditLevel, Options, SharedControlPlane};
 
