@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, ToSpan as _};
 use serde_json::json;
 
-use crate::harness::{Held, Made, Operator, Scene, condition};
+use crate::harness::{Held, Made, Operator, Scene, condition, eventually};
 
 #[tokio::test]
 async fn an_intermediate_goes_with_the_leaf_and_the_root_into_ca_crt() {
@@ -102,12 +102,16 @@ async fn in_the_last_days_of_a_ca_few_certificates_are_issued_and_it_is_said() {
     let ready = condition(&web, "Ready").unwrap();
     assert_eq!(ready.status, ConditionStatus::True, "{ready:?}");
     assert!(web.status.as_ref().unwrap().revision.unwrap() <= 3);
-    assert!(
-        scene
-            .event_reasons("web")
-            .await
-            .contains(&"CANearItsEnd".to_owned())
-    );
+    eventually("it is told", async || {
+        let told = scene.event_reasons("web").await;
+        let is_told = told.iter().any(|reason| reason == "CANearItsEnd");
+        if is_told {
+            Ok(())
+        } else {
+            Err(format!("{told:?}"))
+        }
+    })
+    .await;
 
     // A CA that lives on lifts it.
     let corp = scene.held("web-tls").await.ca[0].clone();

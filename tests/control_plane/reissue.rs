@@ -102,6 +102,6 @@ async fn a_damaged_secret_gets_a_new_certificate() {
         Some("6"),
         "the count outlives the Secret"
     );
-    assert_eq!(scene.event_reasons("web").await, ["Issued"; 6]);
+    scene.tells("web", &["Issued"; 6]).await;
     operator.stop().await;
 }
