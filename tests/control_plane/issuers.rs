@@ -1,9 +1,9 @@
 //! Issuers: what they say, how they recover, and whose Secrets they read.
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, date_time_ymd};
+use jiff::civil::date;
 use serde_json::json;
 
-use crate::harness::{Operator, Scene};
+use crate::harness::{Made, Operator, Scene};
 
 #[tokio::test]
 async fn an_unusable_ca_says_why_once_and_recovers_by_itself() {
@@ -21,25 +21,37 @@ async fn an_unusable_ca_says_why_once_and_recovers_by_itself() {
     );
     scene.refused("web", "IssuerNotReady").await;
 
-    let (good, key) = certificate(true, 2060);
-    let (expired, expired_key) = certificate(true, 2020);
-    let (leaf, leaf_key) = certificate(false, 2060);
-    let (_, other_key) = certificate(true, 2060);
+    let far = date(2060, 1, 1);
+    let good = Made::ca(far);
+    let half = good.certificate[..good.certificate.len() / 2].to_owned();
     let cases = [
-        ("Expired", &expired, &expired_key),
-        ("NotACA", &leaf, &leaf_key),
-        ("KeyDoesNotFit", &good, &other_key),
-        ("InvalidKey", &good, &"not a key".to_owned()),
+        ("Expired", Made::ca(date(2020, 1, 1))),
+        ("NotACA", Made::leaf(far)),
+        (
+            "KeyDoesNotFit",
+            Made {
+                key: Made::ca(far).key,
+                ..good.clone()
+            },
+        ),
+        (
+            "InvalidKey",
+            Made {
+                key: "not a key".to_owned(),
+                ..good.clone()
+            },
+        ),
         (
             "InvalidCertificate",
-            &good[..good.len() / 2].to_owned(),
-            &key,
+            Made {
+                certificate: half,
+                ..good.clone()
+            },
         ),
-    ]
-    .map(|(reason, certificate, key)| (reason, certificate.clone(), key.clone()));
+    ];
     let mut told = vec!["SecretNotFound"];
-    for (reason, certificate, key) in &cases {
-        put(&scene, certificate, key).await;
+    for (reason, made) in cases {
+        made.put(&scene, "corp").await;
         let message = scene.issuer_says("corp", "False", reason).await;
         assert!(
             message.contains(&format!("{}/corp", scene.namespace)),
@@ -54,14 +66,11 @@ async fn an_unusable_ca_says_why_once_and_recovers_by_itself() {
             })
             .await;
     }
-    put(&scene, &good, &key).await;
+    good.put(&scene, "corp").await;
     scene.issuer_says("corp", "True", "KeyPairVerified").await;
     scene.ready("web").await;
-    assert_eq!(scene.event_reasons("corp").await, told);
-    assert_eq!(
-        scene.event_reasons("web").await,
-        ["IssuerNotReady", "Issued"]
-    );
+    scene.tells("corp", &told).await;
+    scene.tells("web", &["IssuerNotReady", "Issued"]).await;
     operator.stop().await;
 }
 
@@ -99,43 +108,14 @@ async fn issuers_read_secrets_of_their_own_namespace_only() {
         message.contains(&format!("{}/root", scene.system)),
         "{message}"
     );
-    let (certificate, key) = certificate(true, 2060);
     let system = Scene {
         namespace: scene.system.clone(),
         ..scene
     };
-    let data = [
-        ("tls.crt", certificate.as_bytes()),
-        ("tls.key", key.as_bytes()),
-    ];
-    system.secret("root", "kubernetes.io/tls", &data).await;
+    Made::ca(date(2060, 1, 1)).put(&system, "root").await;
     other.ready("web").await;
     let annotation = other.group.key("issuer-kind");
     let held = other.held("web-tls").await;
     assert_eq!(held.annotation(&annotation), Some("ClusterIssuer"));
     operator.stop().await;
-}
-
-async fn put(scene: &Scene<'_>, certificate: &str, key: &str) {
-    let data = [
-        ("tls.crt", certificate.as_bytes()),
-        ("tls.key", key.as_bytes()),
-    ];
-    scene.secret("corp", "kubernetes.io/tls", &data).await;
-}
-
-/// A self-signed certificate valid until that year, and its key, made with other people's code.
-fn certificate(is_ca: bool, until: i32) -> (String, String) {
-    let key = KeyPair::generate().unwrap();
-    let mut parameters = CertificateParams::default();
-    parameters
-        .distinguished_name
-        .push(DnType::CommonName, "Corp CA");
-    parameters.not_before = date_time_ymd(2019, 1, 1);
-    parameters.not_after = date_time_ymd(until, 1, 1);
-    if is_ca {
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    }
-    let certificate = parameters.self_signed(&key).unwrap();
-    (certificate.pem(), key.serialize_pem())
 }

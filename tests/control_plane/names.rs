@@ -121,7 +121,7 @@ async fn a_spec_that_can_not_be_issued_says_which_field() {
         scene.certificate(name, spec).await;
         let message = scene.refused(name, "InvalidSpec").await;
         assert!(message.starts_with(field), "{field}: {message}");
-        assert_eq!(scene.event_reasons(name).await, ["InvalidSpec"]);
+        scene.tells(name, &["InvalidSpec"]).await;
     }
     scene
         .change("label", json!({ "dnsNames": ["a.example.com"] }))

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use k8s_openapi::ByteString;
 use serde_json::json;
 
-use crate::harness::{Operator, Recorder, Scene, condition};
+use crate::harness::{Operator, Recorder, Scene, reads};
 
 #[tokio::test]
 async fn ready_never_passes_with_the_old_names() {
@@ -24,12 +24,9 @@ async fn ready_never_passes_with_the_old_names() {
     assert_eq!(names, ["new.example.com"]);
     let new = changed.status.as_ref().unwrap().fingerprint.clone();
     for seen in recorder.stop() {
-        let status = seen.status.clone().unwrap();
-        let ready = condition(&seen, "Ready").unwrap();
-        let passes = status.observed_generation == seen.metadata.generation
-            && ready.status == ConditionStatus::True;
+        let passes = reads(&seen, "Ready", ConditionStatus::True, "Ready");
         if passes && seen.spec.dns_names == ["new.example.com"] {
-            assert_eq!(status.fingerprint, new);
+            assert_eq!(seen.status.unwrap().fingerprint, new);
         }
     }
     operator.stop().await;
@@ -105,6 +102,6 @@ async fn a_damaged_secret_gets_a_new_certificate() {
         Some("6"),
         "the count outlives the Secret"
     );
-    assert_eq!(scene.event_reasons("web").await, ["Issued"; 6]);
+    scene.tells("web", &["Issued"; 6]).await;
     operator.stop().await;
 }

@@ -26,7 +26,7 @@ async fn a_due_certificate_is_renewed_and_stays_ready() {
     assert_eq!(status.revision, Some(2));
     assert!(after.leaf().not_after > before.leaf().not_after);
     assert_ne!(after.key.public(), before.key.public(), "the key is new");
-    assert_eq!(scene.event_reasons("web").await, ["Issued", "Issued"]);
+    scene.tells("web", &["Issued", "Issued"]).await;
     for seen in recorder.stop() {
         let ready = condition(&seen, "Ready").unwrap();
         assert_eq!(ready.status, ConditionStatus::True, "{ready:?}");

@@ -88,7 +88,7 @@ async fn what_others_change_around_the_pair_is_put_right() {
     operator.stop().await;
     let mut told = vec!["Issued"];
     told.resize(count + 1, "Repaired");
-    assert_eq!(scene.event_reasons("web").await, told);
+    scene.tells("web", &told).await;
 }
 
 #[tokio::test]
@@ -189,5 +189,55 @@ async fn whoever_changes_it_back_again_is_named() {
     let message = &condition(&web, "Issuing").unwrap().message;
     assert!(message.contains("\"meddler\""), "{message}");
     scene.ready("web").await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_changed_while_nobody_looked_is_put_right() {
+    let scene = Scene::new("absent").await;
+    let operator = Operator::start(&scene).await;
+    let web = scene.web().await;
+    scene
+        .certificate("api", json!({ "dnsNames": ["api.example.com"] }))
+        .await;
+    let api = scene.ready("api").await;
+    operator.stop().await;
+    let label = scene.group.key("managed");
+    let damage = json!({ "metadata": { "labels": { &label: null } }, "data": { "ca.crt": "" } });
+    scene.meddle("web-tls", damage).await;
+    scene.delete_secret("api-tls").await;
+
+    let operator = Operator::start(&scene).await;
+    let held = scene
+        .holds("web-tls", "repaired", |held| held.label(&label).is_some())
+        .await;
+    assert_eq!(Some(held.serial()), web.status.unwrap().serial_number);
+    scene.renewed(&api).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn an_immutable_secret_is_kept_while_it_is_right_and_replaced_once_deleted() {
+    let scene = Scene::new("immutable").await;
+    let operator = Operator::start(&scene).await;
+    let web = scene.web().await;
+    scene.meddle("web-tls", json!({ "immutable": true })).await;
+    scene.touch("web").await;
+
+    scene
+        .change("web", json!({ "dnsNames": ["new.example.com"] }))
+        .await;
+    let message = scene.refused("web", "ImmutableSecret").await;
+    assert!(message.contains("Delete it"), "{message}");
+    let held = scene.held("web-tls").await;
+    assert_eq!(
+        Some(held.serial()),
+        web.status.as_ref().unwrap().serial_number
+    );
+    scene.delete_secret("web-tls").await;
+    scene.renewed(&web).await;
+    scene
+        .tells("web", &["Issued", "ImmutableSecret", "Issued"])
+        .await;
     operator.stop().await;
 }

@@ -277,6 +277,20 @@ impl Scene<'_> {
         events
     }
 
+    /// Waits until exactly these are the reasons of the Events about an object, oldest first: some come after the status
+    /// that they tell of.
+    pub(crate) async fn tells(&self, name: &str, reasons: &[&str]) {
+        eventually(&format!("Events about {name}: {reasons:?}"), async || {
+            let told = self.event_reasons(name).await;
+            if told == reasons {
+                Ok(())
+            } else {
+                Err(format!("{told:?}"))
+            }
+        })
+        .await;
+    }
+
     /// Their reasons.
     pub(crate) async fn event_reasons(&self, name: &str) -> Vec<String> {
         let events = self.events(name).await;
