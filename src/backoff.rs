@@ -5,9 +5,13 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::error::Retry;
+
 const FIRST: Duration = Duration::from_secs(1);
 const REREAD: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(300);
+/// Objects that are going are looked at once more after this, should they stay after all.
+const GONE: Duration = Duration::from_secs(300);
 
 /// Counts failures in a row for each object: waits double from a second to five minutes, and a random half of each keeps
 /// objects that failed together apart. Forgotten at the first success.
@@ -27,6 +31,16 @@ impl<K> Default for Backoff<K> {
 }
 
 impl<K: Eq + Hash + Clone> Backoff<K> {
+    /// Counts a failure, and says how long to wait, as it asks for.
+    pub fn after(&self, object: &K, retry: Retry) -> Duration {
+        match retry {
+            Retry::Reread => self.gave_way(object),
+            Retry::Backoff => self.failed(object),
+            Retry::After(wait) => wait.max(self.failed(object)),
+            Retry::Gone => GONE,
+        }
+    }
+
     /// Counts a failure, and says how long to wait.
     pub fn failed(&self, object: &K) -> Duration {
         self.count(object, FIRST)
@@ -34,7 +48,7 @@ impl<K: Eq + Hash + Clone> Backoff<K> {
 
     /// Counts that somebody else was faster, and says how long to wait: less at first, for the watch has usually caught
     /// up by then, but no less in the end, should it not.
-    pub fn gave_way(&self, object: &K) -> Duration {
+    fn gave_way(&self, object: &K) -> Duration {
         self.count(object, REREAD)
     }
 
@@ -77,6 +91,19 @@ mod tests {
         assert!(backoff.failed(&"b") <= FIRST);
         backoff.succeeded(&"a");
         assert!(backoff.failed(&"a") <= FIRST);
+    }
+
+    #[test]
+    fn a_failure_waits_as_it_asks_for_but_no_less_than_its_count() {
+        let backoff = Backoff::default();
+        let second = Duration::from_secs(1);
+        assert_eq!(backoff.after(&"a", Retry::After(7 * second)), 7 * second);
+        assert_eq!(backoff.after(&"a", Retry::Gone), GONE);
+        assert!(backoff.after(&"b", Retry::Reread) <= REREAD);
+        for _ in 0..10 {
+            backoff.after(&"a", Retry::Backoff);
+        }
+        assert!(backoff.after(&"a", Retry::After(second)) >= LONGEST / 2);
     }
 
     #[test]

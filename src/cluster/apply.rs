@@ -1,11 +1,11 @@
-//! Every write of ours to Secrets and statuses, by server-side apply.
+//! Every write of ours but Events, by server-side apply.
 //!
 //! Each carries what it was decided on: a write that comes late, or that was decided on an old state, is a conflict and
 //! not a change.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use certwright_core::api::Group;
+use certwright_core::api::{Certificate, Group};
 use certwright_core::plan::Observed;
 use certwright_core::plan::intent::Metadata;
 use k8s_openapi::api::core::v1::Secret;
@@ -112,4 +112,37 @@ where
         &Patch::Apply(&body),
     ))
     .await
+}
+
+/// Gives a workload its marks. `body` says which workload, as it was read, and all of its marks.
+///
+/// # Errors
+/// When the API server refuses, in particular with a conflict if the workload is no longer as it was read.
+pub async fn marks<K>(
+    workloads: &Api<K>,
+    group: &Group,
+    name: &str,
+    body: &Value,
+) -> Result<(), CallError>
+where
+    K: Clone + std::fmt::Debug + DeserializeOwned,
+{
+    let parameters = PatchParams::apply(&group.rollout_manager()).force();
+    call(workloads.patch(name, &parameters, &Patch::Apply(body))).await?;
+    Ok(())
+}
+
+/// Writes the rollout's part of a Certificate's status. `body` says which Certificate, as it was read.
+///
+/// # Errors
+/// When the API server refuses, in particular with a conflict if the Certificate is no longer as it was read.
+pub async fn rollout_status(
+    certificates: &Api<Certificate>,
+    group: &Group,
+    name: &str,
+    body: &Value,
+) -> Result<(), CallError> {
+    let parameters = PatchParams::apply(&group.rollout_manager()).force();
+    call(certificates.patch_status(name, &parameters, &Patch::Apply(body))).await?;
+    Ok(())
 }

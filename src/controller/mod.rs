@@ -35,8 +35,6 @@ use watches::Certificates;
 
 /// A reconcile that takes longer than this is reported as stuck: each of its calls is bounded, and RSA keys are made in turn.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Objects that are going are looked at once more after this, should they stay after all.
-const GONE: Duration = Duration::from_secs(300);
 
 /// What the controllers share.
 pub struct Context {
@@ -120,12 +118,7 @@ impl Context {
         self.metrics.reconciled(controller, "error", took);
         self.metrics.failed(controller, problem.reason());
         let retry = problem.retry();
-        let wait = match retry {
-            Retry::Reread => self.backoff.gave_way(&key),
-            Retry::After(wait) => wait.max(self.backoff.failed(&key)),
-            Retry::Gone => GONE,
-            Retry::Backoff => self.backoff.failed(&key),
-        };
+        let wait = self.backoff.after(&key, retry);
         let (cause, seconds) = (problem.cause(), wait.as_secs_f32());
         match retry {
             Retry::Reread | Retry::Gone => {

@@ -9,12 +9,13 @@ use certwright_core::rollout::{
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Api;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::ListParams;
 use kube::runtime::controller::Action;
 
 use super::context::{Context, Kind, named};
-use super::error::{self, Error, call};
+use super::error::{self, Error};
 use super::{Report, Surroundings};
+use crate::cluster::{apply, call};
 
 /// How many Pods are read at a time, and how often.
 const PAGE: u32 = 500;
@@ -105,23 +106,32 @@ async fn rest<S: Surroundings>(
 ) -> Action {
     let name = WorkloadName::from(workload);
     match plan {
-        RolloutPlan::Wait { until, .. } => {
-            let wait = Duration::try_from(until.duration_since(now)).unwrap_or_default();
-            return Action::requeue(wait);
-        }
-        RolloutPlan::Skip { why, secrets } => {
+        RolloutPlan::Wait { until, .. } => return at(now, *until),
+        RolloutPlan::Skip {
+            why,
+            secrets,
+            until,
+        } => {
             // What is under way passes; the rest stays until someone does something.
             let lasts = matches!(why, Skip::Paused | Skip::Unavailable);
             if lasts && !secrets.is_empty() && context.surroundings.may_write() {
-                let report = skipped(workload, *why, secrets);
+                let report = skipped(workload, *why, secrets, *until);
                 if context.is_news(name, &report.note) {
                     context.surroundings.publish(report).await;
                 }
+            }
+            if let Some(until) = until {
+                return at(now, *until);
             }
         }
         _ => context.not_skipped(&name),
     }
     Action::await_change()
+}
+
+/// Looks again at a moment.
+fn at(now: Timestamp, moment: Timestamp) -> Action {
+    Action::requeue(Duration::try_from(moment.duration_since(now)).unwrap_or_default())
 }
 
 async fn read_pods<S: Surroundings>(
@@ -157,15 +167,13 @@ async fn mark<K: Kind, S: Surroundings>(
     workload: &Workload,
     marks: &Marks,
 ) -> Result<(), Error> {
-    let manager = PatchParams::apply(&context.group.rollout_manager()).force();
-    let body = Patch::Apply(apply_body(workload, marks));
-    call(workloads.patch(workload.name(), &manager, &body))
+    let body = apply_body(workload, marks);
+    apply::marks(workloads, &context.group, workload.name(), &body)
         .await
         .map_err(|source| Error::MarkWorkload {
             workload: error::Workload(WorkloadName::from(workload)),
             source,
-        })?;
-    Ok(())
+        })
 }
 
 fn rolled(workload: &Workload, secrets: &[String]) -> Report {
@@ -185,16 +193,19 @@ fn rolled(workload: &Workload, secrets: &[String]) -> Report {
     report(workload, false, "RolledOut", note)
 }
 
-fn skipped(workload: &Workload, why: Skip, secrets: &[String]) -> Report {
+fn skipped(workload: &Workload, why: Skip, secrets: &[String], until: Option<Timestamp>) -> Report {
     let why = match why {
         Skip::Paused => "it is paused; `kubectl rollout resume` it",
         Skip::RollingOut => "another change of its Pods is under way",
         Skip::Unavailable => "not all its Pods are available; it is rolled once they are",
     };
-    let note = format!(
+    let mut note = format!(
         "New certificate in Secret {} is not rolled out: {why}",
         secrets.join(", ")
     );
+    if let Some(until) = until {
+        note.push_str(&format!(", or at {until} if none is by then"));
+    }
     report(workload, true, "RolloutSkipped", note)
 }
 

@@ -192,7 +192,8 @@ impl<S: Surroundings> Context<S> {
         }
     }
 
-    fn wake(&self, name: &WorkloadName) {
+    /// Has a workload looked at.
+    pub(super) fn wake(&self, name: &WorkloadName) {
         match name.kind {
             WorkloadKind::Deployment => self.deployments.wake(name),
             WorkloadKind::StatefulSet => self.stateful_sets.wake(name),

@@ -1,45 +1,57 @@
 //! Watches the workloads.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::pin::pin;
 
-use certwright_core::rollout::Observed;
-use futures::{Stream, StreamExt};
+use certwright_core::rollout::{Observed, SecretName};
+use futures::StreamExt;
 use kube::Api;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, Event, watcher};
+use tokio_util::sync::CancellationToken;
 
 use super::Surroundings;
 use super::context::{Context, Kind, named};
+use crate::cluster::watch_failed;
 
-/// All workloads of a kind, as they are and whenever they change, with `writer`'s store and the index kept up to date.
-pub(super) fn watch<K: Kind, S: Surroundings>(
-    context: Arc<Context<S>>,
+/// Follows all workloads of a kind until `stop`: keeps `writer`'s store and the index up to date, and has each one
+/// looked at that came or changed, once the store has it.
+pub(super) async fn follow<K: Kind, S: Surroundings>(
+    context: &Context<S>,
     writer: Writer<Observed<K>>,
-) -> impl Stream<Item = Result<Observed<K>, watcher::Error>> + Send + 'static {
+    stop: &CancellationToken,
+) {
     let workloads: Api<Observed<K>> = Api::all(context.client.clone());
-    watcher(workloads, watcher::Config::default())
+    let events = watcher(workloads, watcher::Config::default())
+        .default_backoff()
         .reflect(writer)
-        .inspect(move |event| {
-            if let Ok(event) = event {
-                follow(&context, event);
-            }
-        })
-        .applied_objects()
+        .take_until(stop.cancelled());
+    let mut events = pin!(events);
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => heard(context, &event),
+            Err(problem) => watch_failed(K::KIND.as_str(), &problem),
+        }
+    }
 }
 
-fn follow<K: Kind, S: Surroundings>(context: &Context<S>, event: &Event<Observed<K>>) {
+fn heard<K: Kind, S: Surroundings>(context: &Context<S>, event: &Event<Observed<K>>) {
     let touched = match event {
         Event::Init => {
             context.index().list_begins(K::KIND);
             return;
         }
-        Event::InitDone => context.index().list_ends(K::KIND),
-        Event::InitApply(observed) | Event::Apply(observed) => {
-            if let Some(problem) = &observed.workload.problem {
-                tracing::warn!(workload = ?named(observed), problem, "Workload can't be read");
+        Event::InitDone => {
+            for observed in context.watched::<K>().store.state() {
+                context.wake(&named(&observed));
             }
-            context.index().applied(&observed.workload)
+            context.index().list_ends(K::KIND)
+        }
+        Event::InitApply(observed) => applied(context, observed),
+        Event::Apply(observed) => {
+            context.wake(&named(observed));
+            applied(context, observed)
         }
         Event::Delete(observed) => {
             let name = named(observed);
@@ -49,4 +61,14 @@ fn follow<K: Kind, S: Surroundings>(context: &Context<S>, event: &Event<Observed
         }
     };
     context.touched(&touched);
+}
+
+fn applied<K: Kind, S: Surroundings>(
+    context: &Context<S>,
+    observed: &Observed<K>,
+) -> BTreeSet<SecretName> {
+    if let Some(problem) = &observed.workload.problem {
+        tracing::warn!(workload = ?named(observed), problem, "Workload can't be read");
+    }
+    context.index().applied(&observed.workload)
 }

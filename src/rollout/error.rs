@@ -2,17 +2,10 @@
 
 use std::error::Error as _;
 use std::fmt::{self, Display};
-use std::future::Future;
-use std::time::Duration;
 
 use certwright_core::rollout::WorkloadName;
-use kube::Resource;
-use kube::runtime::controller;
-use kube::runtime::reflector::ObjectRef;
-use kube::runtime::watcher;
 
-/// How long one call may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
+use crate::error::{CallError, Retry};
 
 /// Why a workload was not looked after, or a status not written.
 #[derive(Debug, thiserror::Error)]
@@ -63,17 +56,6 @@ pub(super) enum Error {
     },
 }
 
-/// Why a call to the API server failed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum CallError {
-    /// It took too long.
-    #[error("no answer within {0:?}")]
-    TimedOut(Duration),
-    /// It was refused, or did not get through.
-    #[error(transparent)]
-    Refused(Box<kube::Error>),
-}
-
 /// A workload, as it is named in messages.
 #[derive(Debug)]
 pub(super) struct Workload(pub(super) WorkloadName);
@@ -90,36 +72,19 @@ impl Display for Workload {
 }
 
 impl Error {
-    /// Whether what was written to had changed since it was read.
-    pub(super) fn is_conflict(&self) -> bool {
-        let (Self::MarkWorkload { source, .. } | Self::WriteStatus { source, .. }) = self else {
-            return false;
-        };
-        matches!(source, CallError::Refused(refused)
-            if matches!(&**refused, kube::Error::Api(status) if status.is_conflict()))
+    /// When to try again.
+    pub(super) fn retry(&self) -> Retry {
+        match self {
+            Self::ReadWorkload { source, .. }
+            | Self::ListPods { source, .. }
+            | Self::MarkWorkload { source, .. }
+            | Self::WriteStatus { source, .. } => source.retry(),
+            Self::TooManyPods { .. } => Retry::Backoff,
+        }
     }
 
     /// What is behind it, for the log.
     pub(super) fn cause(&self) -> String {
         self.source().map(ToString::to_string).unwrap_or_default()
-    }
-}
-
-/// Makes a call to the API server, for as long as one may take.
-pub(super) async fn call<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
-    match tokio::time::timeout(TIMEOUT, call).await {
-        Ok(answer) => answer.map_err(|error| CallError::Refused(Box::new(error))),
-        Err(_) => Err(CallError::TimedOut(TIMEOUT)),
-    }
-}
-
-/// Logs what a controller's own machinery met; what a reconcile met was logged where its retry was decided.
-pub(super) async fn log_watch<K: Resource>(
-    result: Result<(ObjectRef<K>, controller::Action), controller::Error<Error, watcher::Error>>,
-) where
-    K::DynamicType: Eq + std::hash::Hash,
-{
-    if let Err(controller::Error::QueueError(error)) = result {
-        tracing::warn!(%error, "Watch broke off, will be begun anew");
     }
 }

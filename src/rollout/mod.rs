@@ -12,12 +12,14 @@ mod status;
 mod tests;
 
 use std::fmt::Debug;
+use std::future::ready;
 use std::hash::Hash;
 use std::pin::pin;
 use std::sync::Arc;
 
 use certwright_core::api::{Certificate, Group};
 use certwright_core::rollout::{Held, SecretName};
+use futures::stream::pending;
 use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
@@ -27,6 +29,7 @@ use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio_util::sync::CancellationToken;
 
+use crate::error::Retry;
 use context::Context;
 
 /// How many workloads of a kind, or Certificates, are worked on at a time.
@@ -127,8 +130,10 @@ async fn workloads<K: context::Kind, S: Surroundings>(
     source: context::Source<K>,
     stop: &CancellationToken,
 ) {
-    let changes = discover::watch(Arc::clone(context), source.writer);
-    let controller = Controller::for_stream(changes, context.watched::<K>().store.clone())
+    let store = context.watched::<K>().store.clone();
+    let watch = discover::follow(context, source.writer, stop);
+    // The watch is not the controller's trigger: objects of a new list are looked at only once the store has them.
+    let controller = Controller::for_stream(pending(), store)
         .reconcile_on(source.wakes)
         .with_config(Config::default().concurrency(CONCURRENCY))
         .graceful_shutdown_on(stop.clone().cancelled_owned());
@@ -141,7 +146,7 @@ async fn workloads<K: context::Kind, S: Surroundings>(
         |observed, error, context| again(&context.backoff, &context::named(&observed), error),
         Arc::clone(context),
     );
-    results.for_each(error::log_watch).await;
+    futures::join!(watch, results.for_each(|_| ready(())));
 }
 
 async fn certificates<S: Surroundings>(
@@ -150,16 +155,18 @@ async fn certificates<S: Surroundings>(
     stop: &CancellationToken,
 ) {
     // Someone else watches them, so that nothing comes from here.
-    let changes = futures::stream::pending();
-    let controller =
-        Controller::for_stream_with(changes, context.certificates.clone(), context.group.clone())
-            .reconcile_on(wakes)
-            .with_config(
-                Config::default()
-                    .concurrency(CONCURRENCY)
-                    .debounce(status::GATHER),
-            )
-            .graceful_shutdown_on(stop.clone().cancelled_owned());
+    let controller = Controller::for_stream_with(
+        pending(),
+        context.certificates.clone(),
+        context.group.clone(),
+    )
+    .reconcile_on(wakes)
+    .with_config(
+        Config::default()
+            .concurrency(CONCURRENCY)
+            .debounce(status::GATHER),
+    )
+    .graceful_shutdown_on(stop.clone().cancelled_owned());
     let results = controller.run(
         |certificate, context| async move {
             let action = status::reconcile(&certificate, &context).await?;
@@ -177,7 +184,7 @@ async fn certificates<S: Surroundings>(
         },
         Arc::clone(context),
     );
-    results.for_each(error::log_watch).await;
+    results.for_each(|_| ready(())).await;
 }
 
 fn again<K: Eq + Hash + Clone + Debug>(
@@ -185,12 +192,14 @@ fn again<K: Eq + Hash + Clone + Debug>(
     object: &K,
     error: &error::Error,
 ) -> Action {
-    let wait = backoff.failed(object);
-    if error.is_conflict() {
-        tracing::debug!(?object, ?wait, "Someone else was faster");
-    } else {
-        let cause = error.cause();
-        tracing::warn!(?object, %error, cause, ?wait, "Rollout failed, will try again");
+    let retry = error.retry();
+    let wait = backoff.after(object, retry);
+    let cause = error.cause();
+    match retry {
+        Retry::Reread | Retry::Gone => tracing::debug!(?object, %error, cause, ?wait, "Gave way"),
+        Retry::Backoff | Retry::After(_) => {
+            tracing::warn!(?object, %error, cause, ?wait, "Rollout failed, will try again");
+        }
     }
     Action::requeue(wait)
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use certwright_core::api::Certificate;
 use certwright_core::rollout::{SecretName, carried, status_body};
-use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
 
 use super::Surroundings;
 use super::context::Context;
-use super::error::{Error, call};
+use super::error::Error;
+use crate::cluster::apply;
 
 /// How long changes are gathered before they are told: several dependents that move together cost one write.
 pub(super) const GATHER: Duration = Duration::from_secs(1);
@@ -56,9 +56,8 @@ pub(super) async fn reconcile<S: Surroundings>(
     }
     let certificates: Api<Certificate> =
         Api::namespaced_with(context.client.clone(), &namespace, &context.group);
-    let manager = PatchParams::apply(&context.group.rollout_manager()).force();
     let name = certificate.name_any();
-    call(certificates.patch_status(&name, &manager, &Patch::Apply(&body)))
+    apply::rollout_status(&certificates, &context.group, &name, &body)
         .await
         .map_err(|source| Error::WriteStatus {
             name: format!("{namespace}/{name}"),

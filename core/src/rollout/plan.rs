@@ -15,6 +15,10 @@ pub const SETTLE: SignedDuration = SignedDuration::from_secs(5);
 /// How long another issuance under way holds a roll back: one that fails must not do so for ever.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 
+/// How long after the certificate was issued a workload of which no Pod is available is rolled all the same: it may be
+/// so because the certificate before has expired. Long enough for Pods that are just starting.
+const LAST_RESORT: SignedDuration = SignedDuration::from_mins(10);
+
 /// How much later than the certificate a container must have started to be trusted to have read it: its node has
 /// a clock of its own, and its kubelet may serve Secrets from a cache.
 const LAG: SignedDuration = SignedDuration::from_secs(60);
@@ -74,6 +78,8 @@ pub enum RolloutPlan {
         why: Skip,
         /// The Secrets whose certificate is another than its marks say, by name: those it should be rolled for.
         secrets: Vec<String>,
+        /// When to look again although nothing changed.
+        until: Option<Timestamp>,
     },
     /// Its own marks don't tell: read its current Pods and plan again.
     NeedPods,
@@ -120,7 +126,8 @@ pub enum Skip {
 /// 4. of the others, one was issued less than [`SETTLE`] ago, or less than a minute ago while another issuance for
 ///    the workload is under way → Wait;
 /// 5. it is scaled to zero: whatever starts later reads what is held → Baseline;
-/// 6. it is paused or not healthy → Skip;
+/// 6. it is paused or not healthy → Skip, unless there is nothing that a roll could take away: none of its Pods is
+///    available ten minutes after the certificate was issued, though a container has started;
 /// 7. its Pods were not read → NeedPods;
 /// 8. none of the others asks for a roll → Baseline;
 /// 9. Roll, once for all, with a baseline for each, so that a template put back to an older one by its owner,
@@ -155,12 +162,19 @@ pub fn plan_rollout(now: Timestamp, inputs: &Inputs<'_>) -> RolloutPlan {
         let marks = inputs.marks(&open, &BTreeSet::new());
         return RolloutPlan::Baseline { marks };
     }
-    if let Some(why) = skip(workload.health()) {
+    let last_resort = inputs.last_resort(now, &open);
+    if let Some(why) = skip(workload.health())
+        && last_resort.is_none_or(|at| at > now)
+    {
         let changed = open
             .keys()
             .filter(|secret| is_marked(group, workload, secret));
         let secrets = changed.map(|secret| (*secret).to_owned()).collect();
-        return RolloutPlan::Skip { why, secrets };
+        return RolloutPlan::Skip {
+            why,
+            secrets,
+            until: last_resort,
+        };
     }
     let Some(pods) = inputs.pods else {
         return RolloutPlan::NeedPods;
@@ -226,9 +240,7 @@ fn wait(
     followed: &BTreeMap<&str, &Held>,
     open: &BTreeMap<&str, &Held>,
 ) -> Option<(Timestamp, Wait)> {
-    // One of the future was written before a clock was put back: it says nothing.
-    let issued = open.values().filter_map(|held| held.issued_at);
-    let latest = issued.filter(|issued_at| *issued_at <= now).max()?;
+    let latest = latest_issue(now, open)?;
     let settled = latest.saturating_add(SETTLE).ok()?;
     let patient = latest.saturating_add(PATIENCE).ok()?;
     if now < patient && followed.values().any(|held| held.issuing) {
@@ -237,6 +249,12 @@ fn wait(
         return Some((again.min(patient), Wait::Issuing));
     }
     (now < settled).then_some((settled, Wait::Settling))
+}
+
+/// One of the future was written before a clock was put back: it says nothing.
+fn latest_issue(now: Timestamp, open: &BTreeMap<&str, &Held>) -> Option<Timestamp> {
+    let issued = open.values().filter_map(|held| held.issued_at);
+    issued.filter(|issued_at| *issued_at <= now).max()
 }
 
 fn skip(health: Health) -> Option<Skip> {
@@ -271,6 +289,17 @@ impl<'a> Inputs<'a> {
             })
             .map(|(secret, held)| (secret.as_str(), held))
             .collect()
+    }
+
+    /// From when on the workload is rolled although it is not healthy; `None` if not.
+    ///
+    /// Containers that have not started yet will read what is held.
+    fn last_resort(&self, now: Timestamp, open: &BTreeMap<&str, &Held>) -> Option<Timestamp> {
+        let waits_for_start = self.pods.is_some_and(|pods| pods.earliest_start.is_none());
+        if !self.workload.has_none_available() || waits_for_start {
+            return None;
+        }
+        latest_issue(now, open)?.saturating_add(LAST_RESORT).ok()
     }
 
     /// All marks as just read, with those of `open` set in the baselines and those of `due` in the template.

@@ -125,15 +125,23 @@ impl Workload {
         if self.paused {
             return Health::Paused;
         }
-        let observed = self.observed_generation >= self.metadata.generation.unwrap_or(0);
-        self.replicas.health(self.update, observed)
+        self.replicas.health(self.update, self.is_observed())
     }
 
     /// Whether it is to have no Pods at all.
     pub fn is_scaled_to_zero(&self) -> bool {
-        let observed = self.observed_generation >= self.metadata.generation.unwrap_or(0);
         // A Deployment's number is its spec's, a DaemonSet's what its controller found.
-        self.replicas.desired == 0 && (observed || self.kind != WorkloadKind::DaemonSet)
+        self.replicas.desired == 0 && (self.is_observed() || self.kind != WorkloadKind::DaemonSet)
+    }
+
+    /// Whether none of its Pods is available, though it may be rolled.
+    pub(super) fn has_none_available(&self) -> bool {
+        !self.paused && self.is_observed() && self.replicas.available == 0
+    }
+
+    /// Whether its numbers speak of the newest generation.
+    fn is_observed(&self) -> bool {
+        self.observed_generation >= self.metadata.generation.unwrap_or(0)
     }
 
     fn from_raw(kind: WorkloadKind, raw: RawWorkload) -> Self {

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use self::server::{DEPLOYMENT, Server};
 use super::context::Context;
 use super::{Notice, Report, Rollout, Surroundings, act, run};
+use crate::error::Retry;
 
 const MARK: &str = "certwright.dev/secret-web-tls";
 
@@ -195,7 +196,7 @@ async fn who_was_faster_wins_and_the_next_try_carries_what_they_wrote() {
     let refused = act::reconcile(&server.observed(), &context)
         .await
         .unwrap_err();
-    assert!(refused.is_conflict(), "{refused:?}");
+    assert_eq!(refused.retry(), Retry::Reread, "{refused:?}");
     assert_eq!((server.writes(), around.reports()), (vec![], vec![]));
     act::reconcile(&server.observed(), &context).await.unwrap();
     let writes = server.writes();
@@ -206,7 +207,9 @@ async fn who_was_faster_wins_and_the_next_try_carries_what_they_wrote() {
 #[tokio::test]
 async fn an_unhealthy_workload_costs_no_call_and_is_told_once() {
     let mut object = deployment();
-    object["status"]["availableReplicas"] = json!(0);
+    object["spec"]["replicas"] = json!(2);
+    object["status"]["replicas"] = json!(2);
+    object["status"]["updatedReplicas"] = json!(2);
     let (server, around) = (Server::new(object), Around::new());
     let context = context(&server, &around);
     for _ in 0..2 {
@@ -221,10 +224,10 @@ async fn an_unhealthy_workload_costs_no_call_and_is_told_once() {
     assert_eq!(reports[0].0, "RolloutSkipped");
 
     // Healthy again, it is rolled; skipped once more for another certificate, it is told again.
-    server.deployment.lock().unwrap()["status"]["availableReplicas"] = json!(1);
+    server.deployment.lock().unwrap()["status"]["availableReplicas"] = json!(2);
     act::reconcile(&server.observed(), &context).await.unwrap();
     *around.held.lock().unwrap() = held("newer");
-    server.deployment.lock().unwrap()["status"]["availableReplicas"] = json!(0);
+    server.deployment.lock().unwrap()["status"]["availableReplicas"] = json!(1);
     act::reconcile(&server.observed(), &context).await.unwrap();
     let reasons: Vec<&str> = around
         .reports()
@@ -232,6 +235,23 @@ async fn an_unhealthy_workload_costs_no_call_and_is_told_once() {
         .map(|(reason, _)| reason)
         .collect();
     assert_eq!(reasons, ["RolledOut", "RolloutSkipped"]);
+}
+
+#[tokio::test]
+async fn one_that_is_down_is_told_when_it_will_be_rolled_and_looked_at_again_then() {
+    let mut object = deployment();
+    object["status"]["availableReplicas"] = json!(0);
+    let (server, around) = (Server::new(object), Around::new());
+    around.held.lock().unwrap().issued_at = Some(at("12:55:00"));
+    let context = context(&server, &around);
+    let action = act::reconcile(&server.observed(), &context).await.unwrap();
+    assert_eq!(action, Action::requeue(Duration::from_secs(300)));
+    let reports = around.reports();
+    assert!(reports[0].1.contains("2026-11-02T13:05:00Z"), "{reports:?}");
+
+    around.held.lock().unwrap().issued_at = Some(at("12:50:00"));
+    act::reconcile(&server.observed(), &context).await.unwrap();
+    assert_eq!(around.reports()[0].0, "RolledOut");
 }
 
 #[tokio::test]

@@ -253,17 +253,63 @@ fn rule_6_what_stands_in_the_way_is_told_before_pods_are_read() {
             Case::due().with(change).with(unread).plan(),
             RolloutPlan::Skip {
                 why,
-                secrets: vec!["web-tls".to_owned()]
+                secrets: vec!["web-tls".to_owned()],
+                until: None,
             }
         );
         assert_eq!(
             Case::unmarked().with(change).with(unread).plan(),
             RolloutPlan::Skip {
                 why,
-                secrets: Vec::new()
+                secrets: Vec::new(),
+                until: None,
             }
         );
     }
+}
+
+#[test]
+fn rule_6_with_no_pod_available_it_is_rolled_after_ten_minutes_all_the_same() {
+    let down = |now: &str| {
+        Case::due().with(|case| {
+            case.object["status"]["availableReplicas"] = json!(0);
+            case.now = at(now);
+        })
+    };
+    let skipped = |why, until| RolloutPlan::Skip {
+        why,
+        secrets: vec!["web-tls".to_owned()],
+        until,
+    };
+    let later = skipped(Skip::Unavailable, Some(at("12:10:00")));
+    assert_eq!(down("12:09:59").plan(), later);
+    assert_eq!(down("12:10:00").with(unread).plan(), RolloutPlan::NeedPods);
+    assert_eq!(down("12:10:00").plan(), rolled());
+    // Stuck in another change it is the same.
+    let stuck = |case: &mut Case| case.object["status"]["updatedReplicas"] = json!(1);
+    assert_eq!(down("12:10:00").with(stuck).plan(), rolled());
+
+    // Pods that have started since have what is held, and those that are to start will.
+    let young = |case: &mut Case| case.pods = Some(started("12:05:00"));
+    assert_eq!(
+        down("12:10:00").with(young).plan(),
+        baseline(&[(WEB, "old")], &[(WEB, "new")])
+    );
+    let none = |case: &mut Case| case.pods = Some(Pods::default());
+    let never = |why| skipped(why, None);
+    assert_eq!(down("12:10:00").with(none).plan(), never(Skip::Unavailable));
+    // Nor where it would do nothing, or the numbers are those of an older generation, or the age is not known.
+    assert_eq!(down("12:10:00").with(paused).plan(), never(Skip::Paused));
+    let changed = |case: &mut Case| case.object["metadata"]["generation"] = json!(4);
+    assert_eq!(
+        down("12:10:00").with(changed).plan(),
+        never(Skip::RollingOut)
+    );
+    let unknown = |case: &mut Case| case.web().issued_at = None;
+    assert_eq!(
+        down("12:10:00").with(unknown).plan(),
+        never(Skip::Unavailable)
+    );
 }
 
 #[test]
