@@ -8,6 +8,23 @@ export CARGO_TARGET_DIR ?= $(CERTWRIGHT_CACHE)/target
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+.PHONY: demo
+demo: ## show Certwright at work; options in ARGS: make demo ARGS=--help
+	@examples/demo/run $(ARGS)
+
+.PHONY: test
+test: ## run everything that CI runs
+	@tests/run
+
+.PHONY: generate
+generate: ## make crds/, the chart's copies of it and deploy/install.yaml
+	@deploy/generate
+
 .PHONY: cluster-tools
 cluster-tools: ## build the programs of the test cluster (minutes the first time, then nothing)
 	@tests/cluster/build
+
+.PHONY: clean
+clean: ## remove what was built and cached
+	@cd "$(CERTWRIGHT_CACHE)" && du -sch bin go-build target tools 2>/dev/null || true
+	@cd "$(CERTWRIGHT_CACHE)" && rm -rf bin go-build target tools

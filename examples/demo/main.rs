@@ -62,7 +62,9 @@ async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     let outcome = perform(&place, arguments.once, &mut signals).await;
     tokio::select! {
-        cleaned = place.clean_up() => cleaned?,
+        cleaned = place.clean_up() => if let Err(error) = cleaned {
+            return outcome.and(Err(error.context("not everything was taken away")));
+        },
         () = signals.any() => eprintln!("Not everything was taken away."),
     }
     outcome
@@ -94,7 +96,8 @@ async fn play(place: &Place) -> anyhow::Result<Operator> {
 
     let told = tell(place, &mut operator, &certwright).await;
     if told.is_err() {
-        eprintln!("\n{}", operator.log());
+        let said = operator.failure().unwrap_or_else(|| operator.log());
+        eprintln!("\n{said}");
     }
     told?;
     voice::say(&format!(
