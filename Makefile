@@ -20,6 +20,11 @@ test: ## run everything that CI runs
 generate: ## make crds/, the chart's copies of it and deploy/install.yaml
 	@deploy/generate
 
+.PHONY: bench
+bench: ## measure against the API server's own limit; N=1000 ROUNDS=3
+	@tests/cluster/build
+	@cargo bench --quiet --bench cluster -- $(N) $(ROUNDS)
+
 .PHONY: cluster-tools
 cluster-tools: ## build the programs of the test cluster (minutes the first time, then nothing)
 	@tests/cluster/build

@@ -1,24 +1,21 @@
 //! The composition root: starts, joins and stops every task.
 
+mod tasks;
 mod wiring;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use kube::{Client, Config};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::cli::RunSettings;
 use crate::clock::{Clock, SystemClock};
 use crate::server;
+use tasks::Tasks;
 use wiring::Parts;
-
-/// How long tasks may take to end once they were told to.
-const GRACE: Duration = Duration::from_secs(20);
 
 /// Runs the operator against the cluster that the kubeconfig or the Pod's ServiceAccount names, until SIGTERM or Ctrl-C.
 ///
@@ -68,10 +65,7 @@ pub async fn operate(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     info!(version = env!("CARGO_PKG_VERSION"), settings = ?settings, "Certwright starts");
-    let mut tasks = Tasks {
-        running: JoinSet::new(),
-        stop: stop.clone(),
-    };
+    let mut tasks = Tasks::new(stop);
     let parts = Parts::new(client, settings, clock);
     tasks.serving(
         "server",
@@ -79,57 +73,6 @@ pub async fn operate(
     );
     parts.start(&mut tasks);
     tasks.join().await
-}
-
-/// The tasks of the process. Each ends only when it is told to.
-struct Tasks {
-    running: JoinSet<&'static str>,
-    stop: CancellationToken,
-}
-
-impl Tasks {
-    /// Starts a task that sees to its own end at `stop`.
-    fn serving(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        self.running.spawn(async move {
-            task.await;
-            name
-        });
-    }
-
-    /// Starts a task that has nothing to finish: it is dropped at `stop`.
-    fn following(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.stop.clone();
-        self.serving(name, async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = task => {}
-            }
-        });
-    }
-
-    /// Waits for all tasks. One that ends early ends them all.
-    async fn join(mut self) -> anyhow::Result<()> {
-        let mut failure = None;
-        while let Some(ended) = self.running.join_next().await {
-            if self.stop.is_cancelled() {
-                break;
-            }
-            failure = Some(match ended {
-                Ok(name) => format!("the {name} ended"),
-                Err(problem) => format!("a task failed: {problem}"),
-            });
-            self.stop.cancel();
-            break;
-        }
-        let rest = async { while self.running.join_next().await.is_some() {} };
-        if tokio::time::timeout(GRACE, rest).await.is_err() {
-            warn!("Some work did not end in time and is given up");
-        }
-        match failure {
-            Some(failure) => bail!(failure),
-            None => Ok(()),
-        }
-    }
 }
 
 async fn signalled() -> &'static str {

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_secs(1);
+const REREAD: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(300);
 
 /// Counts failures in a row for each object: waits double from a second to five minutes, and a random half of each keeps
@@ -28,10 +29,26 @@ impl<K> Default for Backoff<K> {
 impl<K: Eq + Hash + Clone> Backoff<K> {
     /// Counts a failure, and says how long to wait.
     pub fn failed(&self, object: &K) -> Duration {
+        self.count(object, FIRST)
+    }
+
+    /// Counts that somebody else was faster, and says how long to wait: less at first, for the watch has usually caught
+    /// up by then, but no less in the end, should it not.
+    pub fn gave_way(&self, object: &K) -> Duration {
+        self.count(object, REREAD)
+    }
+
+    /// How often it failed in a row.
+    pub fn failures(&self, object: &K) -> u32 {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.get(object).copied().unwrap_or_default()
+    }
+
+    fn count(&self, object: &K, first: Duration) -> Duration {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let count = failures.entry(object.clone()).or_default();
         *count = count.saturating_add(1);
-        let full = FIRST.saturating_mul(1 << (*count - 1).min(16)).min(LONGEST);
+        let full = first.saturating_mul(1 << (*count - 1).min(16)).min(LONGEST);
         let share = self.random.hash_one((object, *count)) % 1000;
         full / 2 + (full / 2000) * u32::try_from(share).unwrap_or_default()
     }
@@ -60,5 +77,17 @@ mod tests {
         assert!(backoff.failed(&"b") <= FIRST);
         backoff.succeeded(&"a");
         assert!(backoff.failed(&"a") <= FIRST);
+    }
+
+    #[test]
+    fn giving_way_waits_less_at_first_and_is_counted_too() {
+        let backoff = Backoff::default();
+        assert!(backoff.gave_way(&"a") <= REREAD);
+        assert!(backoff.gave_way(&"a") <= 2 * REREAD);
+        assert_eq!((backoff.failures(&"a"), backoff.failures(&"b")), (2, 0));
+        for _ in 0..20 {
+            backoff.gave_way(&"a");
+        }
+        assert!(backoff.gave_way(&"a") >= LONGEST / 2);
     }
 }

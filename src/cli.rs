@@ -276,7 +276,8 @@ struct LogArguments {
         long,
         env = "CERTWRIGHT_LOG",
         value_name = "FILTER",
-        default_value = "info"
+        // Less than a warning, kube's runtime only has a span around each reconcile that says what ours says.
+        default_value = "info,kube_runtime=warn"
     )]
     log: LogFilter,
 }

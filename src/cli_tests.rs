@@ -24,7 +24,7 @@ fn run_has_these_defaults() {
             listen: "[::]:9402".parse().unwrap(),
             log: LogSettings {
                 format: LogFormat::Text,
-                filter: "info".parse().unwrap()
+                filter: "info,kube_runtime=warn".parse().unwrap()
             },
         })
     );

@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use kube::api::ObjectMeta;
+use kube::core::Status;
+
+/// How much of what somebody else says reaches a status, in bytes.
+const MAX_FOREIGN: usize = 1024;
 
 /// An object's kind, namespace and name, for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +66,9 @@ pub enum Error {
     /// A background thread died.
     #[error("failed to make a private key")]
     MakeKey(#[source] tokio::task::JoinError),
+    /// Our code stumbled. The thread's own message, with the place, is on standard error.
+    #[error("stumbled over a defect of Certwright; please report it")]
+    Panicked,
 }
 
 /// Why one call to the API server failed.
@@ -99,6 +106,7 @@ impl Error {
             Self::Write { source, .. } if source.retry() == Retry::Reread => "Conflict",
             Self::Write { .. } => "Write",
             Self::MakeKey(_) => "MakeKey",
+            Self::Panicked => "Panicked",
         }
     }
 
@@ -107,20 +115,13 @@ impl Error {
         let Self::Write { object, source } = self else {
             return None;
         };
-        let CallError::Refused(refused) = source else {
-            return None;
-        };
-        let kube::Error::Api(status) = refused.as_ref() else {
-            return None;
-        };
+        let status = source.status()?;
         let lasting = matches!(status.code, 400..=499)
             && source.retry() == Retry::Backoff
             && !matches!(status.code, 401 | 408 | 429);
         lasting.then(|| {
-            format!(
-                "The API server refuses to store {object}: {}",
-                status.message
-            )
+            let said = &status.message[..status.message.floor_char_boundary(MAX_FOREIGN)];
+            format!("The API server refuses to store {object}: {said}")
         })
     }
 
@@ -128,7 +129,33 @@ impl Error {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Read { source, .. } | Self::Write { source, .. } => source.retry(),
-            Self::MakeKey(_) => Retry::Backoff,
+            Self::MakeKey(_) | Self::Panicked => Retry::Backoff,
+        }
+    }
+
+    /// Whether a write may have been done although it failed, or was decided on something old: what is there has to be
+    /// looked at before the next try.
+    pub fn leaves_doubt(&self) -> bool {
+        let status = match self {
+            Self::Write { source, .. } => source.status(),
+            _ => return false,
+        };
+        status.is_none_or(|status| !matches!(status.code, 400..=499) || status.code == 409)
+    }
+
+    /// What is behind it, for the log.
+    pub fn cause(&self) -> String {
+        let source = std::error::Error::source(self);
+        source.map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// What went wrong, for the user.
+    pub fn told(&self) -> String {
+        let cause = self.cause();
+        let cause = &cause[..cause.floor_char_boundary(MAX_FOREIGN)];
+        match cause {
+            "" => self.to_string(),
+            cause => format!("{self}: {cause}"),
         }
     }
 }
@@ -136,19 +163,17 @@ impl Error {
 impl CallError {
     /// When to try again.
     pub fn retry(&self) -> Retry {
-        let source = match self {
-            Self::Refused(source) => source,
-            Self::Changed => return Retry::Reread,
-            Self::TimedOut(_) => return Retry::Backoff,
-        };
-        let kube::Error::Api(status) = source.as_ref() else {
+        if matches!(self, Self::Changed) {
+            return Retry::Reread;
+        }
+        let Some(status) = self.status() else {
             return Retry::Backoff;
         };
         let terminating = || status.message.contains("because it is being terminated");
         let named = status
             .details
             .as_ref()
-            .and_then(|details| u64::try_from(details.retry_after_seconds).ok())
+            .map(|details| u64::from(details.retry_after_seconds))
             .filter(|s| *s > 0);
         match status.code {
             409 => Retry::Reread,
@@ -161,8 +186,92 @@ impl CallError {
         }
     }
 
-    /// Whether the server says that there is no such object.
-    pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Refused(source) if matches!(source.as_ref(), kube::Error::Api(status) if status.code == 404))
+    /// What the API server said, if it is what failed the call.
+    fn status(&self) -> Option<&Status> {
+        let Self::Refused(refused) = self else {
+            return None;
+        };
+        match refused.as_ref() {
+            kube::Error::Api(status) => Some(status),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn refused(code: u16, message: &str, details: &Value) -> CallError {
+        let status =
+            json!({ "status": "Failure", "code": code, "message": message, "details": details });
+        let status: Status = serde_json::from_value(status).unwrap();
+        Box::new(kube::Error::Api(Box::new(status))).into()
+    }
+
+    fn answered(code: u16) -> CallError {
+        refused(code, "no", &Value::Null)
+    }
+
+    fn write(source: CallError) -> Error {
+        let object = Object::new("Secret", "shop", "web-tls");
+        Error::Write { object, source }
+    }
+
+    #[test]
+    fn each_answer_has_its_time_to_try_again() {
+        let cases = [
+            (CallError::Changed, Retry::Reread),
+            (CallError::TimedOut(Duration::from_secs(10)), Retry::Backoff),
+            (answered(401), Retry::Backoff),
+            (answered(403), Retry::Backoff),
+            (answered(404), Retry::Gone),
+            (answered(409), Retry::Reread),
+            (answered(422), Retry::Backoff),
+            (answered(429), Retry::Backoff),
+            (answered(500), Retry::Backoff),
+        ];
+        for (source, retry) in cases {
+            assert_eq!(source.retry(), retry, "{source}");
+        }
+        let message =
+            "unable to create new content in namespace shop because it is being terminated";
+        assert_eq!(refused(403, message, &Value::Null).retry(), Retry::Gone);
+    }
+
+    #[test]
+    fn the_servers_own_time_counts_where_it_is_about_load_and_within_bounds() {
+        let after = |code, seconds: u32| {
+            refused(code, "busy", &json!({ "retryAfterSeconds": seconds })).retry()
+        };
+        assert_eq!(after(429, 7), Retry::After(Duration::from_secs(7)));
+        assert_eq!(after(504, 7), Retry::After(Duration::from_secs(7)));
+        assert_eq!(after(429, 86_400), Retry::After(Duration::from_secs(300)));
+        assert_eq!(after(429, 0), Retry::Backoff);
+        assert_eq!(after(422, 7), Retry::Backoff);
+    }
+
+    #[test]
+    fn only_a_lasting_no_is_a_refusal_and_it_is_cut() {
+        let told = write(refused(422, &"x".repeat(5000), &Value::Null)).refusal();
+        assert!(told.is_some_and(|told| told.len() < 1200 && told.contains("Secret shop/web-tls")));
+        assert!(write(answered(403)).refusal().is_some());
+        for code in [401, 404, 408, 409, 429, 500] {
+            assert_eq!(write(answered(code)).refusal(), None, "{code}");
+        }
+        assert_eq!(write(CallError::Changed).refusal(), None);
+    }
+
+    #[test]
+    fn a_write_is_in_doubt_unless_the_server_said_that_it_was_not_done() {
+        for code in [409, 500, 504] {
+            assert!(write(answered(code)).leaves_doubt(), "{code}");
+        }
+        assert!(write(CallError::TimedOut(Duration::from_secs(10))).leaves_doubt());
+        for code in [403, 404, 422, 429] {
+            assert!(!write(answered(code)).leaves_doubt(), "{code}");
+        }
     }
 }

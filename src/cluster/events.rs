@@ -61,10 +61,7 @@ impl Events {
             .unwrap_or_else(|| "default".to_owned());
         // Two Events of one moment need two names; the object's name is cut so that the whole stays a valid one.
         let unique = now.as_nanosecond() + i128::from(self.count.fetch_add(1, Ordering::Relaxed));
-        let name = format!(
-            "{:.220}.{unique:x}",
-            about.name.as_deref().unwrap_or_default()
-        );
+        let name = format!("{}.{unique:x}", stem(about.name.as_deref()));
         let event = Event {
             metadata: ObjectMeta {
                 namespace: Some(namespace.clone()),
@@ -88,6 +85,12 @@ impl Events {
     }
 }
 
+/// As much of a name as leaves room for what makes an Event's own unique. Before a dot it must not end in a hyphen.
+fn stem(name: Option<&str>) -> &str {
+    let name = name.unwrap_or_default();
+    name[..name.floor_char_boundary(220)].trim_end_matches(['-', '.'])
+}
+
 fn cut(note: &str) -> &str {
     &note[..note.floor_char_boundary(MAX_NOTE)]
 }
@@ -95,6 +98,13 @@ fn cut(note: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_cut_where_a_valid_one_can_go_on() {
+        assert_eq!(stem(Some("web")), "web");
+        let long = format!("{}-.b", "a".repeat(218));
+        assert_eq!(stem(Some(&long)), "a".repeat(218));
+    }
 
     #[test]
     fn notes_are_cut_between_characters() {

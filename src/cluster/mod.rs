@@ -8,6 +8,9 @@ pub mod secrets;
 use std::future::Future;
 use std::time::Duration;
 
+use kube::runtime::watcher;
+use tracing::warn;
+
 use crate::error::CallError;
 
 /// No call takes longer than this.
@@ -22,6 +25,21 @@ pub async fn call<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Resu
         Ok(answer) => answer.map_err(|source| CallError::Refused(Box::new(source))),
         Err(_) => Err(CallError::TimedOut(CALL_TIMEOUT)),
     }
+}
+
+/// Logs that a watch failed. It is taken up again by itself, from where it was; what it has shown so far still counts.
+pub fn watch_failed(kind: &str, problem: &watcher::Error) {
+    let refused = match problem {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status.code),
+        _ => None,
+    };
+    let advice = match refused {
+        Some(403) => "the operator's RBAC must allow list and watch",
+        Some(404) => "the CRDs must be installed: certwright crds | kubectl apply -f -",
+        _ => "it is taken up again",
+    };
+    warn!(kind, %problem, advice, "Watch failed");
 }
 
 /// A resourceVersion as a number, to tell older from newer.

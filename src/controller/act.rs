@@ -1,5 +1,6 @@
 //! Doing what was planned.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use certwright_core::api::certificate::RotationPolicy;
@@ -14,10 +15,12 @@ use certwright_core::plan::{Assessment, Plan, Undoes, contents};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 
-use super::Context;
+use super::certificate::Thought;
 use super::gather::Gathered;
+use super::{Context, PATIENCE};
 use crate::cluster::apply;
 use crate::error::{CallError, Error, Object};
+use crate::health::Heartbeat;
 use crate::issuer::{Issued, Issuer, Request, Usable};
 
 /// What acting came to.
@@ -38,7 +41,7 @@ impl Acted {
         }
     }
 
-    fn failed(reason: &'static str, message: String) -> Self {
+    pub(super) fn failed(reason: &'static str, message: String) -> Self {
         Self {
             outcome: Outcome::Failed(Failure { reason, message }),
             secret: None,
@@ -51,36 +54,24 @@ impl Acted {
 pub(super) async fn act(
     context: &Context,
     now: Timestamp,
+    alive: &Heartbeat,
     gathered: &Gathered,
-    assessment: &Assessment,
-    plan: &Plan,
+    Thought { assessment, plan }: &Thought,
 ) -> Result<Acted, Error> {
+    let attempt = |undoes| Attempt {
+        context,
+        now,
+        alive,
+        gathered,
+        assessment,
+        undoes,
+    };
     match plan {
         Plan::Issue { undoes, .. } => match gathered.usable() {
-            Some(usable) => {
-                Attempt {
-                    context,
-                    now,
-                    gathered,
-                    assessment,
-                    undoes,
-                }
-                .issue(usable)
-                .await
-            }
+            Some(usable) => attempt(undoes).issue(usable).await,
             None => Ok(Acted::nothing()),
         },
-        Plan::Repair { undoes, .. } => {
-            Attempt {
-                context,
-                now,
-                gathered,
-                assessment,
-                undoes,
-            }
-            .repair()
-            .await
-        }
+        Plan::Repair { undoes, .. } => attempt(undoes).repair().await,
         Plan::Keep { .. }
         | Plan::Hold { .. }
         | Plan::HoldRepair { .. }
@@ -92,6 +83,7 @@ pub(super) async fn act(
 struct Attempt<'a> {
     context: &'a Context,
     now: Timestamp,
+    alive: &'a Heartbeat,
     gathered: &'a Gathered,
     assessment: &'a Assessment,
     undoes: &'a Undoes,
@@ -210,7 +202,15 @@ impl Attempt<'_> {
         if !matches!(spec, KeySpec::Rsa(_)) {
             return Ok(PrivateKey::generate(spec));
         }
-        let place = Arc::clone(&self.context.key_makers).acquire_owned().await;
+        let mut place = pin!(Arc::clone(&self.context.key_makers).acquire_owned());
+        // Many large keys take longer than a reconcile may: who waits in turn is not stuck.
+        let place = loop {
+            match tokio::time::timeout(PATIENCE / 2, &mut place).await {
+                Ok(place) => break place,
+                Err(_) => self.alive.beat(),
+            }
+        };
+        self.alive.beat();
         tokio::task::spawn_blocking(move || {
             let _place = place;
             PrivateKey::generate(spec)
@@ -262,7 +262,9 @@ impl Attempt<'_> {
             issued_at: Some(self.now),
             revision: Some(revision.saturating_add(1)),
             renew_request: self.assessment.asked.clone().or(held.renew_request),
-            ca_replaced_at: held
+            ca_replaced_at: self
+                .assessment
+                .marks
                 .ca_replaced_at
                 .filter(|_| contents::keeps_older_roots(self.assessment)),
         }
@@ -287,8 +289,9 @@ impl Attempt<'_> {
             {
                 Ok(written) => written,
                 Err(problem) => {
-                    // Whether the server acted before the call failed is not known: look at what is there before the next try.
-                    context.secrets.doubt(target);
+                    if problem.leaves_doubt() {
+                        context.secrets.doubt(target);
+                    }
                     return problem.refusal().map_or(Err(problem), |message| {
                         Ok(Acted::failed("SecretRefused", message))
                     });

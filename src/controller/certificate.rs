@@ -2,42 +2,38 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Instant;
 
 use certwright_core::api::certificate::CertificateStatus;
 use certwright_core::api::{Certificate, Condition, ConditionStatus, condition};
 use certwright_core::pki::Facts;
 use certwright_core::plan::status::{self, ISSUING, Outcome};
-use certwright_core::plan::{MAX_LOOK_AGAIN, Plan, Undoes, assess, decide};
-use futures::{Stream, StreamExt};
+use certwright_core::plan::{Assessment, MAX_LOOK_AGAIN, Plan, Undoes, assess, decide};
+use futures::{Stream, StreamExt, future, stream};
 use jiff::Timestamp;
 use kube::Resource;
+use kube::api::Api;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::watcher;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
 
 use super::act::{Acted, act};
 use super::gather::Gathered;
 use super::{Context, PATIENCE, at};
-use crate::backoff::Backoff;
-use crate::cluster::apply;
 use crate::cluster::events::Kind;
 use crate::cluster::secrets::Named;
-use crate::error::{Error, Object};
+use crate::cluster::{apply, call};
+use crate::error::{Error, Object, Retry};
 
-const CONTROLLER: &str = "certificate";
+/// The controller's name in metrics.
+pub const CONTROLLER: &str = "certificate";
 
-struct Shared {
-    context: Arc<Context>,
-    backoff: Backoff<Named>,
-}
+/// How often a write of the Secret may fail before the status says so: most failures of a call pass at once.
+const QUIET_FAILURES: u32 = 3;
 
-/// Reconciles Certificates until `stop`: each one that `changed` brings, and each that `woken` names.
+/// Reconciles Certificates until `stop`: each one that `woken` names.
 pub async fn run(
     context: Arc<Context>,
-    changed: impl Stream<Item = watcher::Result<Certificate>> + Send + 'static,
     store: Store<Certificate>,
     woken: impl Stream<Item = Named> + Send + 'static,
     stop: CancellationToken,
@@ -47,66 +43,138 @@ pub async fn run(
         let group = group.clone();
         move |name| ObjectRef::new_with(&name.name, group.clone()).within(&name.namespace)
     });
-    let shared = Arc::new(Shared {
-        context: Arc::clone(&context),
-        backoff: Backoff::default(),
-    });
-    Controller::for_stream_with(changed, store, group)
+    // Nothing is decided before everything was read.
+    tokio::select! {
+        () = stop.cancelled() => return,
+        () = context.readiness.complete() => {}
+    }
+    Controller::for_stream_with(stream::pending(), store, group)
         .with_config(Config::default().concurrency(context.concurrency))
         .reconcile_on(woken)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(
             reconcile,
             |_, never: &Infallible, _| match *never {},
-            shared,
+            context,
         )
-        .for_each(|_| std::future::ready(()))
+        .for_each(|_| future::ready(()))
         .await;
 }
 
 /// Takes the next step for a Certificate. Failures have become waits when it comes back.
 async fn reconcile(
     certificate: Arc<Certificate>,
-    shared: Arc<Shared>,
+    context: Arc<Context>,
 ) -> Result<Action, Infallible> {
-    let Shared { context, backoff } = shared.as_ref();
-    context.readiness.complete().await;
     let name = Named::of(&certificate.metadata);
     let span = info_span!("certificate", namespace = name.namespace, name = name.name);
-    let _alive = context.heartbeats.promise(
-        format!("certificate {}/{}", name.namespace, name.name),
-        PATIENCE,
-    );
-    let began = Instant::now();
-    let result = step(context, &name).instrument(span.clone()).await;
-    Ok(span.in_scope(|| context.settle(CONTROLLER, backoff, &name, began, result)))
+    let step = step(&context, &name);
+    Ok(context
+        .attend(CONTROLLER, name.clone(), step)
+        .instrument(span)
+        .await)
 }
 
 async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
+    let alive = context.heartbeats.promise(
+        format!("certificate {}/{}", name.namespace, name.name),
+        PATIENCE,
+    );
     let now = context.now();
     let Some(certificate) = context.certificates.get(name) else {
         return Ok(Action::await_change());
     };
     let mut gathered = Gathered::read(context, now, certificate).await?;
-    let inputs = gathered.inputs(context);
-    let mut assessment = assess(now, &inputs);
-    let mut plan = decide(now, &inputs, &assessment);
-    if plan == Plan::Leave {
+    let thought = Thought::of(context, now, &gathered);
+    if thought.plan == Plan::Leave || going(context, &gathered, &thought.plan).await? {
         return Ok(Action::await_change());
     }
-    let done = plan.clone();
-    let acted = act(context, now, &gathered, &assessment, &plan).await?;
-    if let Some(secret) = &acted.secret {
-        gathered.secret = Some(Arc::clone(secret));
-        let inputs = gathered.inputs(context);
-        assessment = assess(now, &inputs);
-        plan = decide(now, &inputs, &assessment);
+    let acted = match act(context, now, &alive, &gathered, &thought).await {
+        Err(problem) if failed_for_long(context, name, &problem) => {
+            Acted::failed("SecretNotWritten", problem.told())
+        }
+        acted => acted?,
+    };
+    tell_done(context, now, &gathered.certificate, &thought.plan, &acted).await;
+    let thought = match &acted.secret {
+        Some(secret) => {
+            gathered.secret = Some(Arc::clone(secret));
+            Thought::of(context, now, &gathered)
+        }
+        None => thought,
+    };
+    match say(context, now, &gathered, &thought, &acted.outcome).await {
+        Err(problem) if problem.retry() == Retry::Reread && acted.outcome != Outcome::Nothing => {
+            // Somebody else wrote the Certificate meanwhile. What was just done is only remembered in the status: who
+            // undid what and when, and how long to leave the issuer alone.
+            let Some(live) = live(context, &gathered.certificate).await? else {
+                return Ok(Action::await_change());
+            };
+            gathered.certificate = Arc::new(live);
+            let thought = Thought::of(context, now, &gathered);
+            say(context, now, &gathered, &thought, &acted.outcome).await
+        }
+        said => said,
     }
-    tell_done(context, now, &gathered.certificate, &done, &acted).await;
+}
+
+/// What is there, held against what is asked for, and what follows.
+pub(super) struct Thought {
+    pub(super) assessment: Assessment,
+    pub(super) plan: Plan,
+}
+
+impl Thought {
+    fn of(context: &Context, now: Timestamp, gathered: &Gathered) -> Self {
+        let inputs = gathered.inputs(context);
+        let assessment = assess(now, &inputs);
+        let plan = decide(now, &inputs, &assessment);
+        Self { assessment, plan }
+    }
+}
+
+/// Whether the Certificate goes, where its Secret was deleted: the two watches don't wait for each other, and what is
+/// being deleted together must not come back half.
+async fn going(context: &Context, gathered: &Gathered, plan: &Plan) -> Result<bool, Error> {
+    let deleted = gathered.secret.is_none()
+        && matches!(plan, Plan::Issue { undoes, .. } if *undoes != Undoes::Nothing);
+    Ok(deleted && live(context, &gathered.certificate).await?.is_none())
+}
+
+/// The Certificate as it is now; `None` if it is gone or going, or another has its name.
+async fn live(context: &Context, seen: &Certificate) -> Result<Option<Certificate>, Error> {
+    let Named { namespace, name } = Named::of(&seen.metadata);
+    let api: Api<Certificate> =
+        Api::namespaced_with(context.client.clone(), &namespace, &context.group);
+    let live = call(api.get_opt(&name))
+        .await
+        .map_err(|source| Error::Read {
+            object: Object::new("Certificate", &namespace, &name),
+            source,
+        })?;
+    Ok(live.filter(|live| {
+        live.metadata.uid == seen.metadata.uid && live.metadata.deletion_timestamp.is_none()
+    }))
+}
+
+/// Whether a write keeps failing, so that the user should know.
+fn failed_for_long(context: &Context, name: &Named, problem: &Error) -> bool {
+    let lasts = matches!(problem.retry(), Retry::Backoff | Retry::After(_));
+    lasts && context.backoff.failures(&(CONTROLLER, name.clone())) >= QUIET_FAILURES
+}
+
+/// Says in the status how things stand, and when to look again.
+async fn say(
+    context: &Context,
+    now: Timestamp,
+    gathered: &Gathered,
+    Thought { assessment, plan }: &Thought,
+    outcome: &Outcome,
+) -> Result<Action, Error> {
     let inputs = gathered.inputs(context);
-    let status = status::status(now, &inputs, &assessment, &plan, &acted.outcome);
+    let status = status::status(now, &inputs, assessment, plan, outcome);
     write_status(context, now, &gathered.certificate, &status).await?;
-    Ok(match &plan {
+    Ok(match plan {
         Plan::Keep { look_again } => at(now, *look_again),
         Plan::Hold { until, .. } | Plan::HoldRepair { until, .. } => at(now, *until),
         // A step that failed has left its hold-off in the status; one that has work left goes on at once.

@@ -110,7 +110,7 @@ impl Gathered {
             )
         };
         let ours = issuer(secret);
-        context.secrets.any(|other| {
+        context.secrets.all_held().iter().any(|other| {
             issuer(other) == ours
                 && other
                     .pair

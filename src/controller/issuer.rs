@@ -2,28 +2,24 @@
 
 use std::convert::Infallible;
 use std::fmt::Debug;
-use std::hash::Hash;
 use std::sync::Arc;
-use std::time::Instant;
 
 use certwright_core::api::condition::{self, Condition, ConditionStatus};
 use certwright_core::api::{ClusterIssuer, Group, Issuer, IssuerStatus};
 use certwright_core::plan::request::IssuerName;
 use certwright_core::plan::{MAX_LOOK_AGAIN, Signer};
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, future, stream};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
 use kube::core::DynamicResourceScope;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::watcher;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span, warn};
 
 use super::{Context, PATIENCE, at};
-use crate::backoff::Backoff;
 use crate::cluster::apply;
 use crate::cluster::events::Kind;
 use crate::cluster::secrets::Named;
@@ -69,32 +65,32 @@ impl IssuerKind for ClusterIssuer {
 
 struct Shared<K: IssuerKind> {
     context: Arc<Context>,
-    backoff: Backoff<Named>,
     store: Store<K>,
 }
 
-/// Keeps the status of issuers until `stop`: of each one that `changed` brings, and each that `woken` names.
+/// Keeps the status of issuers until `stop`: of each one that `woken` names.
 pub async fn run<K: IssuerKind>(
     context: Arc<Context>,
-    changed: impl Stream<Item = watcher::Result<K>> + Send + 'static,
     store: Store<K>,
     woken: impl Stream<Item = Named> + Send + 'static,
     stop: CancellationToken,
-) where
-    K::DynamicType: Eq + Hash + Clone,
-{
+) {
     let group = context.group.clone();
     let woken = woken.map({
         let group = group.clone();
         move |name| reference::<K>(&name, &group)
     });
+    tokio::select! {
+        () = stop.cancelled() => return,
+        () = context.readiness.complete() => {}
+    }
+    let concurrency = context.concurrency;
     let shared = Arc::new(Shared {
-        context: Arc::clone(&context),
-        backoff: Backoff::default(),
+        context,
         store: store.clone(),
     });
-    Controller::for_stream_with(changed, store, group)
-        .with_config(Config::default().concurrency(context.concurrency))
+    Controller::for_stream_with(stream::pending(), store, group)
+        .with_config(Config::default().concurrency(concurrency))
         .reconcile_on(woken)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(
@@ -102,7 +98,7 @@ pub async fn run<K: IssuerKind>(
             |_, never: &Infallible, _| match *never {},
             shared,
         )
-        .for_each(|_| std::future::ready(()))
+        .for_each(|_| future::ready(()))
         .await;
 }
 
@@ -119,8 +115,6 @@ async fn reconcile<K: IssuerKind>(
     issuer: Arc<K>,
     shared: Arc<Shared<K>>,
 ) -> Result<Action, Infallible> {
-    let context = &shared.context;
-    context.readiness.complete().await;
     let name = Named::of(issuer.meta());
     let span = info_span!(
         "issuer",
@@ -128,17 +122,20 @@ async fn reconcile<K: IssuerKind>(
         namespace = name.namespace,
         name = name.name
     );
-    let _alive = context.heartbeats.promise(
-        format!("{} {}/{}", K::KIND, name.namespace, name.name),
-        PATIENCE,
-    );
-    let began = Instant::now();
-    let result = step(&shared, &name).instrument(span.clone()).await;
-    Ok(span.in_scope(|| context.settle(K::CONTROLLER, &shared.backoff, &name, began, result)))
+    let step = step(&shared, &name);
+    Ok(shared
+        .context
+        .attend(K::CONTROLLER, name.clone(), step)
+        .instrument(span)
+        .await)
 }
 
 async fn step<K: IssuerKind>(shared: &Shared<K>, name: &Named) -> Result<Action, Error> {
     let context = &shared.context;
+    let _alive = context.heartbeats.promise(
+        format!("{} {}/{}", K::KIND, name.namespace, name.name),
+        PATIENCE,
+    );
     let now = context.now();
     let Some(issuer) = shared.store.get(&reference(name, &context.group)) else {
         return Ok(Action::await_change());

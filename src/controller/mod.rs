@@ -6,18 +6,21 @@ mod gather;
 mod issuer;
 pub mod watches;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use certwright_core::api::Group;
 use certwright_core::plan::Settings;
+use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
+use kube::api::ObjectMeta;
 use kube::runtime::controller::Action;
 use tokio::sync::Semaphore;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
-pub use certificate::run as run_certificates;
+pub use certificate::{CONTROLLER as CERTIFICATE, run as run_certificates};
 pub use issuer::{IssuerKind, run as run_issuers};
 
 use crate::backoff::Backoff;
@@ -32,8 +35,6 @@ use watches::Certificates;
 
 /// A reconcile that takes longer than this is reported as stuck: each of its calls is bounded, and RSA keys are made in turn.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// How long to wait when somebody else was faster: the watch has usually caught up by then.
-const REREAD: Duration = Duration::from_millis(200);
 /// Objects that are going are looked at once more after this, should they stay after all.
 const GONE: Duration = Duration::from_secs(300);
 
@@ -65,6 +66,8 @@ pub struct Context {
     pub heartbeats: Heartbeats,
     /// Places for making RSA keys.
     pub key_makers: Arc<Semaphore>,
+    /// The failures in a row of each controller's objects.
+    pub backoff: Backoff<(&'static str, Named)>,
 }
 
 impl Context {
@@ -74,47 +77,70 @@ impl Context {
         Timestamp::from_second(now.as_second()).unwrap_or(now)
     }
 
-    /// Counts a reconcile, and turns its failure into a wait.
+    /// Forgets an object that is gone.
+    pub fn forget(&self, controller: &'static str, metadata: &ObjectMeta) {
+        self.backoff.succeeded(&(controller, Named::of(metadata)));
+    }
+
+    /// Takes an object's next step: counts it, and turns its failure into a wait. A panic is one too, so that an object
+    /// that our code stumbles over hurts only itself.
+    async fn attend(
+        &self,
+        controller: &'static str,
+        name: Named,
+        step: impl Future<Output = Result<Action, Error>>,
+    ) -> Action {
+        let began = Instant::now();
+        let result = AssertUnwindSafe(step).catch_unwind().await;
+        self.settle(
+            controller,
+            name,
+            began,
+            result.unwrap_or(Err(Error::Panicked)),
+        )
+    }
+
     fn settle(
         &self,
         controller: &'static str,
-        backoff: &Backoff<Named>,
-        name: &Named,
+        name: Named,
         began: Instant,
         result: Result<Action, Error>,
     ) -> Action {
         let took = began.elapsed();
-        match result {
+        let key = (controller, name);
+        let problem = match result {
             Ok(action) => {
-                backoff.succeeded(name);
+                self.backoff.succeeded(&key);
                 self.metrics.reconciled(controller, "success", took);
-                action
+                return action;
             }
-            Err(problem) => {
-                self.metrics.reconciled(controller, "error", took);
-                self.metrics.failed(controller, problem.reason());
-                let source = std::error::Error::source(&problem)
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
-                let wait = match problem.retry() {
-                    Retry::Reread => REREAD,
-                    Retry::After(wait) => wait,
-                    Retry::Gone => GONE,
-                    Retry::Backoff => backoff.failed(name),
-                };
-                if matches!(problem.retry(), Retry::Backoff | Retry::After(_)) {
-                    warn!(%problem, source, wait_seconds = wait.as_secs_f32(), "Reconcile failed");
-                } else {
-                    info!(%problem, source, "Reconcile gave way");
-                }
-                Action::requeue(wait)
+            Err(problem) => problem,
+        };
+        self.metrics.reconciled(controller, "error", took);
+        self.metrics.failed(controller, problem.reason());
+        let retry = problem.retry();
+        let wait = match retry {
+            Retry::Reread => self.backoff.gave_way(&key),
+            Retry::After(wait) => wait.max(self.backoff.failed(&key)),
+            Retry::Gone => GONE,
+            Retry::Backoff => self.backoff.failed(&key),
+        };
+        let (cause, seconds) = (problem.cause(), wait.as_secs_f32());
+        match retry {
+            Retry::Reread | Retry::Gone => {
+                debug!(%problem, cause, wait_seconds = seconds, "Gave way")
+            }
+            Retry::Backoff | Retry::After(_) => {
+                warn!(%problem, cause, wait_seconds = seconds, "Reconcile failed")
             }
         }
+        Action::requeue(wait)
     }
 }
 
 /// Looks again at a moment.
 fn at(now: Timestamp, moment: Timestamp) -> Action {
     let wait = moment.duration_since(now).max(SignedDuration::from_secs(1));
-    Action::requeue(wait.try_into().unwrap_or(REREAD))
+    Action::requeue(wait.unsigned_abs())
 }

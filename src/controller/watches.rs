@@ -1,5 +1,9 @@
 //! The Certificates of the cluster, and who has to look when something changes.
 
+mod issuers;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +13,8 @@ use certwright_core::plan::request::IssuerName;
 use jiff::Timestamp;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
+
+pub use issuers::IssuersSeen;
 
 use super::gather::issuer_name;
 use crate::cluster::secrets::Named;
@@ -38,7 +44,7 @@ struct Entry {
 }
 
 /// An issuer by name; the namespace is empty for a ClusterIssuer.
-type IssuerKey = (IssuerName, String);
+pub type IssuerKey = (IssuerName, String);
 
 impl Certificates {
     /// Certificates as this store shows them; [`Certificates::observe`] must see each event after the store has.
@@ -52,8 +58,7 @@ impl Certificates {
 
     /// The Certificate as last seen or written.
     pub fn get(&self, name: &Named) -> Option<Arc<Certificate>> {
-        let reference = ObjectRef::new_with(&name.name, self.group.clone()).within(&name.namespace);
-        let seen = self.store.get(&reference)?;
+        let seen = self.seen(name)?;
         let index = self.index();
         let written = index
             .written
@@ -66,8 +71,8 @@ impl Certificates {
     pub fn wrote(&self, certificate: Certificate) {
         let name = Named::of(&certificate.metadata);
         let mut index = self.index();
-        // A Certificate that is gone by now was dropped from the index; its last write is of no use to anybody.
-        if index.entries.contains_key(&name) {
+        // One that is gone by now was dropped from the index, and what the watch has come to counts more than this.
+        if index.entries.contains_key(&name) && !self.shows(&name, &certificate) {
             index.written.insert(name, Arc::new(certificate));
         }
     }
@@ -101,29 +106,43 @@ impl Certificates {
             .collect()
     }
 
-    /// Follows the watch, and says which other Certificates have to look: those that name a Secret of one that came,
-    /// went or turned to another Secret.
+    /// Follows the watch, and says which Certificates have to look: the one that came or changed, and those that name a
+    /// Secret of one that came, went or turned to another Secret. After a new list all have to, for only then the store
+    /// shows what was listed.
     pub fn observe(&self, event: &Event<Certificate>) -> Vec<Named> {
         let mut index = self.index();
         match event {
-            Event::Apply(certificate) => index.put(certificate),
+            Event::Apply(certificate) => {
+                let mut look = index.put(certificate);
+                look.push(Named::of(&certificate.metadata));
+                look
+            }
             Event::Delete(certificate) => index.remove(&Named::of(&certificate.metadata)),
             Event::Init | Event::InitApply(_) => Vec::new(),
             Event::InitDone => {
-                let written = std::mem::take(&mut index.written);
+                let mut written = std::mem::take(&mut index.written);
                 *index = Index::default();
                 for certificate in self.store.state() {
                     index.put(&certificate);
                 }
-                // The list may have been begun before a write of ours: what it shows decides.
-                let newer = written
-                    .into_iter()
-                    .filter(|(name, _)| index.entries.contains_key(name))
-                    .collect();
-                index.written = newer;
-                Vec::new()
+                written.retain(|name, certificate| {
+                    index.entries.contains_key(name) && !self.shows(name, certificate)
+                });
+                index.written = written;
+                index.entries.keys().cloned().collect()
             }
         }
+    }
+
+    /// Whether the store has come to this state of a Certificate.
+    fn shows(&self, name: &Named, certificate: &Certificate) -> bool {
+        self.seen(name)
+            .is_some_and(|seen| version_of(&seen) >= version_of(certificate))
+    }
+
+    fn seen(&self, name: &Named) -> Option<Arc<Certificate>> {
+        let reference = ObjectRef::new_with(&name.name, self.group.clone()).within(&name.namespace);
+        self.store.get(&reference)
     }
 
     fn index(&self) -> MutexGuard<'_, Index> {

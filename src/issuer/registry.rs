@@ -1,7 +1,7 @@
 //! Which issuers there are, and whether they can sign.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certwright_core::api::issuer::{Ca, SelfSigned};
 use certwright_core::api::{
@@ -149,6 +149,12 @@ impl Issuers {
         readers
     }
 
+    /// Forgets the CAs that no issuer reads any more, and so their keys.
+    pub fn forget_unread(&self) {
+        self.authorities()
+            .retain(|secret, _| !self.readers(secret).is_empty());
+    }
+
     async fn judge(
         &self,
         now: Timestamp,
@@ -213,22 +219,16 @@ impl Issuers {
     /// The CA in a Secret; read again whenever the Secret has changed.
     async fn authority(&self, secret: &Named) -> Result<Read, Error> {
         let seen = self.secrets.version(secret).unwrap_or_default();
-        let known = || {
-            self.authorities
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-        };
-        if seen == 0 {
-            known().remove(secret);
-        } else if let Some(read) = known().get(secret).filter(|read| read.version >= seen) {
-            return Ok(read.clone());
+        let mut found = None;
+        if seen > 0 {
+            let known = self.authorities().get(secret).cloned();
+            if let Some(read) = known.filter(|read| read.version >= seen) {
+                return Ok(read);
+            }
+            found = self.secrets.read(secret).await?;
         }
-        let found = if seen == 0 {
-            None
-        } else {
-            self.secrets.read(secret).await?
-        };
         let Some(found) = found else {
+            self.authorities().remove(secret);
             return Ok(Read {
                 version: 0,
                 authority: Err(Unreadable::NoSecret),
@@ -244,8 +244,14 @@ impl Issuers {
             ),
             authority: read(&found).map(Arc::new).map_err(Unreadable::Problem),
         };
-        known().insert(secret.clone(), read.clone());
+        self.authorities().insert(secret.clone(), read.clone());
         Ok(read)
+    }
+
+    fn authorities(&self) -> MutexGuard<'_, HashMap<Named, Read>> {
+        self.authorities
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -181,7 +181,7 @@ mod tests {
             &held,
             &[issuing.clone(), ready(ConditionStatus::True, "fine", NOON)]
         ));
-        assert!(!same_but_times(&held, &[issuing.clone()]));
+        assert!(!same_but_times(&held, std::slice::from_ref(&issuing)));
         for other in [
             ready(ConditionStatus::False, "fine", DAWN),
             ready(ConditionStatus::True, "other", DAWN),

@@ -1,6 +1,6 @@
 //! The CustomResourceDefinitions: what the API server checks, shows and explains.
 //!
-//! Structure and texts come from the types ([`super::certificate`], [`super::issuer`]); [`bounds`] and [`rules`] add by
+//! Structure and texts come from the types ([`super::certificate`], [`super::issuer`]); `bounds` and `rules` add by
 //! path what a type can't say. They are put together by hand because the group is a value here.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

@@ -1,13 +1,17 @@
 //! What is there, held against what is asked for.
 
+mod replacement;
+
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use self::replacement::CaState;
+use self::replacement::was_issued_by;
 use super::drift::differences;
 use super::inputs::{Inputs, IssuerState, ReadyIssuer, Signer};
 use super::intent::{Flaw, Metadata, key_encoding, output_formats};
-use super::marks::{Marks, RENEW};
+use super::marks::Marks;
 use super::observed::{Observed, Pair, PairFlaw, data};
 use super::reason::IssueReason;
 use super::renew::{Renewal, RenewalRule, spread};
@@ -16,9 +20,6 @@ use super::{CONTEST, MAX_LOOK_AGAIN};
 use crate::api::certificate::OutputFormat;
 use crate::pki::facts::Fingerprint;
 use crate::pki::{Authority, Facts};
-
-/// Leaves follow a replaced CA key no sooner than this, so that clients read the new root first.
-const MIN_CA_OVERLAP: SignedDuration = SignedDuration::from_mins(5);
 
 /// How far the clocks of issuer and operator may be apart.
 pub const SKEW: SignedDuration = SignedDuration::from_hours(1);
@@ -46,7 +47,7 @@ pub struct Assessment {
     pub taken_over: bool,
     /// The marks the Secret shall carry if nothing is issued.
     pub marks: Marks,
-    /// When the held certificate is renewed.
+    /// When the held certificate is renewed; after its end if its CA can't give it any longer life.
     pub renewal: Option<Renewal>,
     /// The CA's end, where it leaves too little for a renewal to be worth it.
     pub limited_by: Option<Timestamp>,
@@ -58,33 +59,12 @@ pub struct Assessment {
     pub asked_due: Option<Timestamp>,
 }
 
-/// How the held certificate stands to the issuer's present key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CaState {
-    /// Not known, or nothing to say.
-    Unknown,
-    /// Signed by it.
-    Current,
-    /// Signed by it, with older roots kept in `ca.crt` until then at least.
-    Retaining {
-        /// The end of the overlap.
-        until: Timestamp,
-    },
-    /// Signed by another; the new root is not in `ca.crt` yet.
-    Replaced,
-    /// Signed by another; clients had time to read the new root, and the leaf follows then.
-    Following {
-        /// When.
-        due: Timestamp,
-    },
-}
-
 /// Holds what is there against what is asked for.
 pub fn assess(now: Timestamp, inputs: &Inputs<'_>) -> Assessment {
     let spec = &inputs.certificate.spec;
     let (request, rule) = match (Request::of(spec, request::VERSION), RenewalRule::of(spec)) {
         (Ok(request), Ok(rule)) => (request, rule),
-        (Err(problem), _) | (_, Err(problem)) => return Assessment::unsayable(problem),
+        (Err(problem), _) | (_, Err(problem)) => return Assessment::unsayable(problem, inputs),
     };
     let hash = request.hash(request::VERSION);
     let identity = match inputs.issuer {
@@ -98,7 +78,7 @@ pub fn assess(now: Timestamp, inputs: &Inputs<'_>) -> Assessment {
     };
     assessment.request = Some(request);
     assessment.read_secret(now, inputs, &rule);
-    assessment.reason = assessment.first_reason(now, inputs);
+    assessment.reason = assessment.first_reason(now);
     if assessment.reason.is_some() {
         assessment.flaws.clear();
     }
@@ -126,14 +106,17 @@ impl Assessment {
         }
     }
 
-    fn unsayable(problem: InvalidSpec) -> Self {
+    fn unsayable(problem: InvalidSpec, inputs: &Inputs<'_>) -> Self {
+        let pair = inputs.secret.and_then(|secret| secret.pair.as_ref().ok());
         Self {
             unsayable: Some(problem),
+            held: pair.and_then(Pair::facts),
             ..Self::empty()
         }
     }
 
     fn read_secret(&mut self, now: Timestamp, inputs: &Inputs<'_>, rule: &RenewalRule) {
+        self.read_asked(now, inputs);
         let Some(secret) = inputs.secret else {
             self.unmet = Some(IssueReason::Missing);
             return;
@@ -155,14 +138,20 @@ impl Assessment {
         };
         self.unmet = self.unmet_by(inputs, secret, &held);
         self.marks = self.marks_to_carry(inputs, secret);
-        if self.unmet.is_none() {
+        let request_alone = matches!(
+            self.unmet,
+            Some(IssueReason::RequestChanged(_) | IssueReason::Drift(_))
+        );
+        if self.unmet.is_none() || request_alone && was_issued_by(inputs, secret) {
             self.compare_issuer(now, inputs, secret, pair, &held);
         }
         let spread = spread(inputs.namespace(), inputs.name(), &held.serial);
-        let renewal = rule.renewal(held.not_before, held.not_after, spread);
+        let mut renewal = rule.renewal(held.not_before, held.not_after, spread);
         self.limited_by = self.limited(now, inputs, &held, &renewal);
+        if let Some(end) = self.limited_by {
+            renewal.at = renewal.at.map(|at| last_chance(at, &held, end));
+        }
         self.renewal = Some(renewal);
-        self.read_asked(inputs, secret);
         self.compare_surroundings(inputs, secret, &held);
         self.held = Some(held);
     }
@@ -212,59 +201,6 @@ impl Assessment {
         marks
     }
 
-    /// Compares chain and `ca.crt` with the issuer, and follows a replacement of its key.
-    fn compare_issuer(
-        &mut self,
-        now: Timestamp,
-        inputs: &Inputs<'_>,
-        secret: &Observed,
-        pair: &Pair,
-        held: &Facts,
-    ) {
-        let IssuerState::Ready(issuer) = inputs.issuer else {
-            return;
-        };
-        let Signer::Authority(authority) = &issuer.signer else {
-            self.ca = CaState::Current;
-            self.compare_contents(secret, pair, &[], &[pair.fingerprint], false);
-            return;
-        };
-        let replaced_at = secret.marks.ca_replaced_at;
-        let top = authority.top().fingerprint;
-        if held.is_signed_by(authority.certificate()) {
-            let until = replaced_at.map(|at| later(at, inputs.settings.ca_overlap));
-            let retained = until.filter(|until| now < *until || inputs.old_leaves);
-            self.ca = retained.map_or(CaState::Current, |until| CaState::Retaining { until });
-            if retained.is_none() {
-                self.marks.ca_replaced_at = None;
-            }
-            let above: Vec<_> = authority
-                .intermediates()
-                .iter()
-                .map(|facts| facts.fingerprint)
-                .collect();
-            self.compare_contents(secret, pair, &above, &[top], retained.is_some());
-            return;
-        }
-        let known = secret.ca.as_ref().is_some_and(|ca| ca.contains(&top));
-        match replaced_at.filter(|_| known) {
-            Some(at) => {
-                let remaining = held.not_after.duration_since(at).max(SignedDuration::ZERO);
-                let overlap = inputs.settings.ca_overlap.min(remaining / 10);
-                let spread = spread(inputs.namespace(), inputs.name(), &held.serial);
-                let wait = overlap.mul_f64_saturating(spread).max(MIN_CA_OVERLAP);
-                self.ca = CaState::Following {
-                    due: later(at, wait),
-                };
-            }
-            None => {
-                self.ca = CaState::Replaced;
-                self.marks.ca_replaced_at = Some(now);
-                self.flaws.insert(Flaw::NewRoot);
-            }
-        }
-    }
-
     fn compare_contents(
         &mut self,
         secret: &Observed,
@@ -292,8 +228,9 @@ impl Assessment {
     fn compare_surroundings(&mut self, inputs: &Inputs<'_>, secret: &Observed, held: &Facts) {
         let metadata = Metadata::of(inputs.group, inputs.certificate, held, &self.marks);
         let (flaws, taken_over) = metadata.flaws(secret);
+        // A replacement just found adds a mark of ours; that it isn't there yet is nobody's doing.
+        self.taken_over |= taken_over && !self.flaws.contains(&Flaw::NewRoot);
         self.flaws.extend(flaws);
-        self.taken_over |= taken_over;
         if let Some((kind, encoding)) = secret.key
             && encoding != key_encoding(inputs.certificate, kind)
         {
@@ -319,23 +256,29 @@ impl Assessment {
         }
     }
 
-    fn read_asked(&mut self, inputs: &Inputs<'_>, secret: &Observed) {
-        let annotations = inputs.certificate.metadata.annotations.as_ref();
-        let value = annotations.and_then(|annotations| annotations.get(&inputs.group.key(RENEW)));
-        let answered = |value: &String| {
-            inputs
+    /// Whatever is issued answers the renewal by hand, so it is read even where there is nothing to renew.
+    fn read_asked(&mut self, now: Timestamp, inputs: &Inputs<'_>) {
+        let answered = |value: &&String| {
+            let told = inputs
                 .status()
-                .and_then(|status| status.last_renew_request.as_ref())
-                == Some(value)
-                || secret.marks.renew_request.as_ref() == Some(value)
+                .and_then(|status| status.last_renew_request.as_ref());
+            let marked = inputs
+                .secret
+                .and_then(|secret| secret.marks.renew_request.as_ref());
+            told == Some(value) || marked == Some(value)
         };
-        self.asked = value
-            .filter(|value| !value.is_empty() && !answered(value))
+        self.asked = inputs
+            .renew_request()
+            .filter(|value| !answered(value))
             .cloned();
-        // The throttle counts from the last renewal by hand: one that nobody asked for does not make the user wait.
-        if self.asked.is_some() && secret.marks.renew_request.is_some() {
-            self.asked_due = secret
-                .issued_at()
+        // The throttle counts from the last renewal by hand: one that nobody asked for does not make the user wait. A
+        // moment ahead of us is left from a clock that was set back: it holds nobody off.
+        if self.asked.is_some() {
+            self.asked_due = inputs
+                .secret
+                .filter(|secret| secret.marks.renew_request.is_some())
+                .and_then(Observed::issued_at)
+                .filter(|at| *at <= now)
                 .map(|at| later(at, inputs.settings.renew_throttle));
         }
     }
@@ -353,12 +296,13 @@ impl Assessment {
         let lifetime = SignedDuration::from_secs(self.request.as_ref()?.profile.lifetime_seconds);
         let end = authority.certificate().not_after;
         renewal.at.filter(|at| *at <= now)?;
-        let renewed = later(now, lifetime).min(end);
-        (renewed.duration_since(held.not_after) < lifetime / 10).then_some(end)
+        // A renewal that gains little for another reason, such as a long renewBefore, is none of the CA's doing.
+        let cut = end < later(now, lifetime);
+        (cut && end.duration_since(held.not_after) < lifetime / 10).then_some(end)
     }
 
     /// The first reason to issue now, in the order of [`IssueReason`].
-    fn first_reason(&self, now: Timestamp, inputs: &Inputs<'_>) -> Option<IssueReason> {
+    fn first_reason(&self, now: Timestamp) -> Option<IssueReason> {
         if self.unmet.is_some() {
             return self.unmet.clone();
         }
@@ -367,22 +311,20 @@ impl Assessment {
         }
         let held = self.held.as_ref()?;
         let renewed_at = self.renewal.as_ref().and_then(|renewal| renewal.at);
-        if let Some(at) = renewed_at {
-            if held.not_after < now {
-                return Some(IssueReason::Expired(held.not_after));
-            }
-            if at <= now && self.limited_by.is_none() {
-                return Some(IssueReason::Due);
-            }
+        if renewed_at.is_some() && held.not_after < now {
+            return Some(IssueReason::Expired(held.not_after));
+        }
+        if matches!(self.ca, CaState::Replaced | CaState::Following { .. }) {
+            // Clients get the time to read the new root; what follows is the renewal too.
+            return None;
+        }
+        if renewed_at.is_some_and(|at| at <= now) {
+            return Some(IssueReason::Due);
         }
         let asked = self
             .asked
             .clone()
             .filter(|_| self.asked_due.is_none_or(|due| due <= now))?;
-        debug_assert!(
-            inputs.secret.is_some(),
-            "a renewal by hand needs something to renew"
-        );
         Some(IssueReason::AskedByHand(asked))
     }
 
@@ -393,11 +335,7 @@ impl Assessment {
             CaState::Retaining { until } => Some(until),
             _ => None,
         };
-        let renewal = self
-            .renewal
-            .as_ref()
-            .and_then(|renewal| renewal.at)
-            .filter(|_| self.limited_by.is_none());
+        let renewal = self.renewal.as_ref().and_then(|renewal| renewal.at);
         let contest = inputs
             .status()
             .and_then(|status| status.last_restored.as_ref())
@@ -416,18 +354,35 @@ impl Assessment {
     }
 }
 
-/// `at` plus `by`, at the end of time at the latest.
+/// When to renew under a CA that has little to give: once, in the last tenth of the life, where the CA outlasts the
+/// certificate at all. It can't be for long, but expiring while the CA still signs would be worse. Where it does not,
+/// there is nothing to gain before the certificate has expired.
+fn last_chance(at: Timestamp, held: &Facts, end: Timestamp) -> Timestamp {
+    if end <= held.not_after {
+        return later(held.not_after, SignedDuration::from_secs(1));
+    }
+    let life = held.not_after.duration_since(held.not_before);
+    at.max(later(held.not_after, -(life / 10)))
+}
+
+/// `at` plus `by`, at the end of time at the latest. In whole seconds, as the API server keeps times: a moment that was
+/// told must read the same when it is read back, or it would be told again at each look. Rounded up, so that nobody
+/// looks before it has come.
 pub(super) fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
-    at.checked_add(by).unwrap_or(Timestamp::MAX)
+    let exact = at.checked_add(by).unwrap_or(Timestamp::MAX);
+    let second = exact.as_second() + i64::from(exact.subsec_nanosecond() > 0);
+    Timestamp::from_second(second).unwrap_or(exact)
 }
 
-trait Scale {
-    /// The duration times a factor in [0, 1].
-    fn mul_f64_saturating(self, factor: f64) -> Self;
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Scale for SignedDuration {
-    fn mul_f64_saturating(self, factor: f64) -> Self {
-        Self::from_secs_f64(self.as_secs_f64() * factor.clamp(0.0, 1.0))
+    #[test]
+    fn moments_are_whole_seconds_up_to_the_end_of_time() {
+        let now: Timestamp = "2026-11-02T10:00:00Z".parse().unwrap();
+        let moment = later(now, SignedDuration::from_millis(90_999));
+        assert_eq!(moment.to_string(), "2026-11-02T10:01:31Z");
+        assert_eq!(later(now, SignedDuration::MAX), Timestamp::MAX);
     }
 }

@@ -59,7 +59,7 @@ pub fn ca_after_issuing(
 pub fn keeps_older_roots(assessment: &Assessment) -> bool {
     matches!(
         assessment.ca,
-        CaState::Following { .. } | CaState::Retaining { .. }
+        CaState::Replaced | CaState::Following { .. } | CaState::Retaining { .. }
     )
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use jiff::SignedDuration;
 
-use crate::pki::profile::Names;
+use crate::pki::profile::{Attribute, DistinguishedName, Names};
 use crate::pki::{Facts, Profile};
 
 /// How much longer than asked a certificate may be valid before it counts as another one.
@@ -26,7 +26,7 @@ pub fn differences(profile: &Profile, certificate: &Facts) -> Vec<String> {
             listed(&certificate.unknown_names)
         ));
     }
-    if profile.subject != certificate.subject {
+    if as_sets(&profile.subject) != as_sets(&certificate.subject) {
         found.push("the subject is another".to_owned());
     }
     if certificate.key != Some(profile.key) {
@@ -61,6 +61,11 @@ pub fn differences(profile: &Profile, certificate: &Facts) -> Vec<String> {
         found.push("it is valid for longer".to_owned());
     }
     found
+}
+
+/// Each relative name as the set it is (RFC 5280 section 4.1.2.4): DER sorts by the encoding, a request by the text.
+fn as_sets(name: &DistinguishedName) -> Vec<BTreeSet<&Attribute>> {
+    name.0.iter().map(|name| name.iter().collect()).collect()
 }
 
 fn names(asked: &Names, held: &Names) -> Vec<String> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
+use super::marks::RENEW;
 use super::observed::Observed;
 use crate::api::{Certificate, CertificateStatus, Group};
 use crate::pki::Authority;
@@ -105,6 +106,14 @@ impl<'a> Inputs<'a> {
         self.status().is_some_and(|status| {
             status.observed_generation == self.certificate.metadata.generation
         })
+    }
+
+    /// The renewal by hand that the Certificate asks for, answered or not.
+    pub(super) fn renew_request(&self) -> Option<&'a String> {
+        let annotations = self.certificate.metadata.annotations.as_ref()?;
+        annotations
+            .get(&self.group.key(RENEW))
+            .filter(|value| !value.is_empty())
     }
 
     pub(super) fn authority(&self) -> Option<&'a Authority> {

@@ -11,6 +11,13 @@ use crate::api::certificate::{KeyEncoding, OutputFormat, SecretDeletionPolicy};
 use crate::api::{Certificate, Group};
 use crate::pki::{CertificateDer, Facts, PrivateKey, chain};
 
+/// What `kubectl apply` stores: the object whole, its data included.
+pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// The annotations that name the issuer on a Secret.
+pub(super) const ISSUER_NAME: &str = "issuer-name";
+pub(super) const ISSUER_KIND: &str = "issuer-kind";
+
 /// Names are left out of an annotation that would be longer than this, in bytes.
 const MAX_NAMES: usize = 16 * 1024;
 
@@ -44,14 +51,11 @@ impl Metadata {
         labels.insert(group.key(MANAGED), "true".to_owned());
 
         let mut annotations = template.annotations;
-        let issuer = &certificate.spec.issuer_ref;
-        let kind = issuer
-            .kind
-            .as_deref()
-            .filter(|kind| !kind.is_empty())
-            .unwrap_or("Issuer");
-        annotations.insert(group.key("issuer-name"), issuer.name.clone());
-        annotations.insert(group.key("issuer-kind"), kind.to_owned());
+        // It is kubectl's own record, and not among what we see of a Secret.
+        annotations.remove(LAST_APPLIED);
+        let spec = &certificate.spec;
+        annotations.insert(group.key(ISSUER_NAME), spec.issuer_ref.name.clone());
+        annotations.insert(group.key(ISSUER_KIND), spec.issuer_kind().to_owned());
         annotations.insert(group.key("issuer-group"), group.name().to_owned());
         annotations.insert(
             group.key("common-name"),

@@ -1,6 +1,6 @@
 //! What to do next for a Certificate.
 //!
-//! [`assess`] holds what is there against what is asked for, [`plan`] says the next step, [`status`](status::status)
+//! [`assess()`] holds what is there against what is asked for, [`plan`] says the next step, [`status`](status::status)
 //! says it to the user.
 
 pub mod assess;
@@ -29,6 +29,7 @@ pub use renew::MAX_LOOK_AGAIN;
 pub use request::{InvalidSpec, Request};
 
 use crate::api::certificate::RotationPolicy;
+use crate::api::{CertificateStatus, condition};
 
 /// Undoing what others did to a Secret is contested if it was undone before within this time.
 pub const CONTEST: SignedDuration = SignedDuration::from_mins(10);
@@ -182,26 +183,33 @@ fn keep_or_repair(now: Timestamp, inputs: &Inputs<'_>, assessment: &Assessment) 
     }
 }
 
-/// Whether repairing undoes what somebody else did: not if our own spec changed, nor if the issuer's key did.
+/// Whether repairing undoes what somebody else did: not if our own spec changed.
 fn taken_over(inputs: &Inputs<'_>, assessment: &Assessment) -> bool {
-    assessment.taken_over
-        && inputs.generation_observed()
-        && !assessment.flaws.contains(&Flaw::NewRoot)
+    assessment.taken_over && inputs.generation_observed()
 }
 
 /// Whether issuing for this reason undoes what somebody else did to the Secret.
 fn undoes_by_issuing(inputs: &Inputs<'_>, why: &IssueReason) -> bool {
-    let had_one = inputs
-        .status()
-        .is_some_and(|status| status.revision.is_some());
-    let damaged = matches!(
-        why,
+    let Some(status) = inputs.status() else {
+        return false;
+    };
+    let damaged = match why {
         IssueReason::Missing
-            | IssueReason::Broken(_)
-            | IssueReason::KeyDoesNotFit
-            | IssueReason::Drift(_)
-    );
-    damaged && had_one && inputs.generation_observed()
+        | IssueReason::Broken(_)
+        | IssueReason::KeyDoesNotFit
+        | IssueReason::Drift(_) => true,
+        // Our spec is the one that was met already, so it was the Secret that changed, such as back to an older state.
+        IssueReason::RequestChanged(_) => {
+            condition::is_true(&status.conditions, status::READY) || is_contested(status)
+        }
+        _ => false,
+    };
+    damaged && status.revision.is_some() && inputs.generation_observed()
+}
+
+fn is_contested(status: &CertificateStatus) -> bool {
+    let failure = status.last_failure.as_ref();
+    failure.is_some_and(|failure| failure.reason == reason::CONTESTED)
 }
 
 fn undoes(now: Timestamp, inputs: &Inputs<'_>, undoes: bool) -> Undoes {
@@ -211,7 +219,7 @@ fn undoes(now: Timestamp, inputs: &Inputs<'_>, undoes: bool) -> Undoes {
     let recent = inputs
         .status()
         .and_then(|status| status.last_restored.as_ref())
-        .is_some_and(|last| now.duration_since(last.0) < CONTEST);
+        .is_some_and(|last| is_recent(now, last.0));
     if !recent {
         return Undoes::Change;
     }
@@ -226,6 +234,11 @@ fn undoes(now: Timestamp, inputs: &Inputs<'_>, undoes: bool) -> Undoes {
     }
 }
 
+/// Whether something at `at` still counts in a contest. A moment ahead of us is left from a clock that was set back.
+fn is_recent(now: Timestamp, at: Timestamp) -> bool {
+    now.duration_since(at).abs() < CONTEST
+}
+
 /// Rule 5: until when the issuer is left alone.
 fn held_off(
     now: Timestamp,
@@ -235,7 +248,7 @@ fn held_off(
 ) -> Option<Timestamp> {
     let failure = inputs.status()?.last_failure.as_ref()?;
     let until = failure.next_try.0;
-    let contested = failure.reason == reason::CONTESTED;
+    let contested = is_contested(inputs.status()?);
     let applies = if contested {
         *undoes != Undoes::Nothing
     } else {
@@ -257,3 +270,6 @@ fn key_in_the_way(inputs: &Inputs<'_>, assessment: &Assessment) -> Option<BlockR
     let asked = assessment.request.as_ref()?.profile.key;
     (held != asked).then_some(BlockReason::KeyCannotStay { held, asked })
 }
+
+#[cfg(test)]
+mod tests;

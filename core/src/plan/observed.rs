@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, OwnerReference};
 use serde_json::Value;
 
+use super::intent::LAST_APPLIED;
 use super::marks::Marks;
 use crate::api::Group;
 use crate::api::certificate::{KeyEncoding, OutputFormat};
@@ -135,7 +136,7 @@ impl Observed {
         let bytes = secret.data.as_ref().unwrap_or(&empty);
         let metadata = &secret.metadata;
         let mut annotations = metadata.annotations.clone().unwrap_or_default();
-        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        annotations.remove(LAST_APPLIED);
         let managed = metadata.managed_fields.as_deref().unwrap_or_default();
 
         let key = field(bytes, data::KEY).map(PrivateKey::from_pem);

@@ -1,16 +1,19 @@
 //! What the user reads: the status of a Certificate.
 
+mod sayings;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::assess::{Assessment, CaState, SKEW, later};
+use self::sayings::Sayings;
+use super::assess::{Assessment, CaState, later};
 use super::inputs::Inputs;
+use super::marks::Marks;
 use super::reason::CONTESTED;
-use super::renew::{RenewalNote, spread};
-use super::{CONTEST, Plan, Undoes};
+use super::renew::spread;
+use super::{Plan, Undoes, is_recent};
 use crate::api::certificate::LastFailure;
-use crate::api::condition::{self, Condition, ConditionStatus};
-use crate::api::{CertificateStatus, Group};
+use crate::api::{CertificateStatus, Condition};
 use crate::pki::Facts;
 
 /// The longest time an issuer inside the cluster is left alone.
@@ -76,22 +79,23 @@ pub fn status(
         outcome,
         last_restored.as_ref(),
     );
-    let held = assessment.held.as_ref();
-    let marks = inputs.secret.map(|secret| &secret.marks);
+    let ours = !is_anothers(plan);
+    let held = assessment.held.as_ref().filter(|_| ours);
+    let marks = inputs.secret.filter(|_| ours).map(|secret| &secret.marks);
     let mut status = CertificateStatus {
         observed_generation: inputs.certificate.metadata.generation,
         conditions: Vec::new(),
         not_before: held.map(|held| Time(held.not_before)),
         not_after: held.map(|held| Time(held.not_after)),
-        renewal_time: held.and_then(|_| renewal_time(assessment)).map(Time),
+        renewal_time: held
+            .and_then(|held| renewal_time(assessment, held))
+            .map(Time),
         revision: marks.and_then(|marks| marks.revision).max(old.revision),
         serial_number: held.map(Facts::serial_hex),
         fingerprint: held.map(|held| held.fingerprint.to_string()),
         last_failure,
         last_restored,
-        last_renew_request: marks
-            .and_then(|marks| marks.renew_request.clone())
-            .or_else(|| old.last_renew_request.clone()),
+        last_renew_request: last_renew_request(inputs, marks, &old),
         rollout: None,
     };
     let says = Sayings {
@@ -103,6 +107,31 @@ pub fn status(
     };
     status.conditions = says.conditions(&old.conditions);
     status
+}
+
+/// Whether the Secret is somebody else's: then nothing of it is ours to tell.
+fn is_anothers(plan: &Plan) -> bool {
+    use super::BlockReason::{ForeignSecret, SecretOwnedByOther};
+    matches!(
+        plan,
+        Plan::Blocked {
+            why: ForeignSecret | SecretOwnedByOther(_)
+        }
+    )
+}
+
+/// What stands on the Secret counts, so that a status that was not written is made good. Only where the status has the
+/// very value that is asked for, it stays: a Secret put back to an older state does not make us answer twice.
+fn last_renew_request(
+    inputs: &Inputs<'_>,
+    marks: Option<&Marks>,
+    old: &CertificateStatus,
+) -> Option<String> {
+    let told = old.last_renew_request.as_ref();
+    told.filter(|told| inputs.renew_request() == Some(told))
+        .or_else(|| marks.and_then(|marks| marks.renew_request.as_ref()))
+        .or(told)
+        .cloned()
 }
 
 /// Whether a status says nothing new: our part of what stands there is the same.
@@ -137,8 +166,7 @@ fn last_restored(
     ) {
         return Some(Time(now));
     }
-    let calm =
-        |last: &Time| now.duration_since(last.0) >= CONTEST && matches!(plan, Plan::Keep { .. });
+    let calm = |last: &Time| !is_recent(now, last.0) && matches!(plan, Plan::Keep { .. });
     old.last_restored.clone().filter(|last| !calm(last))
 }
 
@@ -205,271 +233,12 @@ fn hold(inputs: &Inputs<'_>, attempts: i32) -> SignedDuration {
 }
 
 /// The moment of the next issuance that is known.
-fn renewal_time(assessment: &Assessment) -> Option<Timestamp> {
+fn renewal_time(assessment: &Assessment, held: &Facts) -> Option<Timestamp> {
+    // After its end, it is no renewal to announce.
     let renewal = assessment.renewal.as_ref()?.at;
+    let renewal = renewal.filter(|at| *at <= held.not_after);
     match assessment.ca {
         CaState::Following { due } => Some(renewal.map_or(due, |at| at.min(due))),
         _ => renewal,
     }
-}
-
-/// What the conditions say.
-struct Sayings<'a> {
-    now: Timestamp,
-    inputs: &'a Inputs<'a>,
-    assessment: &'a Assessment,
-    plan: &'a Plan,
-    failure: Option<LastFailure>,
-}
-
-impl Sayings<'_> {
-    fn conditions(&self, old: &[Condition]) -> Vec<Condition> {
-        let mut said = vec![(READY, self.ready()), (ISSUING, self.issuing())];
-        said.extend(self.limited().map(|saying| (LIMITED_BY_CA, saying)));
-        said.extend(self.adjusted().map(|saying| (RENEWAL_ADJUSTED, saying)));
-        said.extend(self.ignored().map(|saying| (FIELDS_IGNORED, saying)));
-        let mut conditions: Vec<Condition> = old
-            .iter()
-            .filter(|held| said.iter().any(|(type_, _)| held.type_ == *type_))
-            .cloned()
-            .collect();
-        for (type_, (status, reason, message)) in said {
-            condition::set(
-                &mut conditions,
-                Condition {
-                    type_: type_.to_owned(),
-                    status,
-                    observed_generation: self.inputs.certificate.metadata.generation,
-                    last_transition_time: Time(self.now),
-                    reason,
-                    message,
-                },
-            );
-        }
-        conditions
-    }
-
-    fn ready(&self) -> Saying {
-        if let (Plan::Blocked { why }, true) = (self.plan, self.not_held()) {
-            return (
-                ConditionStatus::False,
-                why.reason().to_owned(),
-                self.with_what_works(self.blocked(why)),
-            );
-        }
-        if let Some(unmet) = &self.assessment.unmet {
-            let clause = unmet.clause(self.secret());
-            let message = match &self.failure {
-                Some(failure) => format!(
-                    "{}; the last try failed: {}",
-                    capitalised(&clause),
-                    failure.message
-                ),
-                None => format!("{}.", capitalised(&clause)),
-            };
-            return (
-                ConditionStatus::False,
-                unmet.reason().to_owned(),
-                self.with_what_works(message),
-            );
-        }
-        let Some(held) = &self.assessment.held else {
-            return (
-                ConditionStatus::False,
-                "DoesNotExist".to_owned(),
-                format!("Secret {} does not exist.", self.secret()),
-            );
-        };
-        if held.not_after < self.now {
-            let message = format!(
-                "The certificate expired at {}.{}",
-                held.not_after,
-                self.what_next()
-            );
-            return (ConditionStatus::False, "Expired".to_owned(), message);
-        }
-        if held.not_before > later(self.now, SKEW) {
-            let message = format!(
-                "The certificate is not valid before {}. Is a clock wrong?",
-                held.not_before
-            );
-            return (ConditionStatus::False, "NotYetValid".to_owned(), message);
-        }
-        let message = format!(
-            "The certificate is what the spec asks for, and valid until {}.",
-            held.not_after
-        );
-        (ConditionStatus::True, "Ready".to_owned(), message)
-    }
-
-    /// Whether what is in the way keeps us from holding anything, whatever the Secret contains.
-    fn not_held(&self) -> bool {
-        use super::BlockReason as Why;
-        match self.plan {
-            Plan::Blocked {
-                why:
-                    Why::InvalidSpec(_)
-                    | Why::SecretOwnedByOther(_)
-                    | Why::ForeignSecret
-                    | Why::SecretBeingDeleted,
-            } => true,
-            Plan::Blocked { .. } => self.assessment.unmet.is_some(),
-            _ => false,
-        }
-    }
-
-    fn issuing(&self) -> Saying {
-        match self.plan {
-            Plan::Blocked { why } => (
-                ConditionStatus::False,
-                why.reason().to_owned(),
-                self.blocked(why),
-            ),
-            Plan::Issue { why, .. } | Plan::Hold { why, .. } => self.failing(
-                &format!(
-                    "A certificate is needed because {}",
-                    why.clause(self.secret())
-                ),
-                why.reason(),
-            ),
-            Plan::Repair { what, .. } | Plan::HoldRepair { what, .. } => {
-                let words: Vec<_> = what.iter().map(|flaw| flaw.words()).collect();
-                self.failing(
-                    &format!(
-                        "Secret {} is to be repaired: {}",
-                        self.secret(),
-                        words.join(", ")
-                    ),
-                    "Repairing",
-                )
-            }
-            Plan::Keep { .. } | Plan::Leave => self.at_rest(),
-        }
-    }
-
-    /// What is wanted, and why the last try did not bring it.
-    fn failing(&self, wanted: &str, reason: &str) -> Saying {
-        match &self.failure {
-            Some(failure) => (
-                ConditionStatus::False,
-                failure.reason.clone(),
-                format!(
-                    "{wanted}. Try {} failed, the next is at {}: {}",
-                    failure.attempts, failure.next_try.0, failure.message
-                ),
-            ),
-            None => (
-                ConditionStatus::True,
-                reason.to_owned(),
-                format!("{wanted}."),
-            ),
-        }
-    }
-
-    fn at_rest(&self) -> Saying {
-        if let Some(failure) = &self.failure {
-            return (
-                ConditionStatus::False,
-                failure.reason.clone(),
-                failure.message.clone(),
-            );
-        }
-        if let CaState::Following { due } = self.assessment.ca {
-            let message = format!(
-                "The issuer's key was replaced. Clients read the new root now; a new certificate follows at {due}."
-            );
-            return (ConditionStatus::False, "CAReplaced".to_owned(), message);
-        }
-        (
-            ConditionStatus::False,
-            "UpToDate".to_owned(),
-            "Nothing needs to be issued.".to_owned(),
-        )
-    }
-
-    fn limited(&self) -> Option<Saying> {
-        let end = self.assessment.limited_by?;
-        let message = format!(
-            "The CA ends at {end}, so a renewal would gain less than a tenth of the duration. Renew the CA; then this \
-             certificate is renewed too."
-        );
-        Some((ConditionStatus::True, "CANearItsEnd".to_owned(), message))
-    }
-
-    fn adjusted(&self) -> Option<Saying> {
-        let (reason, message) = match self.assessment.renewal.as_ref()?.note.as_ref()? {
-            RenewalNote::RenewBeforeTooLong { asked, lifetime } => (
-                "RenewBeforeTooLong",
-                format!(
-                    "spec.renewBefore is {asked:#}, but the certificate only lives for {lifetime:#}: it is renewed a third of its life \
-                     before its end instead."
-                ),
-            ),
-            RenewalNote::NoWindowInTime => (
-                "NoWindowInTime",
-                "No window of spec.renewal.windows opens before the last tenth of the certificate's life: it is renewed \
-                 outside of them."
-                    .to_owned(),
-            ),
-        };
-        Some((ConditionStatus::True, reason.to_owned(), message))
-    }
-
-    fn ignored(&self) -> Option<Saying> {
-        let fields = self.inputs.certificate.spec.ignored_fields();
-        let message = format!(
-            "Accepted, without effect: {}. You can remove it.",
-            fields.join(", ")
-        );
-        (!fields.is_empty()).then(|| (ConditionStatus::True, "FieldsIgnored".to_owned(), message))
-    }
-
-    fn blocked(&self, why: &super::BlockReason) -> String {
-        let spec = &self.inputs.certificate.spec;
-        let issuer = format!("{} {}", spec.issuer_kind(), spec.issuer_ref.name);
-        let annotation = certificate_name_annotation(self.inputs.group);
-        why.message(self.inputs.name(), self.secret(), &issuer, &annotation)
-    }
-
-    /// Adds until when the held certificate works all the same.
-    fn with_what_works(&self, message: String) -> String {
-        match &self.assessment.held {
-            Some(held) if held.not_after > self.now => {
-                format!(
-                    "{message} The certificate that is there works until {}.",
-                    held.not_after
-                )
-            }
-            _ => message,
-        }
-    }
-
-    fn what_next(&self) -> String {
-        match (&self.failure, self.plan) {
-            (Some(failure), _) => format!(" The last try failed: {}", failure.message),
-            (None, Plan::Blocked { why }) => format!(" {}", self.blocked(why)),
-            (None, Plan::Keep { .. }) => {
-                " It is not renewed by itself, because spec.renewal.policy is Disabled.".to_owned()
-            }
-            (None, _) => String::new(),
-        }
-    }
-
-    fn secret(&self) -> &str {
-        &self.inputs.certificate.spec.secret_name
-    }
-}
-
-type Saying = (ConditionStatus, String, String);
-
-fn certificate_name_annotation(group: &Group) -> String {
-    group.key(super::marks::CERTIFICATE_NAME)
-}
-
-fn capitalised(clause: &str) -> String {
-    let mut letters = clause.chars();
-    letters
-        .next()
-        .map(|first| first.to_uppercase().chain(letters).collect())
-        .unwrap_or_default()
 }

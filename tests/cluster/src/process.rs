@@ -125,16 +125,15 @@ pub(crate) fn blames_port(error: &anyhow::Error) -> bool {
     format!("{error:#}").contains("address already in use")
 }
 
-/// Makes a file that only we may read.
+/// Makes a file that only we may read. One that is there already is replaced at once, so that whoever reads it in the
+/// meantime, such as a `kubectl` that another test runs, sees a whole file.
 pub(crate) fn write_private(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
-    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
-    File::options()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)?
-        .write_all(content.as_ref())
+    use std::io::Write as _;
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(content.as_ref())?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }
 
 /// A shell in a process group of its own, so that Ctrl-C reaches us alone and we end the rest.

@@ -51,7 +51,7 @@ fn committed_files_are_what_the_types_say() {
         let committed = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
         assert!(
             committed == *text,
-            "crds/{name} is stale: cargo run -p certwright-core --example crds -- crds"
+            "crds/{name} is stale: cargo run -p certwright -- crds --output crds"
         );
     }
     let expected: BTreeSet<_> = written.into_iter().map(|(name, _)| name).collect();
@@ -207,4 +207,28 @@ fn whatever_a_status_can_say_fits_the_types() {
         assert_eq!(status.observed_generation, Some(-1));
         assert_eq!(status.conditions[0].reason, "Pending");
     }
+}
+
+#[test]
+fn the_documentation_lists_each_rule_with_its_words() {
+    let page = std::fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/validation.md"),
+    )
+    .unwrap();
+    let rules = certificate_rules(&Group::default())
+        .into_iter()
+        .chain(issuer_rules());
+    let missing: Vec<_> = rules
+        .map(|rule| {
+            let dot = if rule.at.is_empty() { "" } else { "." };
+            format!(
+                "| `spec{dot}{}{}` | {} |",
+                rule.at,
+                rule.field.unwrap_or_default(),
+                rule.message
+            )
+        })
+        .filter(|row| !page.contains(row))
+        .collect();
+    assert!(missing.is_empty(), "{missing:#?}");
 }

@@ -123,7 +123,7 @@ fn names() -> Vec<Rule> {
         ),
         Rule::new(
             "dnsNames[]",
-            "!self.contains('*') || self.matches('^[*][.][^*]+$')",
+            "!self.matches('.[*]|[*]([^.]|$)')",
             "* stands for the whole first label only: write it as in *.example.com",
         ),
         Rule::new(
@@ -134,19 +134,10 @@ fn names() -> Vec<Rule> {
         Rule::new(
             "dnsNames[]",
             format!(
-                "self.matches('[*/:@]|[.]$') || {}",
-                is("self", &format!("^{host}$"))
+                "self.matches('[/:@]|[.]$|.[*]|[*]([^.]|$)') || {}",
+                is("self", &format!("^([*][.])?{host}$"))
             ),
             "write a DNS name such as example.com or *.example.com: labels of at most 63 letters, digits, - (not at their ends) and _, with one dot between them",
-        ),
-        Rule::new(
-            "dnsNames[]",
-            format!(
-                "!{} || {}",
-                is("self", "^[*][.][^*/:@]*[^*/:@.]$"),
-                is("self", &format!("^[*][.]{host}$"))
-            ),
-            "write a DNS name after *., as in *.example.com: labels of at most 63 letters, digits, - (not at their ends) and _, with one dot between them",
         ),
         Rule::new(
             "ipAddresses[]",
@@ -228,7 +219,7 @@ fn renewal() -> Vec<Rule> {
         Rule::new("renewal.windows[].windowDuration", &readable, DURATION_FORM),
         Rule::new(
             "renewal.windows[].windowDuration",
-            format!("!{readable} || duration(self) > duration('0s')"),
+            format!("!{readable} || duration(self) >= duration('1s')"),
             "a window stays open for some time: write it, such as 4h",
         ),
         Rule::new(

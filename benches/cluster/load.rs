@@ -1,0 +1,276 @@
+//! What the operator is given to do.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use certwright_core::api::{Certificate, Group, condition, schema};
+use certwright_test_cluster::ControlPlane;
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::runtime::watcher::{self, watcher};
+use kube::runtime::{WatchStreamExt, wait};
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+
+use super::operator::Operator;
+
+/// Requests under way at once while objects are made.
+const AT_ONCE: usize = 64;
+
+/// What one certificate costs: the bodies that the operator wrote for it.
+pub(crate) struct Template {
+    pub(crate) certificate: Value,
+    pub(crate) secret: Value,
+    pub(crate) status: Value,
+    pub(crate) event: Value,
+}
+
+/// N pending Certificates in a namespace of their own.
+pub(crate) struct Load {
+    cluster_client: Client,
+    namespace: String,
+    count: usize,
+    template_namespace: String,
+}
+
+/// Applies CRDs, the operator's ServiceAccount and its permissions.
+pub(crate) async fn install(cluster: &ControlPlane) -> anyhow::Result<()> {
+    let client = cluster.client()?;
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for crd in schema::crds(&Group::default()) {
+        crds.create(&PostParams::default(), &crd).await?;
+        wait::await_condition(
+            crds.clone(),
+            &crd.name_any(),
+            wait::conditions::is_crd_established(),
+        )
+        .await?;
+    }
+    let mut kubectl = cluster.kubectl()?;
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/install.yaml");
+    let applied = kubectl
+        .args([
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "-f",
+            manifest,
+        ])
+        .output()
+        .await?;
+    anyhow::ensure!(
+        applied.status.success(),
+        "{}",
+        String::from_utf8_lossy(&applied.stderr)
+    );
+    Ok(())
+}
+
+/// A kubeconfig of the ServiceAccount that the chart makes.
+pub(crate) async fn operator_kubeconfig(cluster: &ControlPlane) -> anyhow::Result<PathBuf> {
+    let mut kubectl = cluster.kubectl()?;
+    let token = kubectl
+        .args([
+            "-n",
+            "certwright",
+            "create",
+            "token",
+            "certwright",
+            "--duration=24h",
+        ])
+        .output()
+        .await?;
+    anyhow::ensure!(
+        token.status.success(),
+        "{}",
+        String::from_utf8_lossy(&token.stderr)
+    );
+    let token = String::from_utf8(token.stdout)?;
+    let admin: Value = serde_yaml::from_slice(&std::fs::read(cluster.kubeconfig("admin")?)?)?;
+    let mut ours = admin;
+    ours["users"][0]["user"] = json!({ "token": token.trim() });
+    let path = cluster.folder().join("operator.kubeconfig");
+    std::fs::write(&path, serde_yaml::to_string(&ours)?)?;
+    Ok(path)
+}
+
+impl Load {
+    /// Makes a CA Issuer and `count` Certificates, and one more in a namespace apart, from which bodies are learned.
+    pub(crate) async fn make(cluster: &ControlPlane, count: usize) -> anyhow::Result<Self> {
+        let client = cluster.client()?;
+        let template_namespace = cluster.namespace("template").await?;
+        let namespace = cluster.namespace("load").await?;
+        issuers(&client, &template_namespace).await?;
+        create(&client, "Certificate", &certificate(&template_namespace, 0)).await?;
+        let operator = Operator::start(cluster).await?;
+        ready(&client, &template_namespace, 2, &operator).await?;
+        // The CA goes over to the other namespace as it is: it is not what is measured.
+        issuers_with(&client, &namespace, &template_namespace).await?;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        operator.stop().await?;
+        let made = (0..count).map(|number| {
+            let client = client.clone();
+            let object = certificate(&namespace, number);
+            async move { create(&client, "Certificate", &object).await }
+        });
+        stream::iter(made)
+            .buffer_unordered(AT_ONCE)
+            .try_collect::<Vec<()>>()
+            .await?;
+        Ok(Self {
+            cluster_client: client,
+            namespace,
+            count,
+            template_namespace,
+        })
+    }
+
+    /// The bodies the operator wrote for one certificate.
+    pub(crate) async fn template(&self) -> anyhow::Result<Template> {
+        let client = &self.cluster_client;
+        let namespace = &self.template_namespace;
+        let secret: Secret = Api::namespaced(client.clone(), namespace)
+            .get("web-0")
+            .await?;
+        let held: DynamicObject = api(client, namespace, "Certificate").get("web-0").await?;
+        let events: Api<Event> = Api::namespaced(client.clone(), namespace);
+        let told = events.list(&ListParams::default()).await?.items;
+        let told = told.into_iter().find(|event| {
+            event.reason.as_deref() == Some("Issued")
+                && event
+                    .regarding
+                    .as_ref()
+                    .is_some_and(|about| about.name.as_deref() == Some("web-0"))
+        });
+        let mut event = serde_json::to_value(told.context("no Event was found")?)?;
+        event["metadata"] = json!({});
+        Ok(Template {
+            certificate: certificate(namespace, 0),
+            secret: json!({
+                "apiVersion": "v1", "kind": "Secret", "type": secret.type_, "data": secret.data,
+                "metadata": { "labels": secret.metadata.labels, "annotations": secret.metadata.annotations },
+            }),
+            status: held.data["status"].clone(),
+            event,
+        })
+    }
+
+    /// Waits until all are Ready, and says how long that took from the operator's start.
+    pub(crate) async fn all_ready(&self, operator: &Operator) -> anyhow::Result<Duration> {
+        let waited = ready(&self.cluster_client, &self.namespace, self.count, operator).await?;
+        Ok(waited + operator.started_in)
+    }
+
+    pub(crate) async fn remove(self) -> anyhow::Result<()> {
+        remove_namespace(&self.cluster_client, &self.namespace).await?;
+        remove_namespace(&self.cluster_client, &self.template_namespace).await
+    }
+}
+
+/// Deletes a namespace, and waits until it is gone with all that was in it.
+pub(crate) async fn remove_namespace(client: &Client, name: &str) -> anyhow::Result<()> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    namespaces.delete(name, &DeleteParams::background()).await?;
+    for _ in 0..1200 {
+        if namespaces.get_opt(name).await?.is_none() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    bail!("the namespace {name} was not gone within ten minutes")
+}
+
+async fn ready(
+    client: &Client,
+    namespace: &str,
+    count: usize,
+    _running: &Operator,
+) -> anyhow::Result<Duration> {
+    let began = Instant::now();
+    let api: Api<Certificate> = Api::namespaced_with(client.clone(), namespace, &Group::default());
+    let mut seen = std::collections::HashSet::new();
+    let watch = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .applied_objects();
+    let mut watch = std::pin::pin!(watch);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(1800);
+    while seen.len() < count {
+        let next = tokio::time::timeout_at(deadline, watch.next())
+            .await
+            .context("not all were Ready within half an hour")?;
+        let Some(Ok(certificate)) = next else {
+            continue;
+        };
+        let conditions = certificate
+            .status
+            .as_ref()
+            .map(|status| status.conditions.as_slice())
+            .unwrap_or_default();
+        if condition::is_true(conditions, "Ready") {
+            seen.insert(certificate.name_any());
+        }
+    }
+    Ok(began.elapsed())
+}
+
+fn certificate(namespace: &str, number: usize) -> Value {
+    let name = format!("web-{number}");
+    json!({
+        "apiVersion": Group::default().api_version(),
+        "kind": "Certificate",
+        "metadata": { "name": name, "namespace": namespace },
+        "spec": {
+            "secretName": name,
+            "dnsNames": [format!("{name}.example.com"), format!("www.{name}.example.com")],
+            "issuerRef": { "name": "ca" },
+        },
+    })
+}
+
+async fn issuers(client: &Client, namespace: &str) -> anyhow::Result<()> {
+    let group = Group::default().api_version();
+    let metadata = |name: &str| json!({ "name": name, "namespace": namespace });
+    create(client, "Issuer", &json!({ "apiVersion": group, "kind": "Issuer", "metadata": metadata("root"), "spec": { "selfSigned": {} } })).await?;
+    create(client, "Certificate", &json!({
+        "apiVersion": group, "kind": "Certificate", "metadata": metadata("root"),
+        "spec": { "secretName": "root-tls", "isCA": true, "commonName": "Bench Root", "duration": "87600h", "issuerRef": { "name": "root" } },
+    })).await?;
+    create(client, "Issuer", &json!({ "apiVersion": group, "kind": "Issuer", "metadata": metadata("ca"), "spec": { "ca": { "secretName": "root-tls" } } })).await
+}
+
+async fn issuers_with(client: &Client, namespace: &str, from: &str) -> anyhow::Result<()> {
+    let ca: Secret = Api::namespaced(client.clone(), from)
+        .get("root-tls")
+        .await?;
+    let copy: Secret = serde_json::from_value(
+        json!({ "metadata": { "name": "ca" }, "type": "kubernetes.io/tls", "data": ca.data }),
+    )?;
+    Api::<Secret>::namespaced(client.clone(), namespace)
+        .create(&PostParams::default(), &copy)
+        .await?;
+    let issuer = json!({
+        "apiVersion": Group::default().api_version(), "kind": "Issuer",
+        "metadata": { "name": "ca", "namespace": namespace }, "spec": { "ca": { "secretName": "ca" } },
+    });
+    create(client, "Issuer", &issuer).await
+}
+
+pub(crate) fn api(client: &Client, namespace: &str, kind: &str) -> Api<DynamicObject> {
+    let group = Group::default();
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(group.name(), Group::VERSION, kind));
+    Api::namespaced_with(client.clone(), namespace, &kind)
+}
+
+pub(crate) async fn create(client: &Client, kind: &str, object: &Value) -> anyhow::Result<()> {
+    let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+    let object: DynamicObject = serde_json::from_value(object.clone())?;
+    api(client, namespace, kind)
+        .create(&PostParams::default(), &object)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,277 @@
+//! What the conditions say.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{FIELDS_IGNORED, ISSUING, LIMITED_BY_CA, READY, RENEWAL_ADJUSTED, is_anothers};
+use crate::api::Group;
+use crate::api::certificate::LastFailure;
+use crate::api::condition::{self, Condition, ConditionStatus};
+use crate::plan::assess::{Assessment, CaState, SKEW, later};
+use crate::plan::inputs::Inputs;
+use crate::plan::marks::CERTIFICATE_NAME;
+use crate::plan::renew::RenewalNote;
+use crate::plan::{BlockReason, Plan};
+
+/// What the conditions say.
+pub(super) struct Sayings<'a> {
+    pub(super) now: Timestamp,
+    pub(super) inputs: &'a Inputs<'a>,
+    pub(super) assessment: &'a Assessment,
+    pub(super) plan: &'a Plan,
+    pub(super) failure: Option<LastFailure>,
+}
+
+impl Sayings<'_> {
+    pub(super) fn conditions(&self, old: &[Condition]) -> Vec<Condition> {
+        let mut said = vec![(READY, self.ready()), (ISSUING, self.issuing())];
+        if !is_anothers(self.plan) {
+            said.extend(self.limited().map(|saying| (LIMITED_BY_CA, saying)));
+            said.extend(self.adjusted().map(|saying| (RENEWAL_ADJUSTED, saying)));
+        }
+        said.extend(self.ignored().map(|saying| (FIELDS_IGNORED, saying)));
+        let mut conditions: Vec<Condition> = old
+            .iter()
+            .filter(|held| said.iter().any(|(type_, _)| held.type_ == *type_))
+            .cloned()
+            .collect();
+        for (type_, (status, reason, message)) in said {
+            condition::set(
+                &mut conditions,
+                Condition {
+                    type_: type_.to_owned(),
+                    status,
+                    observed_generation: self.inputs.certificate.metadata.generation,
+                    last_transition_time: Time(self.now),
+                    reason,
+                    message,
+                },
+            );
+        }
+        conditions
+    }
+
+    fn ready(&self) -> Saying {
+        if let (Plan::Blocked { why }, true) = (self.plan, self.not_held()) {
+            return (
+                ConditionStatus::False,
+                why.reason().to_owned(),
+                self.with_what_works(self.blocked(why)),
+            );
+        }
+        if let Some(unmet) = &self.assessment.unmet {
+            let clause = unmet.clause(self.secret());
+            let message = match &self.failure {
+                Some(failure) => format!(
+                    "{}; the last try failed: {}",
+                    capitalised(&clause),
+                    failure.message
+                ),
+                None => format!("{}.", capitalised(&clause)),
+            };
+            return (
+                ConditionStatus::False,
+                unmet.reason().to_owned(),
+                self.with_what_works(message),
+            );
+        }
+        let Some(held) = &self.assessment.held else {
+            return (
+                ConditionStatus::False,
+                "DoesNotExist".to_owned(),
+                format!("Secret {} does not exist.", self.secret()),
+            );
+        };
+        if held.not_after < self.now {
+            let message = format!(
+                "The certificate expired at {}.{}",
+                held.not_after,
+                self.what_next()
+            );
+            return (ConditionStatus::False, "Expired".to_owned(), message);
+        }
+        if held.not_before > later(self.now, SKEW) {
+            let message = format!(
+                "The certificate is not valid before {}. Is a clock wrong?",
+                held.not_before
+            );
+            return (ConditionStatus::False, "NotYetValid".to_owned(), message);
+        }
+        let message = format!(
+            "The certificate is what the spec asks for, and valid until {}.",
+            held.not_after
+        );
+        (ConditionStatus::True, "Ready".to_owned(), message)
+    }
+
+    /// Whether what is in the way keeps us from holding anything, whatever the Secret contains.
+    fn not_held(&self) -> bool {
+        use crate::plan::BlockReason as Why;
+        match self.plan {
+            Plan::Blocked {
+                why:
+                    Why::InvalidSpec(_)
+                    | Why::SecretOwnedByOther(_)
+                    | Why::ForeignSecret
+                    | Why::SecretBeingDeleted,
+            } => true,
+            Plan::Blocked { .. } => self.assessment.unmet.is_some(),
+            _ => false,
+        }
+    }
+
+    fn issuing(&self) -> Saying {
+        match self.plan {
+            Plan::Blocked { why } => (
+                ConditionStatus::False,
+                why.reason().to_owned(),
+                self.blocked(why),
+            ),
+            Plan::Issue { why, .. } | Plan::Hold { why, .. } => self.failing(
+                &format!(
+                    "A certificate is needed because {}",
+                    why.clause(self.secret())
+                ),
+                why.reason(),
+            ),
+            Plan::Repair { what, .. } | Plan::HoldRepair { what, .. } => {
+                let words: Vec<_> = what.iter().map(|flaw| flaw.words()).collect();
+                self.failing(
+                    &format!(
+                        "Secret {} is to be repaired: {}",
+                        self.secret(),
+                        words.join(", ")
+                    ),
+                    "Repairing",
+                )
+            }
+            Plan::Keep { .. } | Plan::Leave => self.at_rest(),
+        }
+    }
+
+    /// What is wanted, and why the last try did not bring it.
+    fn failing(&self, wanted: &str, reason: &str) -> Saying {
+        match &self.failure {
+            Some(failure) => (
+                ConditionStatus::False,
+                failure.reason.clone(),
+                format!(
+                    "{wanted}. Try {} failed, the next is at {}: {}",
+                    failure.attempts, failure.next_try.0, failure.message
+                ),
+            ),
+            None => (
+                ConditionStatus::True,
+                reason.to_owned(),
+                format!("{wanted}."),
+            ),
+        }
+    }
+
+    fn at_rest(&self) -> Saying {
+        if let Some(failure) = &self.failure {
+            return (
+                ConditionStatus::False,
+                failure.reason.clone(),
+                failure.message.clone(),
+            );
+        }
+        if let CaState::Following { due } = self.assessment.ca {
+            let message = format!(
+                "The issuer's key was replaced. Clients read the new root now; a new certificate follows at {due}."
+            );
+            return (ConditionStatus::False, "CAReplaced".to_owned(), message);
+        }
+        (
+            ConditionStatus::False,
+            "UpToDate".to_owned(),
+            "Nothing needs to be issued.".to_owned(),
+        )
+    }
+
+    fn limited(&self) -> Option<Saying> {
+        let end = self.assessment.limited_by?;
+        let message = format!(
+            "The CA ends at {end}, so a renewal would gain less than a tenth of the duration. Renew the CA; then this \
+             certificate is renewed too."
+        );
+        Some((ConditionStatus::True, "CANearItsEnd".to_owned(), message))
+    }
+
+    fn adjusted(&self) -> Option<Saying> {
+        let (reason, message) = match self.assessment.renewal.as_ref()?.note.as_ref()? {
+            RenewalNote::RenewBeforeTooLong { asked, lifetime } => (
+                "RenewBeforeTooLong",
+                format!(
+                    "spec.renewBefore is {asked:#}, but the certificate only lives for {lifetime:#}: it is renewed a third of its life \
+                     before its end instead."
+                ),
+            ),
+            RenewalNote::NoWindowInTime => (
+                "NoWindowInTime",
+                "No window of spec.renewal.windows opens before the last tenth of the certificate's life: it is renewed \
+                 outside of them."
+                    .to_owned(),
+            ),
+        };
+        Some((ConditionStatus::True, reason.to_owned(), message))
+    }
+
+    fn ignored(&self) -> Option<Saying> {
+        let fields = self.inputs.certificate.spec.ignored_fields();
+        let message = format!(
+            "Accepted, without effect: {}. You can remove it.",
+            fields.join(", ")
+        );
+        (!fields.is_empty()).then(|| (ConditionStatus::True, "FieldsIgnored".to_owned(), message))
+    }
+
+    fn blocked(&self, why: &BlockReason) -> String {
+        let spec = &self.inputs.certificate.spec;
+        let issuer = format!("{} {}", spec.issuer_kind(), spec.issuer_ref.name);
+        let annotation = certificate_name_annotation(self.inputs.group);
+        why.message(self.inputs.name(), self.secret(), &issuer, &annotation)
+    }
+
+    /// Adds until when the held certificate works all the same.
+    fn with_what_works(&self, message: String) -> String {
+        match &self.assessment.held {
+            Some(held) if held.not_after > self.now && !is_anothers(self.plan) => {
+                format!(
+                    "{message} The certificate that is there works until {}.",
+                    held.not_after
+                )
+            }
+            _ => message,
+        }
+    }
+
+    fn what_next(&self) -> String {
+        match (&self.failure, self.plan) {
+            (Some(failure), _) => format!(" The last try failed: {}", failure.message),
+            (None, Plan::Blocked { why }) => format!(" {}", self.blocked(why)),
+            (None, Plan::Keep { .. }) => {
+                " It is not renewed by itself, because spec.renewal.policy is Disabled.".to_owned()
+            }
+            (None, _) => String::new(),
+        }
+    }
+
+    fn secret(&self) -> &str {
+        &self.inputs.certificate.spec.secret_name
+    }
+}
+
+type Saying = (ConditionStatus, String, String);
+
+fn certificate_name_annotation(group: &Group) -> String {
+    group.key(CERTIFICATE_NAME)
+}
+
+fn capitalised(clause: &str) -> String {
+    let mut letters = clause.chars();
+    letters
+        .next()
+        .map(|first| first.to_uppercase().chain(letters).collect())
+        .unwrap_or_default()
+}

@@ -1,0 +1,17 @@
+//! Every rule with literal times: real certificates, and a Secret as the API server would keep it.
+
+mod cas;
+mod contest;
+mod keeping;
+mod limits;
+mod precedence;
+mod properties;
+mod reasons;
+mod replacement;
+mod rules;
+mod said;
+mod said_blocked;
+mod secret;
+mod specs;
+mod time;
+mod world;

@@ -1,0 +1,443 @@
+//! One Certificate, its Secret and its issuer, and what the shell does with them.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::cas::Ca;
+use super::secret;
+use crate::api::certificate::{IssuerRef, RotationPolicy};
+use crate::api::{Certificate, CertificateSpec, CertificateStatus, Condition, Group, condition};
+use crate::pki::sign::{self, Locations};
+use crate::pki::{Facts, PrivateKey, chain};
+use crate::plan::assess::later;
+use crate::plan::intent::{Contents, Metadata};
+use crate::plan::marks::{Marks, RENEW};
+use crate::plan::status::{self, Failure, Outcome};
+use crate::plan::{
+    Assessment, Inputs, IssueReason, IssuerState, MAX_LOOK_AGAIN, Observed, Plan, ReadyIssuer,
+    Settings, Signer, Undoes, assess, contents, decide,
+};
+
+/// A moment such as `2026-11-02` or `2026-11-02T10:00:00Z`.
+pub(super) fn at(text: &str) -> Timestamp {
+    let whole = if text.len() == 10 {
+        format!("{text}T00:00:00Z")
+    } else {
+        text.to_owned()
+    };
+    whole.parse().unwrap()
+}
+
+/// So many days as a spec says them.
+pub(super) fn days(days: u32) -> String {
+    format!("{}h", days * 24)
+}
+
+pub(super) enum Issuer {
+    Missing,
+    NotReady(&'static str),
+    Ready(ReadyIssuer),
+}
+
+/// One Certificate and all that planning for it looks at.
+pub(super) struct World {
+    pub(super) group: Group,
+    pub(super) certificate: Certificate,
+    pub(super) secret: Option<Secret>,
+    pub(super) owner: Option<String>,
+    pub(super) issuer: Issuer,
+    pub(super) old_leaves: bool,
+    pub(super) settings: Settings,
+    /// The issuer refuses with these words.
+    pub(super) refuses: Option<&'static str>,
+    /// The next write of the status is lost.
+    pub(super) loses_status: bool,
+    pub(super) issued: Vec<(Timestamp, IssueReason)>,
+    pub(super) tries: usize,
+    pub(super) repaired: Vec<Timestamp>,
+    pub(super) status_writes: usize,
+    seen: RefCell<Option<(Secret, Rc<Observed>)>>,
+}
+
+/// What one reconcile came to.
+#[derive(Debug)]
+pub(super) struct Step {
+    /// The plan that was carried out.
+    pub(super) plan: Plan,
+    /// When the shell comes back by itself.
+    pub(super) next: Timestamp,
+}
+
+pub(super) struct Given;
+
+impl Given {
+    /// A Certificate of this name for `www.example.com` of `Issuer ca`, whose Secret has the same name.
+    pub(super) fn certificate(name: &str) -> World {
+        let mut certificate = Certificate {
+            spec: CertificateSpec {
+                secret_name: name.to_owned(),
+                issuer_ref: IssuerRef {
+                    name: "ca".to_owned(),
+                    ..IssuerRef::default()
+                },
+                dns_names: vec!["www.example.com".to_owned()],
+                ..CertificateSpec::default()
+            },
+            ..Certificate::default()
+        };
+        certificate.metadata.name = Some(name.to_owned());
+        certificate.metadata.namespace = Some("shop".to_owned());
+        certificate.metadata.uid = Some("certificate-uid".to_owned());
+        certificate.metadata.generation = Some(1);
+        World {
+            group: Group::default(),
+            owner: Some(name.to_owned()),
+            certificate,
+            secret: None,
+            issuer: Issuer::Missing,
+            old_leaves: false,
+            settings: Settings::default(),
+            refuses: None,
+            loses_status: false,
+            issued: Vec::new(),
+            tries: 0,
+            repaired: Vec::new(),
+            status_writes: 0,
+            seen: RefCell::default(),
+        }
+    }
+}
+
+impl World {
+    #[must_use]
+    pub(super) fn by(mut self, ca: &Ca) -> Self {
+        self.sign_by(ca);
+        self
+    }
+
+    #[must_use]
+    pub(super) fn by_itself(mut self) -> Self {
+        self.issuer = Issuer::Ready(ReadyIssuer {
+            identity: "self.1".to_owned(),
+            signer: Signer::SelfSigned,
+        });
+        self
+    }
+
+    /// The spec with this change, from the beginning.
+    #[must_use]
+    pub(super) fn with(mut self, change: impl FnOnce(&mut CertificateSpec)) -> Self {
+        change(&mut self.certificate.spec);
+        self
+    }
+
+    /// After a reconcile at this time, which issues.
+    #[must_use]
+    pub(super) fn issued(mut self, when: &str) -> Self {
+        let step = self.reconcile(at(when));
+        assert!(matches!(step.plan, Plan::Issue { .. }), "{step:?}");
+        self
+    }
+
+    /// The Secret after a change by another field manager.
+    #[must_use]
+    pub(super) fn edited(mut self, when: &str, change: impl FnOnce(&mut Secret)) -> Self {
+        self.edit("kubectl-edit", at(when), change);
+        self
+    }
+
+    /// A renewal by hand asked for.
+    #[must_use]
+    pub(super) fn asked(mut self, value: &str) -> Self {
+        self.ask(value);
+        self
+    }
+
+    #[must_use]
+    pub(super) fn lapsed(mut self, why: &'static str) -> Self {
+        self.issuer = Issuer::NotReady(why);
+        self
+    }
+
+    #[must_use]
+    pub(super) fn without_issuer(mut self) -> Self {
+        self.issuer = Issuer::Missing;
+        self
+    }
+
+    #[must_use]
+    pub(super) fn without_secret(mut self) -> Self {
+        self.secret = None;
+        self
+    }
+
+    #[must_use]
+    pub(super) fn deleted(mut self) -> Self {
+        self.certificate.metadata.deletion_timestamp = Some(Time(at("2026-11-02")));
+        self
+    }
+
+    #[must_use]
+    pub(super) fn claimed_by(mut self, owner: &str) -> Self {
+        self.owner = Some(owner.to_owned());
+        self
+    }
+
+    /// The spec with this change, as a new generation.
+    #[must_use]
+    pub(super) fn changed(mut self, change: impl FnOnce(&mut CertificateSpec)) -> Self {
+        self.change(change);
+        self
+    }
+
+    /// The issuer refused a try at this time.
+    #[must_use]
+    pub(super) fn refused(mut self, when: &str) -> Self {
+        self.refuses = Some("no");
+        let step = self.reconcile(at(when));
+        assert!(matches!(step.plan, Plan::Issue { .. }), "{step:?}");
+        self.refuses = None;
+        self
+    }
+
+    pub(super) fn sign_by(&mut self, ca: &Ca) {
+        self.issuer = Issuer::Ready(ca.issuer());
+    }
+
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut CertificateSpec)) {
+        change(&mut self.certificate.spec);
+        let generation = self.certificate.metadata.generation.unwrap_or_default();
+        self.certificate.metadata.generation = Some(generation + 1);
+    }
+
+    pub(super) fn ask(&mut self, value: &str) {
+        let annotations = self
+            .certificate
+            .metadata
+            .annotations
+            .get_or_insert_default();
+        annotations.insert(self.group.key(RENEW), value.to_owned());
+    }
+
+    pub(super) fn edit(&mut self, manager: &str, now: Timestamp, change: impl FnOnce(&mut Secret)) {
+        secret::edit(self.secret.as_mut().unwrap(), manager, now, change);
+    }
+
+    /// What the plan would be now.
+    pub(super) fn plan(&self, now: &str) -> Plan {
+        self.look(|inputs| crate::plan::plan(at(now), inputs))
+    }
+
+    pub(super) fn assess(&self, now: Timestamp) -> Assessment {
+        self.look(|inputs| assess(now, inputs))
+    }
+
+    fn look<T>(&self, see: impl FnOnce(&Inputs<'_>) -> T) -> T {
+        let observed = self.observed();
+        see(&self.inputs(observed.as_deref()))
+    }
+
+    /// The Secret as planning sees it; read again only where it changed, as in the shell.
+    fn observed(&self) -> Option<Rc<Observed>> {
+        let secret = self.secret.as_ref()?;
+        let mut seen = self.seen.borrow_mut();
+        match seen.as_ref().filter(|(of, _)| of == secret) {
+            Some((_, observed)) => Some(Rc::clone(observed)),
+            None => {
+                let observed = Rc::new(Observed::of(secret, &self.group));
+                *seen = Some((secret.clone(), Rc::clone(&observed)));
+                Some(observed)
+            }
+        }
+    }
+
+    pub(super) fn inputs<'a>(&'a self, observed: Option<&'a Observed>) -> Inputs<'a> {
+        Inputs {
+            group: &self.group,
+            certificate: &self.certificate,
+            secret: observed,
+            owner: self.owner.as_deref(),
+            issuer: match &self.issuer {
+                Issuer::Missing => IssuerState::Missing,
+                Issuer::NotReady(message) => IssuerState::NotReady {
+                    reason: "Expired",
+                    message,
+                },
+                Issuer::Ready(issuer) => IssuerState::Ready(issuer),
+            },
+            old_leaves: self.old_leaves,
+            settings: &self.settings,
+        }
+    }
+
+    /// Gathers, plans, acts and writes the status, as the shell does.
+    pub(super) fn reconcile(&mut self, now: Timestamp) -> Step {
+        let assessment = self.assess(now);
+        let plan = self.look(|inputs| decide(now, inputs, &assessment));
+        let outcome = self.act(now, &assessment, &plan);
+        if plan == Plan::Leave {
+            return Step {
+                plan,
+                next: Timestamp::MAX,
+            };
+        }
+        let (after, new) = self.look(|inputs| {
+            let (assessment, after) = if matches!(outcome, Outcome::Done(_)) {
+                let assessment = assess(now, inputs);
+                let after = decide(now, inputs, &assessment);
+                (assessment, after)
+            } else {
+                (assessment, plan.clone())
+            };
+            let new = status::status(now, inputs, &assessment, &after, &outcome);
+            (after, new)
+        });
+        let next = match &after {
+            Plan::Keep { look_again } => *look_again,
+            Plan::Hold { until, .. } | Plan::HoldRepair { until, .. } => *until,
+            Plan::Issue { .. } | Plan::Repair { .. } => new
+                .last_failure
+                .as_ref()
+                .map_or(now, |failure| failure.next_try.0),
+            Plan::Blocked { .. } => later(now, MAX_LOOK_AGAIN),
+            Plan::Leave => Timestamp::MAX,
+        };
+        if !status::unchanged(self.certificate.status.as_ref(), &new) && !self.loses_status {
+            self.status_writes += 1;
+            self.certificate.status = Some(new);
+        }
+        self.loses_status = false;
+        let next = next.max(later(now, SignedDuration::from_secs(1)));
+        Step { plan, next }
+    }
+
+    /// Reconciles whenever the shell would by itself, up to and including `until`.
+    pub(super) fn run(&mut self, from: Timestamp, until: Timestamp) {
+        let mut now = from;
+        for _ in 0..100_000 {
+            if now > until {
+                return;
+            }
+            now = self.reconcile(now).next;
+        }
+        panic!("it never comes to rest");
+    }
+
+    fn act(&mut self, now: Timestamp, assessment: &Assessment, plan: &Plan) -> Outcome {
+        match plan {
+            Plan::Issue { why, undoes } => {
+                self.tries += 1;
+                if let Some(message) = self.refuses {
+                    return Outcome::Failed(Failure {
+                        reason: "SigningRefused",
+                        message: format!("{message}."),
+                    });
+                }
+                self.issue(now, assessment);
+                self.issued.push((now, why.clone()));
+                Outcome::Done(undoes.clone())
+            }
+            Plan::Repair { undoes, .. } => {
+                self.repair(now, assessment);
+                self.repaired.push(now);
+                Outcome::Done(Undoes::clone(undoes))
+            }
+            _ => Outcome::Nothing,
+        }
+    }
+
+    fn issue(&mut self, now: Timestamp, assessment: &Assessment) {
+        let profile = &assessment.request.as_ref().unwrap().profile;
+        let stored = self
+            .secret
+            .as_ref()
+            .map(|secret| Observed::with_contents(secret, &self.group));
+        let (held, stored) = stored.unzip();
+        let (kept, older) = stored.map_or((None, Vec::new()), |stored| (stored.key, stored.ca));
+        let reuses = self.certificate.spec.rotation_policy() == RotationPolicy::Never;
+        let key = kept
+            .filter(|key| reuses && key.spec() == profile.key)
+            .unwrap_or_else(|| PrivateKey::generate(profile.key).unwrap());
+        let Issuer::Ready(issuer) = &self.issuer else {
+            panic!("nobody to ask")
+        };
+        let places = Locations::default();
+        let (chain, top) = match &issuer.signer {
+            Signer::SelfSigned => {
+                let leaf = sign::self_signed(profile, &places, &key, now).unwrap();
+                (vec![leaf.clone()], leaf)
+            }
+            Signer::Authority(ca) => {
+                let leaf = sign::by_authority(profile, &places, key.public(), ca, now).unwrap();
+                let above = ca.intermediates().iter().map(|facts| facts.der.clone());
+                let chain = std::iter::once(leaf).chain(above).collect();
+                (chain, ca.top().der.clone())
+            }
+        };
+        let read: Vec<Facts> = chain.iter().map(|der| Facts::read(der).unwrap()).collect();
+        chain::check_pair(profile, key.public(), &read, now).unwrap();
+        let marks = held.map(|held| held.marks).unwrap_or_default();
+        let status = self.certificate.status.as_ref();
+        let revision = marks
+            .revision
+            .max(status.and_then(|status| status.revision));
+        let marks = Marks {
+            certificate_name: self.certificate.metadata.name.clone(),
+            request: Some(assessment.hash.clone()),
+            issued_at: Some(now),
+            revision: Some(revision.unwrap_or_default() + 1),
+            renew_request: assessment.asked.clone().or(marks.renew_request),
+            ca_replaced_at: assessment
+                .marks
+                .ca_replaced_at
+                .filter(|_| contents::keeps_older_roots(assessment)),
+        };
+        let ca = contents::ca_after_issuing(assessment, top, &older);
+        self.write(now, &read[0], &marks, &Contents { key, chain, ca });
+    }
+
+    fn repair(&mut self, now: Timestamp, assessment: &Assessment) {
+        let held = self.secret.as_ref().unwrap();
+        let (observed, stored) = Observed::with_contents(held, &self.group);
+        let leaf = stored.chain[0].clone();
+        let contents =
+            contents::repaired(&self.inputs(Some(&observed)), assessment, stored).unwrap();
+        self.write(now, &leaf, &assessment.marks, &contents);
+    }
+
+    fn write(&mut self, now: Timestamp, leaf: &Facts, marks: &Marks, contents: &Contents) {
+        let metadata = Metadata::of(&self.group, &self.certificate, leaf, marks);
+        let was = self.secret.as_ref();
+        self.secret = Some(secret::apply(
+            was,
+            &self.certificate,
+            &self.group,
+            &metadata,
+            contents,
+            now,
+        ));
+    }
+
+    pub(super) fn status(&self) -> &CertificateStatus {
+        self.certificate.status.as_ref().unwrap()
+    }
+
+    /// The condition of this type.
+    pub(super) fn condition(&self, type_: &str) -> Option<&Condition> {
+        condition::find(&self.status().conditions, type_)
+    }
+
+    /// The certificate that is held.
+    pub(super) fn leaf(&self) -> Facts {
+        self.stored("tls.crt")[0].clone()
+    }
+
+    /// Certificates of one key of the data.
+    pub(super) fn stored(&self, key: &str) -> Vec<Facts> {
+        chain::read_pem(&self.secret.as_ref().unwrap().data.as_ref().unwrap()[key].0).unwrap()
+    }
+}

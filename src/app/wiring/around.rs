@@ -1,0 +1,61 @@
+//! What the rollout sees of the rest.
+
+use std::sync::Arc;
+
+use certwright_core::rollout::{Held, SecretName};
+use jiff::Timestamp;
+
+use crate::cluster::events::Kind;
+use crate::cluster::secrets::Named;
+use crate::controller::Context;
+use crate::rollout::{Report, Surroundings};
+
+pub(super) struct Around(pub(super) Arc<Context>);
+
+impl Surroundings for Around {
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    fn may_write(&self) -> bool {
+        true
+    }
+
+    fn held(&self, secret: &SecretName) -> Option<Held> {
+        let name = Named::new(&secret.namespace, &secret.name);
+        let held = self.0.secrets.held(&name)?;
+        let pair = held.pair.as_ref().ok()?;
+        let owner = held.marks.certificate_name.clone()?;
+        let certificate = self
+            .0
+            .certificates
+            .get(&Named::new(&secret.namespace, &owner))?;
+        (certificate.spec.secret_name == secret.name).then(|| Held {
+            certificate: owner,
+            fingerprint: pair.fingerprint.to_string(),
+            issued_at: held.issued_at(),
+            strategy: certificate.spec.rollout_strategy(),
+            // Issuers inside the cluster answer at once.
+            issuing: false,
+        })
+    }
+
+    async fn publish(&self, report: Report) {
+        let kind = if report.warning {
+            Kind::Warning
+        } else {
+            Kind::Normal
+        };
+        let Report {
+            about,
+            reason,
+            action,
+            note,
+            ..
+        } = report;
+        let events = &self.0.events;
+        events
+            .publish(self.now(), about, kind, reason, action, &note)
+            .await;
+    }
+}

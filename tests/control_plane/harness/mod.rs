@@ -1,0 +1,19 @@
+//! One control plane for all tests; for each test a scene on it, with an operator that only looks after that scene.
+
+mod made;
+mod operator;
+mod recorder;
+mod scene;
+mod see;
+
+pub(crate) use made::Made;
+pub(crate) use operator::{Calls, Operator, get};
+pub(crate) use recorder::Recorder;
+pub(crate) use scene::{Scene, ShiftedClock};
+pub(crate) use see::{Held, condition, eventually, reads};
+
+use certwright_test_cluster::{AuditLevel, Options, SharedControlPlane};
+
+/// The control plane of all tests that don't break it.
+pub(crate) static CLUSTER: SharedControlPlane =
+    SharedControlPlane::new(|| Options::new().nodes(2).audit(AuditLevel::Metadata));

@@ -1,0 +1,114 @@
+//! The ways through the operator.
+
+use jiff::SignedDuration;
+use serde_json::json;
+
+use crate::case::{Case, NEXT_ROOT, Outcome, PAST_OVERLAP, ROOT, UNTIL_DUE};
+
+/// A way through the operator, in steps that each end at rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Path {
+    /// An Issuer becomes ready.
+    Issuer,
+    /// A Certificate gets its first certificate.
+    First,
+    /// A renewal is asked for by hand.
+    ByHand,
+    /// A renewal is due; the key stays.
+    Due,
+    /// Somebody breaks what is around the pair.
+    Repair,
+    /// A Deployment begins to read the Secret.
+    Adopt,
+    /// A Deployment is rolled.
+    Roll,
+    /// The key of the CA is replaced: a new root, then a new certificate, then the old root goes.
+    ReplaceCa,
+}
+
+impl Path {
+    /// How far the clock is moved before each step.
+    pub(crate) fn steps(self) -> &'static [SignedDuration] {
+        const NOW: SignedDuration = SignedDuration::ZERO;
+        match self {
+            Self::Due => &[UNTIL_DUE],
+            Self::ReplaceCa => &[NOW, PAST_OVERLAP],
+            _ => &[NOW],
+        }
+    }
+
+    /// Sets the scene, without faults.
+    pub(crate) async fn prepare(self, case: &Case<'_>) {
+        match self {
+            Self::Issuer => {
+                case.put_ca(&ROOT).await;
+                // Nothing tells when the operator has seen it.
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                return;
+            }
+            Self::First => return case.issuer().await,
+            _ => case.issuer().await,
+        }
+        let more = match self {
+            Self::Due => json!({ "privateKey": { "rotationPolicy": "Never" } }),
+            _ => json!({}),
+        };
+        case.put_certificate(more).await;
+        let mut outcome = Outcome {
+            revision: 1,
+            repairs: 0,
+            rolls: None,
+        };
+        case.until(async || case.stands(outcome).await).await;
+        if self == Self::Roll {
+            case.put_deployment().await;
+            outcome.rolls = Some(0);
+            case.until(async || case.stands(outcome).await).await;
+        }
+        case.rest().await;
+    }
+
+    /// Does what the operator has to answer.
+    pub(crate) async fn act(self, step: usize, case: &Case<'_>) {
+        match (self, step) {
+            (Self::Issuer, _) => case.put_issuer().await,
+            (Self::First, _) => case.put_certificate(json!({})).await,
+            (Self::ByHand | Self::Roll, _) => case.scene.renew("web", "please").await,
+            (Self::Due, _) | (Self::ReplaceCa, 1) => case.scene.touch("web").await,
+            (Self::Repair, _) => {
+                let broken = json!({ "data": { "ca.crt": "YnJva2Vu" } });
+                case.scene.meddle("web-tls", broken).await;
+            }
+            (Self::Adopt, _) => case.put_deployment().await,
+            (Self::ReplaceCa, _) => case.put_ca(&NEXT_ROOT).await,
+        }
+    }
+
+    /// How it stands after a step, at rest; what is in the way if it does not.
+    pub(crate) async fn settled(self, step: usize, case: &Case<'_>) -> Result<(), String> {
+        let outcome = |revision, repairs, rolls| Outcome {
+            revision,
+            repairs,
+            rolls,
+        };
+        let (held, roots) = match (self, step) {
+            (Self::Issuer, _) => return case.issuer_is_ready().await,
+            (Self::First, _) => (case.stands(outcome(1, 0, None)).await?, ROOT.facts()),
+            (Self::ByHand, _) => (case.stands(outcome(2, 0, None)).await?, ROOT.facts()),
+            (Self::Due, _) => (case.stands(outcome(2, 0, None)).await?, ROOT.facts()),
+            (Self::Repair, _) => (case.stands(outcome(1, 1, None)).await?, ROOT.facts()),
+            (Self::Adopt, _) => (case.stands(outcome(1, 0, Some(0))).await?, ROOT.facts()),
+            (Self::Roll, _) => (case.stands(outcome(2, 0, Some(1))).await?, ROOT.facts()),
+            (Self::ReplaceCa, 0) => {
+                let both = [NEXT_ROOT.facts(), ROOT.facts()].concat();
+                (case.stands(outcome(1, 1, None)).await?, both)
+            }
+            (Self::ReplaceCa, _) => (case.stands(outcome(2, 2, None)).await?, NEXT_ROOT.facts()),
+        };
+        if held.ca == roots {
+            Ok(())
+        } else {
+            Err(format!("the right ca.crt: {:?}", held.ca))
+        }
+    }
+}
