@@ -8,16 +8,16 @@ export CARGO_TARGET_DIR ?= $(CERTWRIGHT_CACHE)/target
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: cluster-tools
-cluster-tools: ## build the programs of the test cluster (minutes the first time, then nothing)
-	@tests/cluster/build
+.PHONY: demo
+demo: ## show Certwright at work; options in ARGS: make demo ARGS=--help
+	@examples/demo/run $(ARGS)
 
 .PHONY: test
 test: ## run everything that CI runs
 	@tests/run
 
 .PHONY: generate
-generate: ## make crds/, the chart's copies and deploy/install.yaml anew
+generate: ## make crds/, the chart's copies of it and deploy/install.yaml
 	@deploy/generate
 
 .PHONY: bench
@@ -25,8 +25,11 @@ bench: ## measure against the API server's own limit; N=1000 ROUNDS=3
 	@tests/cluster/build
 	@cargo bench --quiet --bench cluster -- $(N) $(ROUNDS)
 
-.PHONY: demo
-demo: ## show Certwright on a real control plane; ARGS=--once ends by itself, ARGS=--help tells more
-	@case "$(ARGS)" in *--kubeconfig*|*--help*) ;; *) tests/cluster/build ;; esac
-	@cargo build --locked --bin certwright --example demo
-	@$(CARGO_TARGET_DIR)/debug/examples/demo --operator $(CARGO_TARGET_DIR)/debug/certwright $(ARGS)
+.PHONY: cluster-tools
+cluster-tools: ## build the programs of the test cluster (minutes the first time, then nothing)
+	@tests/cluster/build
+
+.PHONY: clean
+clean: ## remove what was built and cached
+	@cd "$(CERTWRIGHT_CACHE)" && du -sch bin go-build target tools 2>/dev/null || true
+	@cd "$(CERTWRIGHT_CACHE)" && rm -rf bin go-build target tools

@@ -1,177 +1,299 @@
-//! The acts. Each tells something, and fails unless it is so.
+//! The five acts. Each fails unless what it tells was really seen.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context as _, ensure};
 use serde_json::Value;
+use tokio::{process::Command, time::sleep};
 
-use super::stage::{Stage, say};
+use crate::{
+    kubectl::{Kubectl, Manifest, succeed, until},
+    operator::Operator,
+    voice::{answer, command, say, seen},
+};
 
-/// A second roll would come within seconds of the first.
-const WATCHED: Duration = Duration::from_secs(12);
-
-/// Plays them all.
-pub(crate) async fn all(stage: &Stage) -> anyhow::Result<()> {
-    title(1, "From kubectl apply to a TLS Secret");
-    first_certificate(stage)
-        .await
-        .context("act 1, the first certificate")?;
-    title(2, "What is in it");
-    chain(stage).await.context("act 2, the chain")?;
-    title(3, "A renewal asked for by hand");
-    renewal(stage).await.context("act 3, the renewal")?;
-    title(4, "The Deployment that mounts it is rolled, once");
-    roll(stage).await.context("act 4, the roll")?;
-    title(5, "What can't be right is refused at once");
-    refused(stage).await.context("act 5, the refusal")?;
-    title(6, "What only the cluster can tell is said in a condition");
-    foreign(stage).await.context("act 6, the foreign Secret")?;
-    println!("\nEach act was seen.");
-    Ok(())
-}
-
-fn title(number: usize, words: &str) {
-    println!("\n── Act {number}: {words} ──");
-}
-
-async fn first_certificate(stage: &Stage) -> anyhow::Result<()> {
-    stage.apply("issuers.yaml").await?;
-    stage.apply("web.yaml").await?;
-    stage
-        .wait("the certificate", "certificate/web", |web| {
-            ready(web).then_some(())
-        })
+/// Act 1.
+pub(crate) async fn becomes_ready(kubectl: &Kubectl) -> anyhow::Result<()> {
+    say(
+        "A root that signs itself, an issuer that signs with it, and a certificate for a shop, all at once.",
+    );
+    kubectl.show_apply(CERTIFICATES).await?;
+    kubectl
+        .show("wait -n certwright-demo --for=condition=Ready certificate --all --timeout=60s")
         .await?;
-    stage
-        .wait("the Deployment", "deployment/web", |web| {
-            (web["status"]["availableReplicas"] == 2).then_some(())
-        })
-        .await?;
-    // Pods that start are given a baseline; it restarts nothing.
-    stage
-        .wait("the rollout's status", "certificate/web", up_to_date)
-        .await?;
-    stage.show(&["get", "certificates,issuers,secrets"]).await?;
-    Ok(())
-}
-
-async fn chain(stage: &Stage) -> anyhow::Result<()> {
-    let text = stage.inspect("web-tls").await?;
-    for expected in ["shop.example.com", "www.shop.example.com", "Demo Root"] {
+    kubectl.show("get certificates -n certwright-demo").await?;
+    for name in ["root", "shop"] {
+        let certificate = certificate(kubectl, name).await?;
         ensure!(
-            text.contains(expected),
-            "{expected} is not in what inspect says"
+            is_ready(&certificate),
+            "Certificate {name} is not Ready: {certificate:#}"
         );
     }
+    let secret = kubectl
+        .json("get secret shop-tls -n certwright-demo")
+        .await?;
+    ensure!(
+        ["tls.crt", "tls.key", "ca.crt"]
+            .iter()
+            .all(|key| secret["data"][key].is_string()),
+        "Secret shop-tls lacks data"
+    );
+    seen("both are Ready, and Secret shop-tls holds tls.crt, tls.key and ca.crt");
+
+    say("\nNow a Deployment that mounts the Secret. Nothing in it speaks of Certwright.");
+    kubectl.show_apply(SHOP).await?;
+    kubectl
+        .show("rollout status deployment/shop -n certwright-demo --timeout=60s")
+        .await?;
+    until(
+        "status.rollout counts the Deployment as up to date",
+        async || {
+            let rollout = &certificate(kubectl, "shop").await?["status"]["rollout"];
+            Ok((rollout["dependents"] == 1 && rollout["upToDate"] == 1).then_some(()))
+        },
+    )
+    .await?;
+    ensure!(
+        replica_sets(kubectl).await? == 1,
+        "the Deployment was rolled at its installation"
+    );
+    seen(
+        "Certwright counts the Deployment as one that runs with this certificate, and restarted nothing",
+    );
     Ok(())
 }
 
-async fn renewal(stage: &Stage) -> anyhow::Result<()> {
-    let before = stage.object("certificate/web").await?;
-    let serial = |web: &Value| web["status"]["serialNumber"].as_str().map(str::to_owned);
-    let old = serial(&before).context("there is no serial number")?;
-    stage
-        .show(&["annotate", "certificate/web", "certwright.dev/renew=today"])
-        .await?;
-    let new = stage
-        .wait("a new serial number", "certificate/web", |web| {
-            serial(web).filter(|new| ready(web) && *new != old)
-        })
-        .await?;
-    say(&format!(
-        "  serial number {old}\n           then {new}, and Ready all the while"
-    ));
+/// Act 2.
+pub(crate) async fn shows_its_chain(kubectl: &Kubectl, certwright: &Path) -> anyhow::Result<()> {
+    say("What is in that Secret? The same binary tells, and never prints the key.");
+    command("certwright inspect secret/shop-tls -n certwright-demo");
+    let mut inspect = Command::new(certwright);
+    inspect
+        .args(["inspect", "secret/shop-tls", "-n", "certwright-demo"])
+        .env("KUBECONFIG", kubectl.kubeconfig());
+    let text = succeed(inspect, None)
+        .await
+        .context("certwright inspect failed")?;
+    answer(&text);
+    for expected in ["shop.example.com", "Demo Root"] {
+        ensure!(text.contains(expected), "it doesn't name {expected}");
+    }
+    ensure!(!text.contains("PRIVATE KEY"), "it prints the private key");
+    seen("the shop's certificate, signed by Demo Root");
     Ok(())
 }
 
-async fn roll(stage: &Stage) -> anyhow::Result<()> {
-    let fingerprint = stage.object("certificate/web").await?["status"]["fingerprint"].clone();
+/// Act 3.
+pub(crate) async fn renews_by_hand(kubectl: &Kubectl) -> anyhow::Result<()> {
     say(
-        "  The Pods read the old certificate. They are replaced, as kubectl rollout restart does, a few seconds later:",
+        "A key may have leaked. One annotation asks for a new certificate, once for each new text.",
     );
-    let marked = |web: &Value| {
-        let marks = &web["spec"]["template"]["metadata"]["annotations"];
-        let done = web["status"]["observedGeneration"] == web["metadata"]["generation"]
-            && web["status"]["updatedReplicas"] == 2;
-        (marks["certwright.dev/secret-web-tls"] == fingerprint && done).then_some(())
-    };
-    stage.wait("the roll", "deployment/web", marked).await?;
-    stage.show(&["rollout", "status", "deployment/web"]).await?;
-    stage
-        .wait("the rollout's status", "certificate/web", up_to_date)
+    let (serial, pair) = held(kubectl).await?;
+    kubectl
+        .show("annotate certificate shop -n certwright-demo certwright.dev/renew=please")
         .await?;
-    let rolls = || async {
-        let sets: Value =
-            serde_json::from_str(&stage.here(&["get", "replicasets", "-o", "json"]).await?)?;
-        anyhow::Ok(
-            sets["items"]
-                .as_array()
-                .map_or(0, Vec::len)
-                .saturating_sub(1),
-        )
-    };
+    let after = until("the Certificate has a new serial number", async || {
+        let shop = certificate(kubectl, "shop").await?;
+        let answered = shop["status"]["lastRenewRequest"] == "please";
+        let renewed = shop["status"]["serialNumber"] != serial;
+        Ok((answered && renewed && is_ready(&shop)).then_some(shop))
+    })
+    .await?;
+    let (new_serial, new_pair) = held(kubectl).await?;
     ensure!(
-        rolls().await? == 1,
-        "the Deployment was rolled {} times",
-        rolls().await?
+        after["status"]["revision"] == 2,
+        "expected the second certificate, and this is {}",
+        after["status"]["revision"]
     );
-    say(&format!(
-        "  Watching for {} seconds that it is not rolled again …",
-        WATCHED.as_secs()
+    for key in ["tls.crt", "tls.key"] {
+        ensure!(
+            pair[key] != new_pair[key],
+            "{key} in the Secret is the old one"
+        );
+    }
+    until("an Event tells of the renewal", async || {
+        let events = kubectl
+            .run("events -n certwright-demo --for=certificate/shop", None)
+            .await?;
+        Ok((events
+            .lines()
+            .filter(|line| line.contains("Issued"))
+            .count()
+            >= 2)
+            .then_some(()))
+    })
+    .await?;
+    kubectl
+        .show("events -n certwright-demo --for=certificate/shop")
+        .await?;
+    seen(&format!("serial {} became", text(&serial)));
+    seen(&format!("serial {}, with a new key", text(&new_serial)));
+    Ok(())
+}
+
+/// Act 4.
+pub(crate) async fn rolls_once(kubectl: &Kubectl, operator: &mut Operator) -> anyhow::Result<()> {
+    say(
+        "The shop's Pods read the old certificate when they started. Certwright restarts them, as kubectl would.",
+    );
+    until("the Pod template names the new certificate", async || {
+        let held = certificate(kubectl, "shop").await?["status"]["fingerprint"].clone();
+        let marked =
+            template(kubectl).await?["metadata"]["annotations"]["certwright.dev/secret-shop-tls"]
+                .clone();
+        Ok((marked.is_string() && marked == held).then_some(()))
+    })
+    .await?;
+    kubectl
+        .show("rollout status deployment/shop -n certwright-demo --timeout=60s")
+        .await?;
+    kubectl.show("get replicasets -n certwright-demo").await?;
+    let rolled = template(kubectl).await?;
+    ensure!(
+        replica_sets(kubectl).await? == 2,
+        "expected the ReplicaSet of the start and one more"
+    );
+    seen("one roll: the ReplicaSet of the start, and the one of the new certificate");
+
+    say(
+        "\nExactly once? Let the Secret get a label, and the operator be killed and started again.",
+    );
+    kubectl
+        .show(r#"patch certificate shop -n certwright-demo --type=merge -p '{"spec":{"secretTemplate":{"labels":{"team":"web"}}}}'"#)
+        .await?;
+    until("the Secret has the label", async || {
+        let secret = kubectl
+            .json("get secret shop-tls -n certwright-demo")
+            .await?;
+        Ok((secret["metadata"]["labels"]["team"] == "web").then_some(()))
+    })
+    .await?;
+    operator.start_again().await?;
+    sleep(QUIET).await;
+    ensure!(
+        template(kubectl).await? == rolled && replica_sets(kubectl).await? == 2,
+        "the Deployment was rolled again"
+    );
+    until("the condition RolledOut is True", async || {
+        let shop = certificate(kubectl, "shop").await?;
+        Ok((status_of(&shop, "RolledOut") == Some("True")).then_some(()))
+    })
+    .await?;
+    seen(&format!(
+        "the label is on the Secret, the operator is back, and {} s later it is still one roll",
+        QUIET.as_secs()
     ));
-    tokio::time::sleep(WATCHED).await;
-    ensure!(
-        rolls().await? == 1,
-        "the Deployment was rolled {} times",
-        rolls().await?
+    Ok(())
+}
+
+/// Act 5.
+pub(crate) async fn explains_what_is_wrong(kubectl: &Kubectl) -> anyhow::Result<()> {
+    say(
+        "What can be refused at once is, by the API server: a certificate of 90 days, renewed 375 days before its end.",
     );
-    say("  Rolled exactly once.");
-    Ok(())
-}
-
-async fn refused(stage: &Stage) -> anyhow::Result<()> {
-    let words = stage.apply_refused("refused.yaml").await?;
+    let words = kubectl.show_refusal(REFUSED).await?;
     ensure!(
-        words.contains("renewBefore"),
-        "the refusal does not name the field"
+        words.contains("spec.renewBefore") && words.contains("duration"),
+        "the refusal doesn't say what to change"
     );
+    seen("refused, with the field and what to write");
+
+    say("\nOther things only the operator can tell. Here someone made the Secret by hand before.");
+    kubectl.show_apply(FOREIGN).await?;
+    until("Ready is False with the reason ForeignSecret", async || {
+        let legacy = certificate(kubectl, "legacy").await?;
+        Ok(condition(&legacy, "Ready")
+            .filter(|ready| ready["status"] == "False" && ready["reason"] == "ForeignSecret")
+            .map(|_| ()))
+    })
+    .await?;
+    let message = kubectl
+        .show(r#"get certificate legacy -n certwright-demo -o jsonpath='{.status.conditions[?(@.type=="Ready")].message}'"#)
+        .await?;
+    ensure!(message.contains("legacy-tls"), "it doesn't name the Secret");
+    let secret = kubectl
+        .json("get secret legacy-tls -n certwright-demo")
+        .await?;
+    ensure!(
+        secret["data"]["precious"].is_string() && secret["data"]["tls.crt"].is_null(),
+        "the foreign Secret was changed"
+    );
+    seen("the Secret is untouched, and the message names the ways out. One of them:");
+    kubectl
+        .show("delete secret legacy-tls -n certwright-demo")
+        .await?;
+    kubectl
+        .show("wait -n certwright-demo --for=condition=Ready certificate/legacy --timeout=60s")
+        .await?;
+    seen("the cause is gone, and so is the trouble: nobody had to ask again");
     Ok(())
 }
 
-async fn foreign(stage: &Stage) -> anyhow::Result<()> {
-    stage.apply("foreign.yaml").await?;
-    let message = stage
-        .wait("the refusal", "certificate/legacy", |legacy| {
-            let condition = condition(legacy, "Ready")?;
-            (condition["reason"] == "ForeignSecret")
-                .then(|| condition["message"].as_str().map(str::to_owned))?
-        })
-        .await?;
-    say(&format!("\n  Ready=False, ForeignSecret: {message}"));
-    stage.show(&["delete", "secret/legacy-tls"]).await?;
-    stage
-        .wait("the recovery", "certificate/legacy", |legacy| {
-            ready(legacy).then_some(())
-        })
-        .await?;
-    say("  With the Secret gone the Certificate went on by itself: Ready.");
-    Ok(())
+async fn certificate(kubectl: &Kubectl, name: &str) -> anyhow::Result<Value> {
+    kubectl
+        .json(&format!("get certificate {name} -n certwright-demo"))
+        .await
 }
 
-fn condition<'a>(object: &'a Value, type_: &str) -> Option<&'a Value> {
-    object["status"]["conditions"]
+fn condition<'c>(certificate: &'c Value, kind: &str) -> Option<&'c Value> {
+    certificate["status"]["conditions"]
         .as_array()?
         .iter()
-        .find(|condition| condition["type"] == type_)
+        .find(|condition| condition["type"] == kind)
 }
 
-fn ready(object: &Value) -> bool {
-    let current = object["status"]["observedGeneration"] == object["metadata"]["generation"];
-    current && condition(object, "Ready").is_some_and(|ready| ready["status"] == "True")
+fn status_of<'c>(certificate: &'c Value, kind: &str) -> Option<&'c str> {
+    condition(certificate, kind)?["status"].as_str()
 }
 
-fn up_to_date(certificate: &Value) -> Option<()> {
-    let rollout = &certificate["status"]["rollout"];
-    let held = rollout["fingerprint"] == certificate["status"]["fingerprint"];
-    (held && rollout["upToDate"] == 1).then_some(())
+fn is_ready(certificate: &Value) -> bool {
+    status_of(certificate, "Ready") == Some("True")
+        && certificate["status"]["observedGeneration"] == certificate["metadata"]["generation"]
 }
+
+/// The serial number, and the data of the Secret.
+async fn held(kubectl: &Kubectl) -> anyhow::Result<(Value, Value)> {
+    let mut shop = certificate(kubectl, "shop").await?;
+    let mut secret = kubectl
+        .json("get secret shop-tls -n certwright-demo")
+        .await?;
+    Ok((shop["status"]["serialNumber"].take(), secret["data"].take()))
+}
+
+async fn template(kubectl: &Kubectl) -> anyhow::Result<Value> {
+    let mut shop = kubectl
+        .json("get deployment shop -n certwright-demo")
+        .await?;
+    Ok(shop["spec"]["template"].take())
+}
+
+/// Each change of a Deployment's Pod template makes one.
+async fn replica_sets(kubectl: &Kubectl) -> anyhow::Result<usize> {
+    let sets = kubectl
+        .json("get replicasets -n certwright-demo -l app=shop")
+        .await?;
+    Ok(sets["items"].as_array().map_or(0, Vec::len))
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("?")
+}
+
+const CERTIFICATES: Manifest = Manifest {
+    path: "examples/demo/certificates.yaml",
+    text: include_str!("certificates.yaml"),
+};
+const SHOP: Manifest = Manifest {
+    path: "examples/demo/shop.yaml",
+    text: include_str!("shop.yaml"),
+};
+const REFUSED: Manifest = Manifest {
+    path: "examples/demo/refused.yaml",
+    text: include_str!("refused.yaml"),
+};
+const FOREIGN: Manifest = Manifest {
+    path: "examples/demo/foreign.yaml",
+    text: include_str!("foreign.yaml"),
+};
+/// Longer than Certwright lets a new certificate settle before it restarts anything.
+const QUIET: Duration = Duration::from_secs(10);

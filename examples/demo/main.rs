@@ -1,79 +1,202 @@
-//! The demo: Certwright on a real Kubernetes API server, told in acts.
-//!
-//! Each act checks what it tells. With `--once` the demo ends by itself, with 0 only if every act was seen.
-
-#![allow(missing_docs, reason = "a program, not a library")]
+//! The demo: `make demo`. A control plane, the operator, and a story whose every claim is checked.
 
 mod acts;
-mod stage;
+mod kubectl;
+mod operator;
+mod place;
+mod voice;
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
+use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
-use stage::Stage;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::sleep,
+};
 
-/// Shows Certwright at work on a Kubernetes control plane of its own
-///
-/// The control plane is real: etcd, API server and controllers, started for the demo from a temporary folder and ended
-/// with it. Only the Pods' containers are faked, because no node runs here.
-#[derive(Parser)]
-#[command(
-    name = "make demo",
-    bin_name = "make demo ARGS=…",
-    max_term_width = 100
-)]
+use operator::Operator;
+use place::Place;
+
+/// What the user asked for; `help.txt` explains.
+#[derive(Debug, Parser)]
+#[command(name = "demo", override_help = include_str!("help.txt"))]
 struct Arguments {
-    /// End after the last act; exit code 0 only if each act was seen
     #[arg(long)]
     once: bool,
-
-    /// Use the cluster of this kubeconfig instead
-    ///
-    /// Certwright is installed into the namespace certwright there, and the acts play in certwright-demo. Both
-    /// namespaces and the CustomResourceDefinitions are taken away at the end. Without this option no cluster of yours
-    /// is touched, whatever KUBECONFIG says. The current context counts.
     #[arg(long, value_name = "PATH")]
     kubeconfig: Option<PathBuf>,
-
-    /// The operator's binary
-    #[arg(long, value_name = "PATH", hide = true)]
-    operator: PathBuf,
+    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
+    context: Option<String>,
+    #[arg(long, requires = "kubeconfig")]
+    yes: bool,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    if rustls::crypto::aws_lc_rs::default_provider()
-        .install_default()
-        .is_err()
-    {
-        eprintln!("another crypto provider is installed");
-        return ExitCode::FAILURE;
-    }
-    let played = play(&arguments).await;
-    match played {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("\nThe demo failed: {problem:#}");
+    match run(&Arguments::parse()).await {
+        Ok(Outcome::Seen) => ExitCode::SUCCESS,
+        Ok(Outcome::Interrupted) => ExitCode::from(130),
+        Err(error) => {
+            eprintln!("\n{error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn play(arguments: &Arguments) -> anyhow::Result<()> {
-    let stage = Stage::set(arguments.kubeconfig.as_deref(), &arguments.operator).await?;
-    // Whatever was made is taken away, however the acts end.
-    let played = tokio::select! {
-        played = acts::all(&stage) => played,
-        interrupted = tokio::signal::ctrl_c() => Err(interrupted
-            .map_or_else(anyhow::Error::new, |()| anyhow::anyhow!("interrupted"))),
+enum Outcome {
+    Seen,
+    Interrupted,
+}
+
+async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    // From the first moment, so that an interrupted start cleans up as well.
+    let mut signals = Signals::new().context("failed to listen for Ctrl-C")?;
+    let place = tokio::select! {
+        place = Place::find(arguments) => place?,
+        () = signals.any() => return Ok(Outcome::Interrupted),
     };
-    if played.is_err() {
-        stage.show_log();
-    } else if !arguments.once {
-        stage.stay().await;
+    let outcome = perform(&place, arguments.once, &mut signals).await;
+    tokio::select! {
+        cleaned = place.clean_up() => if let Err(error) = cleaned {
+            return outcome.and(Err(error.context("not everything was taken away")));
+        },
+        () = signals.any() => eprintln!("Not everything was taken away."),
     }
-    stage.clear().await?;
-    played
+    outcome
+}
+
+async fn perform(place: &Place, once: bool, signals: &mut Signals) -> anyhow::Result<Outcome> {
+    let mut operator = tokio::select! {
+        operator = play(place) => operator?,
+        () = signals.any() => return Ok(Outcome::Interrupted),
+    };
+    if !once {
+        invite(place, &operator).await?;
+        tokio::select! {
+            failure = failure(place, &mut operator) => bail!(failure),
+            // Asked to end, and all was seen.
+            () = signals.any() => {}
+        }
+    }
+    Ok(Outcome::Seen)
+}
+
+async fn play(place: &Place) -> anyhow::Result<Operator> {
+    let start = Instant::now();
+    let certwright = certwright()?;
+    place.install().await?;
+    voice::say("Starting the operator, under a token of its own ServiceAccount.");
+    let mut operator = Operator::start(&certwright, &place.folder, &place.kubectl).await?;
+    voice::seen(&format!("certwright run is ready at {}", operator.url()));
+
+    let told = tell(place, &mut operator, &certwright).await;
+    if told.is_err() {
+        let said = operator.failure().unwrap_or_else(|| operator.log());
+        eprintln!("\n{said}");
+    }
+    told?;
+    voice::say(&format!(
+        "\nThat was the demo: five acts in {} s, each of them seen.",
+        start.elapsed().as_secs()
+    ));
+    Ok(operator)
+}
+
+async fn tell(place: &Place, operator: &mut Operator, certwright: &Path) -> anyhow::Result<()> {
+    let kubectl = &place.kubectl;
+    let unseen = |number: usize| format!("Act {number} was not seen");
+
+    voice::act(1, "a certificate becomes Ready");
+    acts::becomes_ready(kubectl)
+        .await
+        .with_context(|| unseen(1))?;
+    voice::act(2, "its chain");
+    acts::shows_its_chain(kubectl, certwright)
+        .await
+        .with_context(|| unseen(2))?;
+    voice::act(3, "a renewal, asked for by hand");
+    acts::renews_by_hand(kubectl)
+        .await
+        .with_context(|| unseen(3))?;
+    voice::act(4, "the Deployment is restarted, exactly once");
+    acts::rolls_once(kubectl, operator)
+        .await
+        .with_context(|| unseen(4))?;
+    voice::act(5, "mistakes, and the words they get");
+    acts::explains_what_is_wrong(kubectl)
+        .await
+        .with_context(|| unseen(5))
+}
+
+/// What to do now that everything runs.
+async fn invite(place: &Place, operator: &Operator) -> anyhow::Result<()> {
+    voice::say("It all stays up until Ctrl-C. In another terminal:\n");
+    voice::answer(&format!(
+        "export KUBECONFIG={}\n\
+         kubectl get certificates -A\n\
+         kubectl explain certificate.spec.privateKey\n\
+         {} inspect secret/shop-tls -n certwright-demo\n\
+         tail -f {}\n\
+         curl {}/metrics",
+        place.kubectl.kubeconfig().display(),
+        certwright()?.display(),
+        operator.log_file().display(),
+        operator.url()
+    ));
+    voice::say("\nThe seconds that are left, as monitoring sees them:\n");
+    voice::answer(&operator.metric("ssl_certificate_expiry{").await?.join("\n"));
+    Ok(())
+}
+
+/// Waits until something ends that should stay up.
+async fn failure(place: &Place, operator: &mut Operator) -> String {
+    loop {
+        if let Some(failure) = operator.failure().or_else(|| place.failure()) {
+            return failure;
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// The operator's binary, which cargo puts beside the folder of the examples.
+fn certwright() -> anyhow::Result<PathBuf> {
+    let demo = std::env::current_exe().context("failed to find the demo's own binary")?;
+    let path = demo
+        .parent()
+        .and_then(Path::parent)
+        .context("the demo runs from the root folder")?
+        .join("certwright");
+    ensure!(
+        path.is_file(),
+        "{} is missing; build it with: cargo build",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// Ctrl-C, and what `kill` and a closed terminal send.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    async fn any(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
 }

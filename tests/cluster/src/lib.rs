@@ -38,4 +38,5 @@ pub use audit::{AuditEvent, AuditObject, AuditStatus, AuditUser};
 pub use binaries::{Binaries, Program};
 pub use control_plane::ControlPlane;
 pub use options::{AuditLevel, Options, User};
+pub use process::Process;
 pub use shared::SharedControlPlane;

@@ -18,7 +18,7 @@ use anyhow::Context as _;
 /// The kernel closes it for us even on SIGKILL; a parent-death signal would not do, as it follows the thread
 /// that started the child, and test threads end.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     name: &'static str,
     shell: Child,
     log: PathBuf,
@@ -26,7 +26,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts `program` with `arguments`; its output is appended to `log`.
-    pub(crate) fn start(
+    pub fn start(
         name: &'static str,
         program: &Path,
         arguments: &[OsString],
@@ -48,12 +48,13 @@ impl Process {
         Ok(Self { name, shell, log })
     }
 
-    pub(crate) fn name(&self) -> &'static str {
+    /// What it was started as.
+    pub fn name(&self) -> &'static str {
         self.name
     }
 
     /// Says how the program ended, if it did, with the end of its log.
-    pub(crate) fn failure(&mut self) -> Option<String> {
+    pub fn failure(&mut self) -> Option<String> {
         match self.shell.try_wait() {
             Ok(None) => None,
             Ok(Some(status)) => Some(format!("{} ended ({status}){}", self.name, self.log_tail())),
@@ -62,7 +63,7 @@ impl Process {
     }
 
     /// The last lines of the log, to show to someone whose start failed.
-    pub(crate) fn log_tail(&self) -> String {
+    pub fn log_tail(&self) -> String {
         let log = fs::read(&self.log).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let lines: Vec<_> = log.lines().collect();
