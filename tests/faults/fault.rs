@@ -104,6 +104,8 @@ pub(crate) struct Faults(Arc<Mutex<HashMap<String, Script>>>);
 #[derive(Default)]
 struct Script {
     calls: Vec<Call>,
+    /// Those that the server has done, whether the operator knows it or not.
+    done: Vec<Call>,
     shot: Option<Shot>,
     hit: bool,
     /// Failing calls that have not come to their end, be it without the operator.
@@ -125,6 +127,13 @@ impl Faults {
     /// The calls in a namespace since it was armed.
     pub(crate) fn calls(&self, namespace: &str) -> Vec<Call> {
         self.script(namespace, |script| script.calls.clone())
+    }
+
+    /// How many of these calls the server has done since.
+    pub(crate) fn done(&self, namespace: &str, call: &Call) -> usize {
+        self.script(namespace, |script| {
+            script.done.iter().filter(|done| *done == call).count()
+        })
     }
 
     /// Whether the call that shall fail was made.
@@ -202,7 +211,9 @@ where
         let Some((namespace, call)) = named else {
             return Box::pin(answer);
         };
-        match self.faults.note(&namespace, call) {
+        let fault = self.faults.note(&namespace, call.clone());
+        let answer = noted(self.faults.clone(), namespace.clone(), call, answer);
+        match fault {
             None => Box::pin(answer),
             Some(fault) => {
                 let open = Open(self.faults.clone(), namespace);
@@ -210,6 +221,20 @@ where
             }
         }
     }
+}
+
+/// Takes note of what the server has done.
+async fn noted(
+    faults: Faults,
+    namespace: String,
+    call: Call,
+    answer: impl Future<Output = Result<Response<Body>, BoxError>>,
+) -> Result<Response<Body>, BoxError> {
+    let answer = answer.await?;
+    if answer.status().is_success() {
+        faults.script(&namespace, |script| script.done.push(call));
+    }
+    Ok(answer)
 }
 
 /// A call that is failing, until it is dropped.
