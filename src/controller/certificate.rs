@@ -6,7 +6,7 @@ use std::sync::Arc;
 use certwright_core::api::certificate::CertificateStatus;
 use certwright_core::api::{Certificate, Condition, ConditionStatus, condition};
 use certwright_core::pki::Facts;
-use certwright_core::plan::status::{self, ISSUING, Outcome};
+use certwright_core::plan::status::{self, Failure, ISSUING, Outcome};
 use certwright_core::plan::{Assessment, MAX_LOOK_AGAIN, Plan, Undoes, assess, decide};
 use futures::{Stream, StreamExt, future, stream};
 use jiff::Timestamp;
@@ -89,7 +89,7 @@ async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
     if thought.plan == Plan::Leave || going(context, &gathered, &thought.plan).await? {
         return Ok(Action::await_change());
     }
-    let acted = match act(context, now, &alive, &gathered, &thought).await {
+    let mut acted = match act(context, now, &alive, &gathered, &thought).await {
         Err(problem) if failed_for_long(context, name, &problem) => {
             Acted::failed("SecretNotWritten", problem.told())
         }
@@ -103,6 +103,9 @@ async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
         }
         None => thought,
     };
+    if let Some(failure) = not_kept(&gathered.target, &acted, &thought.plan) {
+        acted.outcome = Outcome::Failed(failure);
+    }
     match say(context, now, &gathered, &thought, &acted.outcome).await {
         Err(problem) if problem.retry() == Retry::Reread && acted.outcome != Outcome::Nothing => {
             // Somebody else wrote the Certificate meanwhile. What was just done is only remembered in the status: who
@@ -131,6 +134,24 @@ impl Thought {
         let plan = decide(now, &inputs, &assessment);
         Self { assessment, plan }
     }
+}
+
+/// Whether a certificate that was just stored would be issued again at once: then what came back is not what was stored,
+/// and without a hold-off we would issue for ever.
+fn not_kept(target: &Named, acted: &Acted, plan: &Plan) -> Option<Failure> {
+    acted.issued.as_ref()?;
+    let Plan::Issue { why, .. } = plan else {
+        return None;
+    };
+    let message = format!(
+        "A certificate was issued and stored, and still {}. Does a webhook change Secret {}?",
+        why.clause(&target.name),
+        target.name
+    );
+    Some(Failure {
+        reason: "NotKept",
+        message,
+    })
 }
 
 /// Whether the Certificate goes, where its Secret was deleted: the two watches don't wait for each other, and what is
@@ -325,5 +346,67 @@ fn warning<'a>(
         Some(said)
     } else {
         limited()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use certwright_core::pki::key::KeySpec;
+    use certwright_core::pki::profile::{KeyUsage, Names};
+    use certwright_core::pki::sign::{self, Locations};
+    use certwright_core::pki::{PrivateKey, Profile};
+    use certwright_core::plan::IssueReason;
+
+    use super::*;
+
+    fn leaf() -> Facts {
+        let profile = Profile {
+            subject: certwright_core::pki::profile::DistinguishedName::default(),
+            names: Names {
+                dns: ["web.example.com".to_owned()].into(),
+                ..Names::default()
+            },
+            key_usages: [KeyUsage::DigitalSignature].into(),
+            extended_key_usages: std::collections::BTreeSet::new(),
+            is_ca: false,
+            name_constraints: None,
+            key: KeySpec::Ed25519,
+            signature_algorithm: None,
+            usages_in_request: true,
+            lifetime_seconds: 3600,
+        };
+        let key = PrivateKey::generate(KeySpec::Ed25519).unwrap();
+        let now = "2026-11-02T10:00:00Z".parse().unwrap();
+        Facts::read(&sign::self_signed(&profile, &Locations::default(), &key, now).unwrap())
+            .unwrap()
+    }
+
+    fn acted(issued: Option<Facts>) -> Acted {
+        Acted {
+            outcome: Outcome::Done(Undoes::Nothing),
+            secret: None,
+            issued,
+        }
+    }
+
+    #[test]
+    fn what_would_be_issued_again_at_once_counts_as_a_failure() {
+        let target = Named::new("shop", "web-tls");
+        let again = Plan::Issue {
+            why: IssueReason::Drift(vec!["the subject is another".to_owned()]),
+            undoes: Undoes::Nothing,
+        };
+        let failure = not_kept(&target, &acted(Some(leaf())), &again).unwrap();
+        assert_eq!(failure.reason, "NotKept");
+        assert!(
+            failure
+                .message
+                .ends_with("Does a webhook change Secret web-tls?")
+        );
+        let kept = Plan::Keep {
+            look_again: "2026-11-02T11:00:00Z".parse().unwrap(),
+        };
+        assert_eq!(not_kept(&target, &acted(Some(leaf())), &kept), None);
+        assert_eq!(not_kept(&target, &acted(None), &again), None);
     }
 }
