@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use axum::body::{Bytes, HttpBody};
 use certwright::app;
 use certwright::cli::{LogFormat, LogSettings, RunSettings};
 use certwright::clock::Clock;
@@ -37,12 +38,14 @@ impl Operator {
     }
 
     /// The same, with every call to the API server going through `layer`.
-    pub(crate) async fn start_with<L>(scene: &Scene<'_>, layer: L) -> Self
+    pub(crate) async fn start_with<L, B>(scene: &Scene<'_>, layer: L) -> Self
     where
         L: Layer<Calls>,
-        L::Service: Service<Request<Body>, Response = Response<Body>> + Send + 'static,
+        L::Service: Service<Request<Body>, Response = Response<B>> + Send + 'static,
         <L::Service as Service<Request<Body>>>::Future: Send + 'static,
         <L::Service as Service<Request<Body>>>::Error: Into<BoxError>,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
     {
         let operator = Self::begin(scene, layer).await;
         operator.ready().await;
@@ -50,12 +53,14 @@ impl Operator {
     }
 
     /// The same, without waiting.
-    pub(crate) async fn begin<L>(scene: &Scene<'_>, layer: L) -> Self
+    pub(crate) async fn begin<L, B>(scene: &Scene<'_>, layer: L) -> Self
     where
         L: Layer<Calls>,
-        L::Service: Service<Request<Body>, Response = Response<Body>> + Send + 'static,
+        L::Service: Service<Request<Body>, Response = Response<B>> + Send + 'static,
         <L::Service as Service<Request<Body>>>::Future: Send + 'static,
         <L::Service as Service<Request<Body>>>::Error: Into<BoxError>,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
     {
         let mut config = scene
             .cluster
