@@ -13,7 +13,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use serde_json::{Value, json};
 
 use crate::fault::{Call, Faults, Shot};
-use crate::harness::{Held, Scene, reads};
+use crate::harness::{Held, Scene, condition};
 
 const POLL: Duration = Duration::from_millis(400);
 const PATIENCE: Duration = Duration::from_secs(100);
@@ -35,6 +35,20 @@ pub(crate) struct Outcome {
     pub(crate) repairs: usize,
     /// How often the Deployment was rolled; `None` if there is none.
     pub(crate) rolls: Option<usize>,
+    /// Why nothing is being issued.
+    pub(crate) because: &'static str,
+}
+
+impl Outcome {
+    /// So many certificates, and nothing else.
+    pub(crate) fn issued(revision: i64) -> Self {
+        Self {
+            revision,
+            repairs: 0,
+            rolls: None,
+            because: "UpToDate",
+        }
+    }
 }
 
 /// A CA that two cases can't tell apart: it is made once.
@@ -85,6 +99,12 @@ impl Case<'_> {
 
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.faults.calls(self.namespace())
+    }
+
+    /// How often this Secret was written, whether the operator knows it or not.
+    pub(crate) fn writes_of(&self, secret: &str) -> usize {
+        let write = Call::new("PATCH", format!("/api/v1/secrets/{secret}"));
+        self.faults.done(self.namespace(), &write)
     }
 
     /// Puts this CA into the Secret `ca`.
@@ -168,6 +188,7 @@ impl Case<'_> {
             revision,
             repairs,
             rolls,
+            because,
         } = outcome;
         let web = self
             .scene
@@ -177,7 +198,8 @@ impl Case<'_> {
             .map_err(|e| e.to_string())?;
         let status = web.status.clone().unwrap_or_default();
         ensure(
-            reads(&web, "Ready", ConditionStatus::True, "Ready"),
+            reads(&web, "Ready", ConditionStatus::True, "Ready")
+                && reads(&web, "Issuing", ConditionStatus::False, because),
             "Ready",
             &status,
         )?;
@@ -302,16 +324,18 @@ impl Case<'_> {
         }
     }
 
-    /// Waits until no request has been made here for a while, and none is on its way.
+    /// Waits until nothing has been asked for here for much longer than the operator waits after a first failure.
     pub(crate) async fn rest(&self) {
-        let mut before = usize::MAX;
-        loop {
+        const STILL: Duration = Duration::from_millis(2500);
+        let mut still_since = Instant::now();
+        let mut before = self.calls().len();
+        while still_since.elapsed() < STILL {
+            tokio::time::sleep(Duration::from_millis(100)).await;
             let count = self.calls().len();
-            if count == before && !self.faults.late(self.namespace()) {
-                return;
+            if count != before || self.faults.is_failing(self.namespace()) {
+                still_since = Instant::now();
             }
             before = count;
-            tokio::time::sleep(Duration::from_millis(700)).await;
         }
     }
 
@@ -346,6 +370,24 @@ impl Case<'_> {
 pub(crate) const PAST_OVERLAP: SignedDuration = SignedDuration::from_hours(2);
 /// How far the clock goes until a certificate of 90 days is due.
 pub(crate) const UNTIL_DUE: SignedDuration = SignedDuration::from_hours(61 * 24);
+
+/// Whether a condition says this about the present generation.
+pub(crate) fn reads(
+    certificate: &Certificate,
+    type_: &str,
+    status: ConditionStatus,
+    reason: &str,
+) -> bool {
+    let generation = certificate.metadata.generation;
+    let observed = certificate
+        .status
+        .as_ref()
+        .and_then(|status| status.observed_generation);
+    observed == generation
+        && condition(certificate, type_).is_some_and(|said| {
+            said.status == status && said.reason == reason && said.observed_generation == generation
+        })
+}
 
 fn ensure(holds: bool, what: &str, stands: &impl std::fmt::Debug) -> Result<(), String> {
     if holds {

@@ -34,15 +34,13 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// Every way a call can fail.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::CutBefore,
         Self::CutAfter,
         Self::Refused(409),
         Self::Refused(422),
         Self::Refused(429),
         Self::Refused(500),
-        Self::Refused(503),
-        Self::Refused(504),
         Self::GatewayTimeout,
         Self::Hang,
         Self::Late,
@@ -61,14 +59,19 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// A call to this path, which leaves out `/namespaces/NAME`.
+    pub(crate) fn new(method: &str, path: impl Into<String>) -> Self {
+        Self {
+            method: method.to_owned(),
+            path: path.into(),
+        }
+    }
+
     /// Namespace and call; nothing for what concerns no namespace, such as every watch of the operator.
     fn of(request: &Request<Body>) -> Option<(String, Self)> {
         let (before, rest) = request.uri().path().split_once("/namespaces/")?;
         let (namespace, object) = rest.split_once('/')?;
-        let call = Self {
-            method: request.method().to_string(),
-            path: format!("{before}/{object}"),
-        };
+        let call = Self::new(request.method().as_str(), format!("{before}/{object}"));
         Some((namespace.to_owned(), call))
     }
 }
@@ -101,20 +104,24 @@ pub(crate) struct Faults(Arc<Mutex<HashMap<String, Script>>>);
 #[derive(Default)]
 struct Script {
     calls: Vec<Call>,
+    /// Those that the server has done, whether the operator knows it or not.
+    done: Vec<Call>,
     shot: Option<Shot>,
     hit: bool,
-    /// Requests on their way that the operator knows nothing of any more.
-    late: usize,
+    /// Failing calls that have not come to their end, be it without the operator.
+    open: usize,
 }
 
 impl Faults {
     /// Counts anew in a namespace, and lets that call fail there.
     pub(crate) fn arm(&self, namespace: &str, shot: Option<Shot>) {
-        let script = Script {
-            shot,
-            ..Script::default()
-        };
-        self.0.lock().unwrap().insert(namespace.to_owned(), script);
+        self.script(namespace, |script| {
+            *script = Script {
+                shot,
+                open: script.open,
+                ..Script::default()
+            };
+        });
     }
 
     /// The calls in a namespace since it was armed.
@@ -122,14 +129,21 @@ impl Faults {
         self.script(namespace, |script| script.calls.clone())
     }
 
+    /// How many of these calls the server has done since.
+    pub(crate) fn done(&self, namespace: &str, call: &Call) -> usize {
+        self.script(namespace, |script| {
+            script.done.iter().filter(|done| *done == call).count()
+        })
+    }
+
     /// Whether the call that shall fail was made.
     pub(crate) fn hit(&self, namespace: &str) -> bool {
         self.script(namespace, |script| script.hit)
     }
 
-    /// Whether a request is still on its way.
-    pub(crate) fn late(&self, namespace: &str) -> bool {
-        self.script(namespace, |script| script.late > 0)
+    /// Whether a call is still failing: the operator waits for it, or its request is on its way all the same.
+    pub(crate) fn is_failing(&self, namespace: &str) -> bool {
+        self.script(namespace, |script| script.open > 0)
     }
 
     fn script<T>(&self, namespace: &str, read: impl FnOnce(&mut Script) -> T) -> T {
@@ -154,7 +168,7 @@ impl Faults {
                 .count();
             let fault = shot.fault;
             script.hit = count == shot.nth;
-            script.late += usize::from(script.hit && fault == Fault::Late);
+            script.open += usize::from(script.hit);
             script.hit.then_some(fault)
         })
     }
@@ -197,18 +211,45 @@ where
         let Some((namespace, call)) = named else {
             return Box::pin(answer);
         };
-        match self.faults.note(&namespace, call) {
+        let fault = self.faults.note(&namespace, call.clone());
+        let answer = noted(self.faults.clone(), namespace.clone(), call, answer);
+        match fault {
             None => Box::pin(answer),
-            Some(fault) => Box::pin(fail(fault, answer, self.faults.clone(), namespace)),
+            Some(fault) => {
+                let open = Open(self.faults.clone(), namespace);
+                Box::pin(fail(fault, answer, open))
+            }
         }
+    }
+}
+
+/// Takes note of what the server has done.
+async fn noted(
+    faults: Faults,
+    namespace: String,
+    call: Call,
+    answer: impl Future<Output = Result<Response<Body>, BoxError>>,
+) -> Result<Response<Body>, BoxError> {
+    let answer = answer.await?;
+    if answer.status().is_success() {
+        faults.script(&namespace, |script| script.done.push(call));
+    }
+    Ok(answer)
+}
+
+/// A call that is failing, until it is dropped.
+struct Open(Faults, String);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.script(&self.1, |script| script.open -= 1);
     }
 }
 
 async fn fail(
     fault: Fault,
     answer: impl Future<Output = Result<Response<Body>, BoxError>> + Send + 'static,
-    faults: Faults,
-    namespace: String,
+    open: Open,
 ) -> Result<Response<Body>, BoxError> {
     match fault {
         Fault::CutBefore => Err(cut()),
@@ -224,9 +265,9 @@ async fn fail(
         Fault::Hang => std::future::pending().await,
         Fault::Late => {
             tokio::spawn(async move {
+                let _open = open;
                 tokio::time::sleep(LATE).await;
                 let _ = answer.await;
-                faults.script(&namespace, |script| script.late -= 1);
             });
             std::future::pending().await
         }
@@ -251,7 +292,6 @@ fn refusal(code: u16) -> Response<Body> {
         422 => ("Invalid", json!({})),
         429 => ("TooManyRequests", json!({ "retryAfterSeconds": 1 })),
         500 => ("InternalError", json!({})),
-        503 => ("ServiceUnavailable", json!({})),
         _ => ("Timeout", json!({})),
     };
     let status = json!({

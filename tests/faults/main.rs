@@ -11,7 +11,7 @@
 
 mod calls;
 mod case;
-// mod deletion;
+mod deletion;
 mod fault;
 #[allow(
     dead_code,
@@ -21,3 +21,5 @@ mod fault;
 #[path = "../control_plane/harness/mod.rs"]
 mod harness;
 mod path;
+mod watch;
+mod watches;

@@ -37,6 +37,16 @@ impl Path {
         }
     }
 
+    /// How often the Secret has to be written in a step.
+    pub(crate) fn secret_writes(self, step: usize) -> usize {
+        match (self, step) {
+            (Self::Issuer | Self::Adopt, _) => 0,
+            // A new certificate, and the old root goes.
+            (Self::ReplaceCa, 1) => 2,
+            _ => 1,
+        }
+    }
+
     /// Sets the scene, without faults.
     pub(crate) async fn prepare(self, case: &Case<'_>) {
         match self {
@@ -54,11 +64,7 @@ impl Path {
             _ => json!({}),
         };
         case.put_certificate(more).await;
-        let mut outcome = Outcome {
-            revision: 1,
-            repairs: 0,
-            rolls: None,
-        };
+        let mut outcome = Outcome::issued(1);
         case.until(async || case.stands(outcome).await).await;
         if self == Self::Roll {
             case.put_deployment().await;
@@ -86,25 +92,30 @@ impl Path {
 
     /// How it stands after a step, at rest; what is in the way if it does not.
     pub(crate) async fn settled(self, step: usize, case: &Case<'_>) -> Result<(), String> {
-        let outcome = |revision, repairs, rolls| Outcome {
-            revision,
-            repairs,
-            rolls,
-        };
-        let (held, roots) = match (self, step) {
+        let mut outcome = Outcome::issued(1);
+        let mut roots = ROOT.facts();
+        match (self, step) {
             (Self::Issuer, _) => return case.issuer_is_ready().await,
-            (Self::First, _) => (case.stands(outcome(1, 0, None)).await?, ROOT.facts()),
-            (Self::ByHand, _) => (case.stands(outcome(2, 0, None)).await?, ROOT.facts()),
-            (Self::Due, _) => (case.stands(outcome(2, 0, None)).await?, ROOT.facts()),
-            (Self::Repair, _) => (case.stands(outcome(1, 1, None)).await?, ROOT.facts()),
-            (Self::Adopt, _) => (case.stands(outcome(1, 0, Some(0))).await?, ROOT.facts()),
-            (Self::Roll, _) => (case.stands(outcome(2, 0, Some(1))).await?, ROOT.facts()),
-            (Self::ReplaceCa, 0) => {
-                let both = [NEXT_ROOT.facts(), ROOT.facts()].concat();
-                (case.stands(outcome(1, 1, None)).await?, both)
+            (Self::First, _) => {}
+            (Self::ByHand | Self::Due, _) => outcome.revision = 2,
+            (Self::Repair, _) => outcome.repairs = 1,
+            (Self::Adopt, _) => outcome.rolls = Some(0),
+            (Self::Roll, _) => {
+                outcome.revision = 2;
+                outcome.rolls = Some(1);
             }
-            (Self::ReplaceCa, _) => (case.stands(outcome(2, 2, None)).await?, NEXT_ROOT.facts()),
-        };
+            (Self::ReplaceCa, 0) => {
+                outcome.repairs = 1;
+                outcome.because = "CAReplaced";
+                roots = [NEXT_ROOT.facts(), roots].concat();
+            }
+            (Self::ReplaceCa, _) => {
+                outcome.revision = 2;
+                outcome.repairs = 2;
+                roots = NEXT_ROOT.facts();
+            }
+        }
+        let held = case.stands(outcome).await?;
         if held.ca == roots {
             Ok(())
         } else {
