@@ -188,7 +188,8 @@ async fn what_is_shipped_issues_and_survives_being_killed() {
     let writes = scene.writes();
     let secrets = writes
         .iter()
-        .filter(|write| write.starts_with("secrets many-"));
+        // A write of the one that was killed may arrive after it is gone; then its successor's is refused.
+        .filter(|write| write.starts_with("secrets many-") && write.ends_with("-tls"));
     assert_eq!(secrets.count(), COUNT, "{writes:?}");
 
     let (code, metrics) = get(program.address, "/metrics").await;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ pub(crate) enum Trouble {
 pub(crate) struct Watches {
     kinds: Arc<[&'static str]>,
     trouble: Trouble,
+    troubled: Arc<AtomicUsize>,
 }
 
 impl Watches {
@@ -39,7 +41,13 @@ impl Watches {
         Self {
             kinds: kinds.into(),
             trouble,
+            troubled: Arc::default(),
         }
+    }
+
+    /// How many watches have been given trouble.
+    pub(crate) fn troubled(&self) -> usize {
+        self.troubled.load(Ordering::Relaxed)
     }
 
     fn trouble(&self, uri: &Uri) -> Option<Trouble> {
@@ -48,7 +56,10 @@ impl Watches {
         let watches = uri
             .query()
             .is_some_and(|query| query.contains("watch=true"));
-        (meant && watches).then_some(self.trouble)
+        (meant && watches).then(|| {
+            self.troubled.fetch_add(1, Ordering::Relaxed);
+            self.trouble
+        })
     }
 }
 

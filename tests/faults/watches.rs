@@ -47,7 +47,7 @@ async fn each_need_is_met_once_whatever_watches_do() {
 async fn each_need_once(name: &str, watches: Watches) {
     let scene = Scene::new(name).await;
     let faults = Faults::default();
-    let layers = Stack::new(faults.clone(), watches);
+    let layers = Stack::new(faults.clone(), watches.clone());
     let operator = Operator::start_with(&scene, layers).await;
     let case = Case {
         scene: scene.elsewhere(name).await,
@@ -98,6 +98,8 @@ async fn each_need_once(name: &str, watches: Watches) {
     issued[2..18].fill(3);
     settled(&case, &issued, 1).await;
     assert!(case.faults.hit(case.namespace()));
+    assert!(watches.troubled() > 0);
+    println!("{name}: {} watches were troubled", watches.troubled());
     operator.stop().await;
 }
 
@@ -165,7 +167,10 @@ async fn settled(case: &Case<'_>, issued: &[i64; MANY], rolls: usize) {
             name_of(n)
         );
     }
-    println!("{}: {} calls", case.namespace(), case.calls().len());
+    let calls = case.calls().len();
+    println!("{}: {calls} calls", case.namespace());
+    // Three each is what it takes; nobody hammers the server while a watch is behind.
+    assert!(calls <= 6 * MANY, "{}: {calls} calls", case.namespace());
 }
 
 async fn stands(case: &Case<'_>, issued: &[i64; MANY], rolls: usize) -> Result<(), String> {
