@@ -188,7 +188,7 @@ async fn what_is_shipped_issues_and_survives_being_killed() {
     let writes = scene.writes();
     let secrets = writes
         .iter()
-        // A write of the one that was killed may arrive after it is gone; then its successor's is refused.
+        // A write that was under way when its program was killed is cut off, or comes late and is in its successor's way.
         .filter(|write| write.starts_with("secrets many-") && write.ends_with("-tls"));
     assert_eq!(secrets.count(), COUNT, "{writes:?}");
 
