@@ -152,7 +152,8 @@ impl Attempt<'_> {
             ca,
         };
         let mut acted = self.write(&leaf, &self.marks(), &contents).await?;
-        acted.issued = Some(leaf);
+        // A Secret that the API server refused holds nothing that was issued.
+        acted.issued = acted.secret.is_some().then_some(leaf);
         Ok(acted)
     }
 
