@@ -311,17 +311,8 @@ async fn write_status(
             "Certificate needs attention"
         );
         let about = certificate.object_ref(&context.group);
-        context
-            .events
-            .publish(
-                now,
-                about,
-                Kind::Warning,
-                &condition.reason,
-                "Reconcile",
-                &condition.message,
-            )
-            .await;
+        let (reason, message) = (&condition.reason, &condition.message);
+        context.warn(now, about, reason, "Reconcile", message).await;
     }
     Ok(())
 }

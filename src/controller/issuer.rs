@@ -21,7 +21,6 @@ use tracing::{Instrument, info_span, warn};
 
 use super::{Context, PATIENCE, at};
 use crate::cluster::apply;
-use crate::cluster::events::Kind;
 use crate::cluster::secrets::Named;
 use crate::error::{Error, Object};
 use crate::issuer::State;
@@ -175,17 +174,8 @@ async fn step<K: IssuerKind>(shared: &Shared<K>, name: &Named) -> Result<Action,
             "Issuer can't sign"
         );
         let about = issuer.object_ref(&context.group);
-        context
-            .events
-            .publish(
-                now,
-                about,
-                Kind::Warning,
-                problem.reason,
-                "Verify",
-                &problem.message,
-            )
-            .await;
+        let (reason, message) = (problem.reason, &problem.message);
+        context.warn(now, about, reason, "Verify", message).await;
     }
     Ok(at(now, turns))
 }

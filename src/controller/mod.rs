@@ -14,6 +14,7 @@ use certwright_core::api::Group;
 use certwright_core::plan::Settings;
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::api::ObjectMeta;
 use kube::runtime::controller::Action;
@@ -25,7 +26,7 @@ pub use issuer::{IssuerKind, run as run_issuers};
 
 use crate::backoff::Backoff;
 use crate::clock::Clock;
-use crate::cluster::events::Events;
+use crate::cluster::events::{Events, Kind};
 use crate::cluster::secrets::{Named, Secrets};
 use crate::error::{Error, Retry};
 use crate::health::{Heartbeats, Readiness};
@@ -69,6 +70,20 @@ pub struct Context {
 }
 
 impl Context {
+    /// Publishes the Warning that goes with a condition somebody should look at.
+    async fn warn(
+        &self,
+        now: Timestamp,
+        about: ObjectReference,
+        reason: &str,
+        action: &str,
+        message: &str,
+    ) {
+        self.events
+            .publish(now, about, Kind::Warning, reason, action, message)
+            .await;
+    }
+
     /// The time of a reconcile, read once, in whole seconds as the API server keeps it.
     fn now(&self) -> Timestamp {
         let now = self.clock.now();
