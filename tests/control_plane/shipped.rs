@@ -186,11 +186,13 @@ async fn what_is_shipped_issues_and_survives_being_killed() {
     assert_eq!(serials.len(), COUNT);
     assert_eq!(stored().await, COUNT, "and no Secret more");
     let writes = scene.writes();
-    let secrets = writes
-        .iter()
-        // A write that was under way when its program was killed is cut off, or comes late and is in its successor's way.
-        .filter(|write| write.starts_with("secrets many-") && write.ends_with("-tls"));
-    assert_eq!(secrets.count(), COUNT, "{writes:?}");
+    for number in 0..COUNT {
+        let written = format!("secrets many-{number}-tls");
+        let done = writes.iter().filter(|write| **write == written).count();
+        // The API server reports a write under way when its program was killed as timed out, whether it landed or not.
+        let cut_off = writes.contains(&format!("{written} 504"));
+        assert!(done == 1 || done == 0 && cut_off, "{written}: {writes:?}");
+    }
 
     let (code, metrics) = get(program.address, "/metrics").await;
     assert_eq!(code, 200);
