@@ -197,7 +197,7 @@ fn a_secret_that_gets_or_loses_the_label_is_known_by_one_watch_or_the_other() {
 fn all_are_those_seen_and_those_written() {
     let mut state = State::default();
     list(&mut state, [ours(10)]);
-    state.wrote(&Arc::new(named("new-tls", 20)));
+    state.wrote(&named("new-tls", 20));
     write(&mut state, 21);
     let mut all: Vec<_> = state
         .all()
