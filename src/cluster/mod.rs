@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod events;
 pub mod readable;
+pub mod scope;
 pub mod secrets;
 
 use std::future::Future;
