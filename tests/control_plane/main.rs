@@ -6,6 +6,7 @@
     reason = "all of this is tests, also what is outside their functions"
 )]
 
+mod argocd;
 mod authorities;
 mod conflicts;
 mod deletion;
@@ -14,6 +15,8 @@ mod harness;
 mod interruption;
 mod issuers;
 mod names;
+mod namespaces;
+mod policies;
 mod reissue;
 mod renewal;
 mod repair;
