@@ -14,6 +14,7 @@ mod first;
 mod harness;
 mod interruption;
 mod issuers;
+mod kstatus;
 mod names;
 mod namespaces;
 mod policies;

@@ -1,6 +1,9 @@
 //! What the operator's own token can't do, although RBAC would let it.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
+use k8s_openapi::api::authorization::v1::{SelfSubjectRulesReview, SelfSubjectRulesReviewSpec};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{
     ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams,
@@ -9,6 +12,67 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use crate::harness::{Scene, eventually};
+
+/// SECURITY.md says what this comes to.
+#[tokio::test]
+async fn its_token_allows_this_and_nothing_more() {
+    let scene = Scene::new("token").await;
+    let client = scene
+        .cluster
+        .service_account_client(&scene.system, &scene.account)
+        .await
+        .unwrap();
+    let allowed = async |namespace: &str| {
+        let review = SelfSubjectRulesReview {
+            spec: SelfSubjectRulesReviewSpec {
+                namespace: Some(namespace.to_owned()),
+            },
+            ..SelfSubjectRulesReview::default()
+        };
+        let reviews = Api::<SelfSubjectRulesReview>::all(client.clone());
+        let review = reviews.create(&PostParams::default(), &review).await.unwrap();
+        let rules = review.status.unwrap().resource_rules;
+        let mut allowed = BTreeSet::new();
+        for rule in rules {
+            let only = rule.resource_names.unwrap_or_default().join(",");
+            for group in rule.api_groups.unwrap() {
+                // To ask who one is and what one may do is everybody's.
+                if group.starts_with("auth") {
+                    continue;
+                }
+                for resource in rule.resources.iter().flatten() {
+                    let verbs = rule.verbs.join(" ");
+                    let line = format!("{group}/{resource} {only}: {verbs}");
+                    allowed.insert(line.replace(scene.group.name(), "ours"));
+                }
+            }
+        }
+        allowed
+    };
+    let everywhere: BTreeSet<String> = [
+        "/pods : list",
+        "/secrets : get list watch create patch",
+        "apps/daemonsets : get list watch patch",
+        "apps/deployments : get list watch patch",
+        "apps/statefulsets : get list watch patch",
+        "events.k8s.io/events : create",
+        "ours/certificates : get list watch",
+        "ours/certificates/status : patch",
+        "ours/clusterissuers : get list watch",
+        "ours/clusterissuers/status : patch",
+        "ours/issuers : get list watch",
+        "ours/issuers/status : patch",
+    ]
+    .map(str::to_owned)
+    .into();
+    assert_eq!(allowed(&scene.namespace).await, everywhere);
+    let mut at_home = everywhere;
+    at_home.extend([
+        "coordination.k8s.io/leases : create".to_owned(),
+        "coordination.k8s.io/leases certwright: get update patch".to_owned(),
+    ]);
+    assert_eq!(allowed(&scene.system).await, at_home);
+}
 
 #[tokio::test]
 async fn secrets_that_are_not_ours_are_out_of_reach() {

@@ -19,8 +19,5 @@ pub(crate) use telling::{Keys, Told};
 use certwright_test_cluster::{AuditLevel, Options, SharedControlPlane};
 
 /// The control plane of all tests that don't break it.
-pub(crate) static CLUSTER: SharedControlPlane = SharedControlPlane::new(|| {
-    Options::new()
-        .without_workloads()
-        .audit(AuditLevel::Metadata)
-});
+pub(crate) static CLUSTER: SharedControlPlane =
+    SharedControlPlane::new(|| Options::new().nodes(2).audit(AuditLevel::Metadata));
