@@ -4,6 +4,7 @@ pub mod apply;
 pub mod events;
 pub mod leadership;
 pub mod readable;
+pub mod scope;
 pub mod secrets;
 
 use std::future::Future;

@@ -254,6 +254,9 @@ impl CertificateSeries for Certificates {
                     .as_deref()
                     .unwrap_or_default(),
                 name: certificate.metadata.name.as_deref().unwrap_or_default(),
+                not_before: status
+                    .and_then(|status| status.not_before.as_ref())
+                    .map(|time| time.0),
                 not_after: status
                     .and_then(|status| status.not_after.as_ref())
                     .map(|time| time.0),

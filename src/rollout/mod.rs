@@ -29,6 +29,7 @@ use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::scope::Scope;
 use crate::error::Retry;
 use context::Context;
 
@@ -95,6 +96,8 @@ pub struct Rollout<S> {
     pub surroundings: Arc<S>,
     /// The Certificates, kept up to date by someone else.
     pub certificates: Store<Certificate>,
+    /// Which namespaces' workloads are watched.
+    pub scope: Scope,
 }
 
 /// Rolls out until `stop` is cancelled, and comes back when what was under way has ended.

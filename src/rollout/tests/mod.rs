@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use self::server::{DEPLOYMENT, Server};
 use super::context::Context;
 use super::{Notice, Report, Rollout, Surroundings, act, run};
+use crate::cluster::scope::Scope;
 use crate::error::Retry;
 
 const MARK: &str = "certwright.dev/secret-web-tls";
@@ -138,6 +139,7 @@ fn rollout(server: &Arc<Server>, around: &Arc<Around>) -> Rollout<Around> {
         group: Group::default(),
         surroundings: Arc::clone(around),
         certificates: certificates().1,
+        scope: Scope::Cluster,
     }
 }
 
