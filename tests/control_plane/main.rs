@@ -8,6 +8,7 @@
 
 mod authorities;
 mod conflicts;
+mod contest;
 mod deletion;
 mod first;
 mod harness;
