@@ -53,6 +53,12 @@ pub trait Surroundings: Send + Sync + 'static {
     /// long as nothing is known is fine.
     fn held(&self, secret: &SecretName) -> Option<Held>;
 
+    /// A Certificate as last seen or written by anybody of us, where that may be ahead of [`Rollout::certificates`].
+    fn certificate(&self, namespace: &str, name: &str) -> Option<Arc<Certificate>>;
+
+    /// Takes note of a Certificate whose status was written, ahead of the watch.
+    fn wrote(&self, certificate: Certificate);
+
     /// Publishes an Event. It may fail in silence.
     fn publish(&self, report: Report) -> impl Future<Output = ()> + Send;
 }
@@ -188,7 +194,7 @@ async fn certificates<S: Surroundings>(
     .graceful_shutdown_on(stop.clone().cancelled_owned());
     let results = controller.run(
         |certificate, context| async move {
-            let action = status::reconcile(&certificate, &context).await?;
+            let action = status::reconcile(Arc::clone(&certificate), &context).await?;
             context
                 .status_backoff
                 .succeeded(&context.certificate_ref(&certificate));

@@ -9,6 +9,7 @@
 mod argocd;
 mod authorities;
 mod conflicts;
+mod contest;
 mod deletion;
 mod first;
 mod harness;

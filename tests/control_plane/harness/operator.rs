@@ -8,6 +8,7 @@ use axum::body::{Bytes, HttpBody};
 use certwright::app;
 use certwright::cli::{LeaderElection, LogFormat, LogSettings, RunSettings};
 use certwright::clock::Clock;
+use certwright::cluster::retry_after::RetryAfter;
 use http::{Request, Response};
 use jiff::SignedDuration;
 use kube::Client;
@@ -103,7 +104,8 @@ impl Operator {
             .unwrap();
         config.default_retry = false;
         let client = Client::try_from(config).unwrap();
-        let client = Client::new(layer.layer(calls(client)), &scene.system);
+        let calls = RetryAfter.layer(layer.layer(calls(client)));
+        let client = Client::new(calls, &scene.system);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let settings = settings(scene, address, election);
