@@ -3,6 +3,7 @@
 //! What we wrote ourselves overlays what the watches have shown, until they show something at or past it: nothing is
 //! decided on a state older than our own last write.
 
+mod leaves;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -11,9 +12,11 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certwright_core::api::Group;
-use certwright_core::plan::Observed;
+use certwright_core::pki::Authority;
 use certwright_core::plan::marks::MANAGED;
+use certwright_core::plan::{Observed, OldLeaves, older_until};
 use futures::{Stream, StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
@@ -23,6 +26,7 @@ use tokio::sync::watch;
 
 use super::{call, version, watch_failed};
 use crate::error::{Error, Object};
+pub use leaves::IssuerKey;
 use state::{Look, State};
 
 /// Namespace and name of an object.
@@ -65,8 +69,8 @@ impl Secrets {
     pub fn new(client: Client, group: Group) -> Self {
         Self {
             client,
+            state: Mutex::new(State::new(group.clone())),
             group,
-            state: Mutex::default(),
             synced: watch::Sender::new([false; 2]),
         }
     }
@@ -86,9 +90,13 @@ impl Secrets {
         self.state().held(name)
     }
 
-    /// All Secrets with our label, as last seen or written.
-    pub fn all_held(&self) -> Vec<Arc<Observed>> {
-        self.state().all()
+    /// Whether Secrets of this issuer hold older certificates than its present CA makes. `Held` as long as not all of them
+    /// were read: each call reads only so many.
+    pub fn old_leaves(&self, now: Timestamp, issuer: &IssuerKey, ca: &Authority) -> OldLeaves {
+        let fingerprint = ca.certificate().fingerprint;
+        self.state().old_leaves(now, issuer, fingerprint, |secret| {
+            older_until(now, secret, ca)
+        })
     }
 
     /// The resourceVersion the Secret was last seen with, whoever's it is.

@@ -15,6 +15,7 @@ use kube::runtime::controller::Action;
 use super::context::{Context, Kind, named};
 use super::error::{self, Error};
 use super::{Report, Surroundings};
+use crate::clock;
 use crate::cluster::{apply, call};
 
 /// How many Pods are read at a time, and how often.
@@ -131,7 +132,7 @@ async fn rest<S: Surroundings>(
 
 /// Looks again at a moment.
 fn at(now: Timestamp, moment: Timestamp) -> Action {
-    Action::requeue(Duration::try_from(moment.duration_since(now)).unwrap_or_default())
+    Action::requeue(clock::wait(now, moment))
 }
 
 async fn read_pods<S: Surroundings>(
