@@ -18,5 +18,6 @@ mod reissue;
 mod renewal;
 mod repair;
 mod rollout;
+mod rotation;
 mod secrecy;
 mod shipped;

@@ -73,7 +73,8 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    fn read(secret: Secret) -> Result<Self, String> {
+    /// What it holds, or why that is no pair.
+    pub(crate) fn read(secret: Secret) -> Result<Self, String> {
         let key = PrivateKey::from_pem(bytes(&secret, "tls.key")).map_err(|e| e.to_string())?;
         let certificates =
             |name| chain::read_pem(bytes(&secret, name)).map_err(|problem| problem.to_string());
