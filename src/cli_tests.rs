@@ -22,6 +22,7 @@ fn run_has_these_defaults() {
             ca_overlap: SignedDuration::from_hours(1),
             renew_throttle: SignedDuration::from_mins(5),
             listen: "[::]:9402".parse().unwrap(),
+            leader_election: None,
             log: LogSettings {
                 format: LogFormat::Text,
                 filter: "info,kube_runtime=warn".parse().unwrap()
@@ -40,6 +41,9 @@ fn run_takes_what_is_given() {
         "--ca-overlap=1h30m",
         "--renew-throttle=0s",
         "--listen=127.0.0.1:0",
+        "--leader-election",
+        "--lease-duration=15s",
+        "--pod-name=certwright-0",
         "--log-format=json",
         "--log=info,certwright=debug",
         "--api-group=certs.example.org",
@@ -55,6 +59,10 @@ fn run_takes_what_is_given() {
             ca_overlap: SignedDuration::from_mins(90),
             renew_throttle: SignedDuration::ZERO,
             listen: "127.0.0.1:0".parse().unwrap(),
+            leader_election: Some(LeaderElection {
+                identity: "certwright-0".into(),
+                lease_duration: Duration::from_secs(15),
+            }),
             log: LogSettings {
                 format: LogFormat::Json,
                 filter: "info,certwright=debug".parse().unwrap()
@@ -108,6 +116,8 @@ fn what_makes_no_sense_ends_with_2_and_says_why() {
         (&["run", "--api-group=certwright"], "at least one dot"),
         (&["run", "--api-group=Certwright.dev"], "lower case"),
         (&["run", "--field-manager="], "1 to 120 printable"),
+        (&["run", "--lease-duration=2s"], "from 3s to 60s"),
+        (&["run", "--lease-duration=4500ms"], "whole seconds"),
         (&["inspect"], "<FILE|secret/NAME>"),
         (&["inspect", "secret/"], "the Secret's name is missing"),
         (

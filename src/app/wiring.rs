@@ -3,6 +3,7 @@
 mod around;
 mod routes;
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use certwright_core::api::{Certificate, ClusterIssuer, Group, Issuer};
 use certwright_core::plan::Settings;
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
@@ -23,9 +25,10 @@ use tracing::warn;
 
 use super::tasks::Tasks;
 use crate::backoff::Backoff;
-use crate::cli::RunSettings;
+use crate::cli::{RunSettings, host_name};
 use crate::clock::Clock;
 use crate::cluster::events::{Events, Kind};
+use crate::cluster::leadership::Leadership;
 use crate::cluster::readable::{Broken, readable};
 use crate::cluster::secrets::{Named, Secrets};
 use crate::cluster::watch_failed;
@@ -36,7 +39,7 @@ use crate::issuer::Issuers;
 use crate::metrics::{Metrics, series};
 use crate::rollout::{self, Notice, Rollout};
 use crate::server::Report;
-use around::Around;
+use around::{Around, while_leading};
 use routes::Routes;
 
 /// Everything, wired up and not yet running.
@@ -52,7 +55,12 @@ const SECRETS: &str = "Secrets";
 const CERTIFICATES: &str = "Certificates";
 
 impl Parts {
-    pub(super) fn new(client: Client, settings: &RunSettings, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(
+        client: Client,
+        settings: &RunSettings,
+        clock: Arc<dyn Clock>,
+        leadership: Leadership,
+    ) -> Self {
         let group = settings.group.clone();
         let certificates = Writer::new(group.clone());
         let issuers = Writer::new(group.clone());
@@ -68,14 +76,20 @@ impl Parts {
         ));
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, clock.as_ref());
-        let series = Arc::<Certificates>::clone(&known);
-        series::register_certificates(&mut registry, series, Arc::clone(&clock));
-        series::register_issuers(&mut registry, Arc::<Issuers>::clone(&signers));
+        let leads = leadership.clone();
+        series::register_leading(&mut registry, move || leads.leads());
+        series::register_certificates(
+            &mut registry,
+            while_leading(&known, &leadership),
+            Arc::clone(&clock),
+        );
+        series::register_issuers(&mut registry, while_leading(&signers, &leadership));
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let context = Context {
-            events: Events::new(client.clone(), group.manager(), instance()),
+            events: Events::new(client.clone(), group.manager(), host_name()),
             client,
             clock,
+            leadership,
             settings: Settings {
                 ca_overlap: settings.ca_overlap,
                 renew_throttle: settings.renew_throttle,
@@ -128,24 +142,47 @@ fn start_secrets(tasks: &mut Tasks, routes: &Routes) {
     });
     let routes = routes.clone();
     tasks.following("watch of Secrets", async move {
-        let changed = |secret| routes.secret_changed(&secret);
+        let changed = |change| routes.secret_changed(&change);
         routes.context.secrets.watch(changed).await;
     });
 }
 
-/// Tells of objects that can't be read: once for each time they are seen so.
+/// Tells of objects that can't be read: once for each time they are seen so, by the replica that leads.
 fn start_broken(tasks: &mut Tasks, context: &Arc<Context>, mut broken: UnboundedReceiver<Broken>) {
     let context = Arc::clone(context);
     tasks.following("reporter of unreadable objects", async move {
-        while let Some(Broken { about, problem }) = broken.next().await {
-            warn!(kind = about.kind, namespace = about.namespace, name = about.name, problem, "Object can't be read");
-            let note = format!(
-                "It can't be read, and is left alone: {problem}. Was it written for another version of Certwright? Apply it anew."
-            );
-            let now = context.clock.now();
-            context.events.publish(now, about, Kind::Warning, "Unreadable", "Read", &note).await;
+        let mut untold = BTreeMap::new();
+        loop {
+            tokio::select! {
+                Some(found) = broken.next() => {
+                    let ObjectReference { kind, namespace, name, .. } = found.about.clone();
+                    untold.insert((kind, namespace, name), found);
+                }
+                _ = context.leadership.term(), if !untold.is_empty() => {
+                    for found in std::mem::take(&mut untold).into_values() {
+                        tell_broken(&context, found).await;
+                    }
+                }
+            }
         }
     });
+}
+
+async fn tell_broken(context: &Context, Broken { about, problem }: Broken) {
+    warn!(
+        kind = about.kind,
+        namespace = about.namespace,
+        name = about.name,
+        problem,
+        "Object can't be read"
+    );
+    let note = format!(
+        "It can't be read, and is left alone: {problem}. Was it written for another version of Certwright? Apply it anew."
+    );
+    let (now, events) = (context.clock.now(), &context.events);
+    events
+        .publish(now, about, Kind::Warning, "Unreadable", "Read", &note)
+        .await;
 }
 
 fn start_rollout(
@@ -243,10 +280,4 @@ async fn follow<K>(
             Err(problem) => watch_failed(step, &problem),
         }
     }
-}
-
-/// What this process is called in Events: the Pod's name.
-fn instance() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map_or_else(|_| "certwright".to_owned(), |name| name.trim().to_owned())
 }

@@ -52,6 +52,15 @@ impl Named {
     }
 }
 
+/// What a watch showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The Secret that changed.
+    pub secret: Named,
+    /// Whether it is no more than what we wrote ourselves, and so know already.
+    pub own: bool,
+}
+
 /// The Secrets of the cluster.
 pub struct Secrets {
     client: Client,
@@ -148,21 +157,21 @@ impl Secrets {
     }
 
     /// Watches Secrets until the process ends, and tells `changed` which ones changed. It never comes back.
-    pub async fn watch(&self, changed: impl Fn(Named)) {
+    pub async fn watch(&self, changed: impl Fn(Change)) {
         let label = self.group.key(MANAGED);
         let all = Api::<Secret>::all(self.client.clone());
         let config = watcher::Config::default().labels(&label).page_size(100);
         // Reduced before anything is kept.
         let ours = watcher(all, config)
             .default_backoff()
-            .map_ok(|event| state::map(event, |secret| Observed::of(&secret, &self.group)));
+            .map_ok(|event| state::map(event, |secret| self.observed(&secret)));
         let all = Api::<PartialObjectMeta<Secret>>::all(self.client.clone());
         let others = watcher(all, watcher::Config::default().labels(&format!("!{label}")))
             .default_backoff()
             .map_ok(|event| state::map(event, sighted));
         tokio::join!(
-            self.follow(0, ours, State::follow_ours, &changed),
-            self.follow(1, others, State::follow_others, &changed)
+            self.follow(0, ours, State::is_own, State::follow_ours, &changed),
+            self.follow(1, others, |_, _| false, State::follow_others, &changed)
         );
     }
 
@@ -170,8 +179,9 @@ impl Secrets {
         &self,
         watch: usize,
         events: impl Stream<Item = watcher::Result<Event<T>>>,
+        is_own: impl Fn(&State, &Event<T>) -> bool,
         follow: impl Fn(&mut State, Event<T>) -> Vec<Named>,
-        changed: impl Fn(Named),
+        changed: impl Fn(Change),
     ) {
         let mut events = pin!(events);
         while let Some(event) = events.next().await {
@@ -183,12 +193,26 @@ impl Secrets {
                 }
             };
             let listed = matches!(event, Event::InitDone);
-            let names = follow(&mut self.state(), event);
+            let (own, names) = {
+                let mut state = self.state();
+                (is_own(&state, &event), follow(&mut state, event))
+            };
             if listed {
                 self.synced.send_modify(|synced| synced[watch] = true);
             }
-            names.into_iter().for_each(&changed);
+            names
+                .into_iter()
+                .for_each(|secret| changed(Change { secret, own }));
         }
+    }
+
+    /// A Secret reduced to what planning needs. One that we wrote was so already when the answer came.
+    fn observed(&self, secret: &Secret) -> Arc<Observed> {
+        let version = secret.metadata.resource_version.as_deref();
+        let own = self
+            .state()
+            .own(&Named::of(&secret.metadata), version.unwrap_or_default());
+        own.unwrap_or_else(|| Arc::new(Observed::of(secret, &self.group)))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -7,9 +7,10 @@ use certwright_core::api::ConditionStatus;
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, MetricEncoder,
+    DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, EncodeMetric, MetricEncoder,
 };
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::clock::Clock;
@@ -69,6 +70,11 @@ pub fn register_certificates(
 /// Adds the series of each Issuer and ClusterIssuer to `registry`.
 pub fn register_issuers(registry: &mut Registry, issuers: Arc<dyn IssuerSeries>) {
     registry.register_collector(Box::new(Issuers { issuers }));
+}
+
+/// Adds whether this replica leads to `registry`.
+pub fn register_leading(registry: &mut Registry, leads: impl Fn() -> bool + Send + Sync + 'static) {
+    registry.register_collector(Box::new(Leading(leads)));
 }
 
 struct Certificates {
@@ -188,6 +194,27 @@ impl Collector for Issuers {
 impl Debug for Issuers {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         f.write_str("Issuers(..)")
+    }
+}
+
+struct Leading<F>(F);
+
+impl<F: Fn() -> bool + Send + Sync + 'static> Collector for Leading<F> {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let leads = ConstGauge::new(i64::from(self.0()));
+        let metric = encoder.encode_descriptor(
+            "certwright_leader",
+            "Whether this replica is the one that writes.",
+            None,
+            MetricType::Gauge,
+        )?;
+        leads.encode(metric)
+    }
+}
+
+impl<F> Debug for Leading<F> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Leading(..)")
     }
 }
 

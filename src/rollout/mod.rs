@@ -43,6 +43,9 @@ pub trait Surroundings: Send + Sync + 'static {
     /// Whether this replica may write: whether it holds the lease, now.
     fn may_write(&self) -> bool;
 
+    /// Comes back once this replica may write, with what is cancelled when it may no more.
+    fn term(&self) -> impl Future<Output = CancellationToken> + Send;
+
     /// The certificate held in a Secret, if the Secret is ours and holds one.
     ///
     /// Never older than our own last write: a workload would be rolled back to the certificate before. `None` as
@@ -111,7 +114,20 @@ pub async fn run<S: Surroundings>(
         workloads::<DaemonSet, S>(context, sources.daemon_sets, &stop),
         certificates(context, sources.certificates, &stop),
         forward(context, notices, &stop),
+        terms(context, &stop),
     );
+}
+
+/// Has everything looked at whenever this replica comes to lead: until then nothing was done about it.
+async fn terms<S: Surroundings>(context: &Context<S>, stop: &CancellationToken) {
+    let lead = async {
+        loop {
+            let term = context.surroundings.term().await;
+            context.wake_all();
+            term.cancelled().await;
+        }
+    };
+    stop.run_until_cancelled(lead).await;
 }
 
 async fn forward<S: Surroundings>(

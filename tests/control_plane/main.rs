@@ -13,6 +13,7 @@ mod first;
 mod harness;
 mod interruption;
 mod issuers;
+mod leadership;
 mod names;
 mod reissue;
 mod renewal;

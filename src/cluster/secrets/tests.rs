@@ -21,22 +21,22 @@ fn object(version: u64) -> Value {
     })
 }
 
-fn ours(version: u64) -> Observed {
+fn ours(version: u64) -> Arc<Observed> {
     let secret: Secret = serde_json::from_value(object(version)).unwrap();
-    Observed::of(&secret, &Group::default())
+    Arc::new(Observed::of(&secret, &Group::default()))
 }
 
-fn named(name: &str, version: u64) -> Observed {
+fn named(name: &str, version: u64) -> Arc<Observed> {
     let mut secret = ours(version);
-    name.clone_into(&mut secret.name);
+    name.clone_into(&mut Arc::make_mut(&mut secret).name);
     secret
 }
 
 fn write(state: &mut State, version: u64) {
-    state.wrote(&Arc::new(ours(version)));
+    state.wrote(&ours(version));
 }
 
-fn list(state: &mut State, secrets: impl IntoIterator<Item = Observed>) -> Vec<Named> {
+fn list(state: &mut State, secrets: impl IntoIterator<Item = Arc<Observed>>) -> Vec<Named> {
     assert_eq!(state.follow_ours(Event::Init), []);
     for secret in secrets {
         assert_eq!(state.follow_ours(Event::InitApply(secret)), []);
@@ -63,6 +63,26 @@ fn a_write_overlays_the_watch_until_the_watch_comes_to_it() {
     assert_eq!(held(&state), Some(20));
     assert_eq!(state.follow_ours(Event::Apply(ours(30))), [web()]);
     assert_eq!(held(&state), Some(30));
+}
+
+#[test]
+fn what_comes_back_as_we_wrote_it_is_known_and_nothing_else_is() {
+    let mut state = State::default();
+    list(&mut state, [ours(10)]);
+    write(&mut state, 20);
+    for (event, own) in [
+        (Event::Apply(ours(15)), false),
+        (Event::Apply(ours(20)), true),
+        (Event::Apply(ours(30)), false),
+        (Event::Delete(ours(20)), false),
+        (Event::InitApply(ours(20)), false),
+    ] {
+        assert_eq!(state.is_own(&event), own, "{event:?}");
+    }
+    let written = state.own(&web(), "20").unwrap();
+    assert_eq!(state.follow_ours(Event::Apply(written.clone())), [web()]);
+    assert!(Arc::ptr_eq(&state.held(&web()).unwrap(), &written));
+    assert!(state.own(&web(), "20").is_none(), "it is told once");
 }
 
 #[test]

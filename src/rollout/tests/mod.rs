@@ -91,6 +91,13 @@ impl Surroundings for Around {
         self.leads.load(Ordering::SeqCst)
     }
 
+    async fn term(&self) -> CancellationToken {
+        if self.may_write() {
+            return CancellationToken::new();
+        }
+        std::future::pending().await
+    }
+
     fn held(&self, secret: &SecretName) -> Option<Held> {
         let ours = secret.namespace == "shop" && secret.name == "web-tls";
         ours.then(|| self.held.lock().unwrap().clone())
@@ -261,7 +268,7 @@ async fn without_the_lease_nothing_is_asked_or_written() {
     let action = act::reconcile(&server.observed(), &context(&server, &around))
         .await
         .unwrap();
-    assert_eq!(action, Action::requeue(Duration::from_secs(10)));
+    assert_eq!(action, Action::await_change(), "or the next term");
     assert_eq!((server.calls(), around.reports()), (vec![], vec![]));
 }
 

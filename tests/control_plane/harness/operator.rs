@@ -2,10 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Bytes, HttpBody};
 use certwright::app;
-use certwright::cli::{LogFormat, LogSettings, RunSettings};
+use certwright::cli::{LeaderElection, LogFormat, LogSettings, RunSettings};
 use certwright::clock::Clock;
 use http::{Request, Response};
 use jiff::SignedDuration;
@@ -52,8 +53,39 @@ impl Operator {
         operator
     }
 
+    /// The same, as one of several replicas.
+    pub(crate) async fn replica<L, B>(scene: &Scene<'_>, name: &str, layer: L) -> Self
+    where
+        L: Layer<Calls>,
+        L::Service: Service<Request<Body>, Response = Response<B>> + Send + 'static,
+        <L::Service as Service<Request<Body>>>::Future: Send + 'static,
+        <L::Service as Service<Request<Body>>>::Error: Into<BoxError>,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let election = LeaderElection {
+            identity: name.to_owned(),
+            lease_duration: Duration::from_secs(3),
+        };
+        let operator = Self::operate(scene, layer, Some(election)).await;
+        operator.ready().await;
+        operator
+    }
+
     /// The same, without waiting.
     pub(crate) async fn begin<L, B>(scene: &Scene<'_>, layer: L) -> Self
+    where
+        L: Layer<Calls>,
+        L::Service: Service<Request<Body>, Response = Response<B>> + Send + 'static,
+        <L::Service as Service<Request<Body>>>::Future: Send + 'static,
+        <L::Service as Service<Request<Body>>>::Error: Into<BoxError>,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self::operate(scene, layer, None).await
+    }
+
+    async fn operate<L, B>(scene: &Scene<'_>, layer: L, election: Option<LeaderElection>) -> Self
     where
         L: Layer<Calls>,
         L::Service: Service<Request<Body>, Response = Response<B>> + Send + 'static,
@@ -72,7 +104,7 @@ impl Operator {
         let client = Client::new(layer.layer(calls(client)), &scene.system);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let settings = settings(scene, address);
+        let settings = settings(scene, address, election);
         let clock = Arc::<super::ShiftedClock>::clone(&scene.clock) as Arc<dyn Clock>;
         let stop = CancellationToken::new();
         let task = tokio::spawn({
@@ -164,7 +196,11 @@ fn calls(client: Client) -> Calls {
     .boxed_clone()
 }
 
-fn settings(scene: &Scene<'_>, listen: SocketAddr) -> RunSettings {
+fn settings(
+    scene: &Scene<'_>,
+    listen: SocketAddr,
+    leader_election: Option<LeaderElection>,
+) -> RunSettings {
     RunSettings {
         group: scene.group.clone(),
         namespace: scene.system.clone(),
@@ -173,6 +209,7 @@ fn settings(scene: &Scene<'_>, listen: SocketAddr) -> RunSettings {
         ca_overlap: SignedDuration::from_hours(1),
         renew_throttle: SignedDuration::from_mins(5),
         listen,
+        leader_election,
         log: LogSettings {
             format: LogFormat::Text,
             filter: "info".parse().unwrap(),
