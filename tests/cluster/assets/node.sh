@@ -52,7 +52,8 @@ inside() {
     for path in /var/lib /var/log; do
         layer=$folder/layers$path
         mkdir -p "$layer/upper" "$layer/work"
-        mount -t overlay overlay -o "lowerdir=$path,upperdir=$layer/upper,workdir=$layer/work" "$path"
+        # Volatile: its end need not wait for the disk.
+        mount -t overlay overlay -o "volatile,lowerdir=$path,upperdir=$layer/upper,workdir=$layer/work" "$path"
     done
     while read -r own mount; do mount --bind "$own" "$mount"; done <"$folder/cgroups"
     delegate

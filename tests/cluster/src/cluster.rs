@@ -138,7 +138,10 @@ impl Cluster {
         BUSYBOX
     }
 
-    /// `ctr` in the containers' namespace, without arguments: to look at containers, or to freeze one.
+    /// `ctr` in the containers' namespace, without arguments: to look at containers, or to do them harm.
+    ///
+    /// A Pod's status names its containers as `containerd://<id>`. `tasks pause <id>` freezes one, `tasks resume <id>` thaws it, and
+    /// `tasks kill --signal SIGKILL <id>` ends it without a warning; the kubelet then starts it anew.
     pub fn ctr(&self) -> anyhow::Result<Command> {
         let mut command = self.command(self.control_plane.program(Program::Ctr)?);
         command

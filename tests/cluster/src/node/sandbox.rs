@@ -90,8 +90,9 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         drop(self.process.take());
         let start = Instant::now();
-        let init = PathBuf::from(format!("/proc/{}", self.init));
-        while init.exists() && start.elapsed() < PATIENCE {
+        // Empty once it has ended, although whoever inherited it may not have noticed yet.
+        let init = format!("/proc/{}/cmdline", self.init);
+        while fs::read(&init).is_ok_and(|line| !line.is_empty()) && start.elapsed() < PATIENCE {
             std::thread::sleep(POLL);
         }
     }

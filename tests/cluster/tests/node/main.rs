@@ -9,6 +9,7 @@
 
 mod pods;
 mod remains;
+mod rights;
 
 use std::time::Duration;
 
