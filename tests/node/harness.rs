@@ -10,6 +10,7 @@ use kube::Api;
 use kube::api::{LogParams, PostParams};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
 use tokio::sync::OnceCell;
 use tokio::time::sleep;
 
@@ -93,21 +94,28 @@ pub(crate) async fn run(pods: &Api<Pod>, pod: Value) -> (String, String) {
 
 /// Runs `kubectl` as the admin, with something to read, and returns what it printed.
 pub(crate) async fn kubectl(arguments: &[&str], input: &str) -> String {
-    let mut kubectl = cluster().await.control_plane().kubectl().unwrap();
-    let mut kubectl = kubectl
+    let command = cluster().await.control_plane().kubectl().unwrap();
+    ran(command, arguments, input).await
+}
+
+/// Runs a program to its end, with something to read; what it printed. It must succeed.
+pub(crate) async fn ran(mut command: Command, arguments: &[&str], input: &str) -> String {
+    let mut child = command
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut pipe = kubectl.stdin.take().unwrap();
-    pipe.write_all(input.as_bytes()).await.unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    // A program that fails before it has read everything says more about it itself.
+    let _ = pipe.write_all(input.as_bytes()).await;
     drop(pipe);
-    let output = kubectl.wait_with_output().await.unwrap();
+    let output = child.wait_with_output().await.unwrap();
     assert!(
         output.status.success(),
-        "kubectl {arguments:?}: {}",
+        "{arguments:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap()

@@ -1,4 +1,4 @@
-//! The image on a real node, as a user's cluster runs it.
+//! The image and the chart on a real node, as a user's cluster runs them.
 //!
 //! These need root and the image (`make image`), and fail without them.
 
@@ -8,5 +8,7 @@
     reason = "all of this is tests, also what is outside their functions"
 )]
 
+mod availability;
 mod harness;
 mod image;
+mod installed;

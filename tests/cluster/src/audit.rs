@@ -82,6 +82,17 @@ pub struct AuditUser {
     /// All groups, `system:authenticated` included.
     #[serde(default)]
     pub groups: Vec<String>,
+    /// What else is known of whoever asked; of a Pod's token, which Pod that is.
+    #[serde(default)]
+    pub extra: BTreeMap<String, Vec<String>>,
+}
+
+impl AuditUser {
+    /// The Pod whose token was shown, if it was a Pod's.
+    pub fn pod(&self) -> Option<&str> {
+        let names = self.extra.get("authentication.kubernetes.io/pod-name")?;
+        names.first().map(String::as_str)
+    }
 }
 
 /// What was asked for.
@@ -141,7 +152,7 @@ mod tests {
     #[test]
     fn leaves_a_line_that_is_still_being_written() {
         let line = r#"{"auditID":"1","stage":"ResponseComplete","verb":"create","requestURI":"/api/v1/namespaces/a/secrets",
-            "user":{"username":"admin"},"objectRef":{"resource":"secrets","namespace":"a","apiVersion":"v1"},
+            "user":{"username":"a","extra":{"authentication.kubernetes.io/pod-name":["a-1"]}},"objectRef":{"resource":"secrets","namespace":"a","apiVersion":"v1"},
             "responseStatus":{"metadata":{},"code":201},"requestReceivedTimestamp":"2026-11-02T00:00:00.000000Z"}"#
             .replace('\n', "");
         let events = parse(format!("{line}\n{}", &line[..20]).as_bytes()).unwrap();
@@ -153,5 +164,6 @@ mod tests {
                 && !events[0].is_about("configmaps")
         );
         assert_eq!(events[0].code(), 201);
+        assert_eq!(events[0].user.pod(), Some("a-1"));
     }
 }
