@@ -4,6 +4,7 @@ mod act;
 mod certificate;
 mod gather;
 mod issuer;
+mod terms;
 pub mod watches;
 
 use std::panic::AssertUnwindSafe;
@@ -27,6 +28,7 @@ pub use issuer::{IssuerKind, run as run_issuers};
 use crate::backoff::Backoff;
 use crate::clock::{self, Clock};
 use crate::cluster::events::{Events, Kind};
+use crate::cluster::leadership::Leadership;
 use crate::cluster::secrets::{Named, Secrets};
 use crate::error::{Error, Retry};
 use crate::health::{Heartbeats, Readiness};
@@ -55,6 +57,8 @@ pub struct Context {
     pub certificates: Arc<Certificates>,
     /// The issuers.
     pub issuers: Arc<Issuers>,
+    /// Whether this replica may write.
+    pub leadership: Leadership,
     /// Where Events go.
     pub events: Events,
     /// What is counted.

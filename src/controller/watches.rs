@@ -102,15 +102,21 @@ impl Certificates {
             .collect()
     }
 
-    /// Follows the watch, and says which Certificates have to look: the one that came or changed, and those that name a
-    /// Secret of one that came, went or turned to another Secret. After a new list all have to, for only then the store
-    /// shows what was listed.
+    /// Follows the watch, and says which Certificates have to look: the one that came or changed, unless it is only the
+    /// status that we wrote, and those that name a Secret of one that came, went or turned to another Secret. After a new
+    /// list all have to, for only then the store shows what was listed.
     pub fn observe(&self, event: &Event<Certificate>) -> Vec<Named> {
         let mut index = self.index();
         match event {
             Event::Apply(certificate) => {
+                let name = Named::of(&certificate.metadata);
+                let own = index.written.get(&name).is_some_and(|written| {
+                    written.metadata.resource_version == certificate.metadata.resource_version
+                });
                 let mut look = index.put(certificate);
-                look.push(Named::of(&certificate.metadata));
+                if !own {
+                    look.push(name);
+                }
                 look
             }
             Event::Delete(certificate) => index.remove(&Named::of(&certificate.metadata)),
@@ -238,6 +244,9 @@ impl CertificateSeries for Certificates {
                     .as_deref()
                     .unwrap_or_default(),
                 name: certificate.metadata.name.as_deref().unwrap_or_default(),
+                not_before: status
+                    .and_then(|status| status.not_before.as_ref())
+                    .map(|time| time.0),
                 not_after: status
                     .and_then(|status| status.not_after.as_ref())
                     .map(|time| time.0),

@@ -22,9 +22,6 @@ use crate::cluster::{apply, call};
 const PAGE: u32 = 500;
 const PAGES: u32 = 40;
 
-/// How soon a replica that may not write looks again.
-const NOT_LEADING: Duration = Duration::from_secs(10);
-
 /// Does what is to be done to a workload, by at most one write.
 ///
 /// What the watch knows decides only whether there is something to do. What is done is decided on the workload as it
@@ -44,7 +41,8 @@ pub(super) async fn reconcile<K: Kind, S: Surroundings>(
         }
     }
     if !context.surroundings.may_write() {
-        return Ok(Action::requeue(NOT_LEADING));
+        // It is looked at again once this replica leads.
+        return Ok(Action::await_change());
     }
     let name = named(observed);
     let workloads: Api<Observed<K>> = Api::namespaced(context.client.clone(), &name.namespace);

@@ -115,7 +115,7 @@ async fn a_client_that_reads_its_ca_anew_verifies_every_server_while_the_key_is_
     // The operator looks at all of them, early and at last.
     for (moment, roots) in [
         (last + minutes(4), 2),
-        ((last + minutes(7)).max(found + OVERLAP + minutes(2)), 1),
+        ((last + minutes(12)).max(found + OVERLAP + minutes(2)), 1),
     ] {
         fleet.until(moment).await;
         for name in &names {

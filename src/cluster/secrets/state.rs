@@ -136,8 +136,23 @@ impl State {
         }
     }
 
+    /// What we wrote, if this is it as it came back.
+    pub(super) fn own(&self, name: &Named, resource_version: &str) -> Option<Arc<Observed>> {
+        let written = &self.written.get(name)?.secret;
+        (written.resource_version == resource_version).then(|| Arc::clone(written))
+    }
+
+    /// Whether the watch of ours shows no more than what we wrote.
+    pub(super) fn is_own(&self, event: &Event<Arc<Observed>>) -> bool {
+        let Event::Apply(secret) = event else {
+            return false;
+        };
+        self.own(&name_of(secret), &secret.resource_version)
+            .is_some()
+    }
+
     /// Follows the watch of ours, and says which Secrets changed by this event.
-    pub(super) fn follow_ours(&mut self, event: Event<Observed>) -> Vec<Named> {
+    pub(super) fn follow_ours(&mut self, event: Event<Arc<Observed>>) -> Vec<Named> {
         match &event {
             Event::Apply(secret) | Event::Delete(secret) if !self.replacements.is_empty() => {
                 // What we wrote before is over with this too.
@@ -158,17 +173,16 @@ impl State {
         }
     }
 
-    fn follow(&mut self, event: Event<Observed>) -> Vec<Named> {
+    fn follow(&mut self, event: Event<Arc<Observed>>) -> Vec<Named> {
         match &event {
             Event::Init => self.lists += 1,
             Event::InitApply(_) | Event::InitDone => {}
             Event::Apply(secret) | Event::Delete(secret) => self.come_to(version_of(secret)),
         }
         let listed = matches!(event, Event::InitDone);
-        let changed = self.ours.follow(map(event, |secret| {
-            let secret = Arc::new(secret);
-            (name_of(&secret), secret)
-        }));
+        let changed = self
+            .ours
+            .follow(map(event, |secret| (name_of(&secret), secret)));
         if listed {
             let newest = self.ours.objects.values().map(Versioned::version).max();
             // Not the greater of both: a restored cluster begins at an older number.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{FIELDS_IGNORED, ISSUING, LIMITED_BY_CA, READY, RENEWAL_ADJUSTED, is_anothers};
+use super::{FIELDS_IGNORED, ISSUING, LIMITED_BY_CA, READY, RENEWAL_ADJUSTED, cut, is_anothers};
 use crate::api::Group;
 use crate::api::certificate::LastFailure;
 use crate::api::condition::{self, Condition, ConditionStatus};
@@ -44,7 +44,7 @@ impl Sayings<'_> {
                     observed_generation: self.inputs.certificate.metadata.generation,
                     last_transition_time: Time(self.now),
                     reason,
-                    message,
+                    message: cut(message),
                 },
             );
         }

@@ -87,15 +87,15 @@ impl Shop {
         self.state.follow_ours(Event::InitDone);
     }
 
-    fn next(&mut self, sketch: &Sketch) -> Observed {
+    fn next(&mut self, sketch: &Sketch) -> Arc<Observed> {
         self.version += 1;
-        sketch.observed(self.version)
+        Arc::new(sketch.observed(self.version))
     }
 
     /// Our write; the watch shows it afterwards.
     fn write(&mut self, sketch: &Sketch) {
         let written = self.next(sketch);
-        self.state.wrote(&Arc::new(written.clone()));
+        self.state.wrote(&written);
         self.state.follow_ours(Event::Apply(written));
     }
 
@@ -279,7 +279,7 @@ fn whatever_happens_in_whatever_order_the_answer_is_that_of_looking_at_each() {
             4..=5 => {
                 // The watch shows it some time later, or never.
                 let written = shop.next(&sketch);
-                shop.state.wrote(&Arc::new(written.clone()));
+                shop.state.wrote(&written);
                 unseen.push(written);
             }
             6 => {
