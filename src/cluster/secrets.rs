@@ -91,11 +91,11 @@ impl Secrets {
         };
         Self {
             client,
-            rest: state(),
-            group,
             awaited: watch::Sender::new(2 * namespaces.len().max(1)),
             scope,
+            rest: state(),
             namespaces,
+            group,
         }
     }
 
@@ -118,15 +118,25 @@ impl Secrets {
     /// were read: each call reads only so many.
     pub fn old_leaves(&self, now: Timestamp, issuer: &IssuerKey, ca: &Authority) -> OldLeaves {
         let fingerprint = ca.certificate().fingerprint;
-        let mut gone_since = Timestamp::MIN;
-        for state in self.namespaces.values().chain([&self.rest]) {
-            let read = |secret: &Observed| older_until(now, secret, ca);
-            match lock(state).old_leaves(now, issuer, fingerprint, read) {
-                OldLeaves::Held => return OldLeaves::Held,
-                OldLeaves::GoneSince(since) => gone_since = gone_since.max(since),
-            }
+        let read = |mut state: MutexGuard<'_, State>| {
+            state.old_leaves(now, issuer, fingerprint, |secret| {
+                older_until(now, secret, ca)
+            })
+        };
+        let (_, namespace) = issuer;
+        if !namespace.is_empty() {
+            return read(self.state(namespace));
         }
-        OldLeaves::GoneSince(gone_since)
+        // A ClusterIssuer's Secrets are in all namespaces.
+        let rest = read(lock(&self.rest));
+        self.namespaces.values().fold(rest, |rest, namespace| {
+            match (rest, read(lock(namespace))) {
+                (OldLeaves::GoneSince(one), OldLeaves::GoneSince(other)) => {
+                    OldLeaves::GoneSince(one.max(other))
+                }
+                _ => OldLeaves::Held,
+            }
+        })
     }
 
     /// The resourceVersion the Secret was last seen with, whoever's it is.

@@ -1,7 +1,5 @@
 //! Looks after one workload.
 
-use std::time::Duration;
-
 use certwright_core::rollout::{
     Inputs, Marks, Observed, Pod, Pods, RolloutPlan, Skip, UpdateStrategy, Workload, WorkloadKind,
     WorkloadName, apply_body, plan_rollout,
