@@ -7,6 +7,8 @@
 )]
 
 mod authorities;
+mod bounds;
+mod broken;
 mod conflicts;
 mod contest;
 mod deletion;
