@@ -14,7 +14,7 @@ use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Client, Resource, ResourceExt};
 use prometheus_client::registry::Registry;
 use serde::de::DeserializeOwned;
@@ -29,6 +29,7 @@ use crate::cluster::events::{Events, Kind};
 use crate::cluster::readable::{Broken, readable};
 use crate::cluster::secrets::{Named, Secrets};
 use crate::cluster::watch_failed;
+use crate::cluster::watched::watched;
 use crate::controller::watches::{Certificates, IssuersSeen};
 use crate::controller::{self, Context, IssuerKind};
 use crate::health::{Heartbeats, Readiness};
@@ -227,7 +228,7 @@ async fn follow<K>(
 {
     let context = &routes.context;
     let api = Api::<DeserializeGuard<K>>::all_with(context.client.clone(), &context.group);
-    let events = watcher(api, watcher::Config::default())
+    let events = watched(api, watcher::Config::default())
         .default_backoff()
         .modify(|object| object.managed_fields_mut().clear());
     let events = readable(events, context.group.clone(), routes.broken.clone()).reflect(writer);

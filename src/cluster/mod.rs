@@ -5,6 +5,7 @@ pub mod events;
 pub mod readable;
 pub mod retry_after;
 pub mod secrets;
+pub mod watched;
 
 use std::future::Future;
 use std::time::Duration;

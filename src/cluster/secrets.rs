@@ -17,10 +17,11 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 
+use super::watched::watched;
 use super::{call, version, watch_failed};
 use crate::error::{Error, Object};
 use state::{Look, State};
@@ -153,11 +154,11 @@ impl Secrets {
         let all = Api::<Secret>::all(self.client.clone());
         let config = watcher::Config::default().labels(&label).page_size(100);
         // Reduced before anything is kept.
-        let ours = watcher(all, config)
+        let ours = watched(all, config)
             .default_backoff()
             .map_ok(|event| state::map(event, |secret| Observed::of(&secret, &self.group)));
         let all = Api::<PartialObjectMeta<Secret>>::all(self.client.clone());
-        let others = watcher(all, watcher::Config::default().labels(&format!("!{label}")))
+        let others = watched(all, watcher::Config::default().labels(&format!("!{label}")))
             .default_backoff()
             .map_ok(|event| state::map(event, sighted));
         tokio::join!(

@@ -1,8 +1,9 @@
 //! Makes watches lag, break off, and lose their place.
 
+use std::collections::HashSet;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,8 +28,8 @@ pub(crate) enum Trouble {
     Torn(Duration),
     /// After this long the server has forgotten where it was (410).
     Expired(Duration),
-    /// It breaks off after this long, and every other time that it is taken up again the server refuses, having forgotten
-    /// where it was (410).
+    /// It breaks off after this long, and the server refuses to take it up again, having forgotten where it was (410),
+    /// until it is begun anew with a list.
     Forgotten(Duration),
 }
 
@@ -37,6 +38,8 @@ pub(crate) enum Trouble {
 pub(crate) struct Watches {
     troubles: Arc<[(&'static [&'static str], Trouble)]>,
     troubled: Arc<AtomicUsize>,
+    /// Of what a list was read that has not been watched from there.
+    listed: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Watches {
@@ -52,6 +55,7 @@ impl Watches {
         Self {
             troubles: troubles.into_iter().collect(),
             troubled: Arc::default(),
+            listed: Arc::default(),
         }
     }
 
@@ -60,19 +64,36 @@ impl Watches {
         self.troubled.load(Ordering::Relaxed)
     }
 
-    /// What happens to a watch, and the how-manieth in trouble it is.
-    fn trouble(&self, uri: &Uri) -> Option<(Trouble, usize)> {
+    /// What happens to a watch.
+    fn trouble(&self, uri: &Uri) -> Option<Trouble> {
         let kind = uri.path().rsplit('/').next().unwrap_or_default();
-        let watches = uri
-            .query()
-            .is_some_and(|query| query.contains("watch=true"));
         let meant = |kinds: &[&str]| kinds.is_empty() || kinds.contains(&kind);
-        let (_, trouble) = self
-            .troubles
-            .iter()
-            .find(|(kinds, _)| watches && meant(kinds))?;
-        Some((*trouble, self.troubled.fetch_add(1, Ordering::Relaxed)))
+        let (_, trouble) = self.troubles.iter().find(|(kinds, _)| meant(kinds))?;
+        if !asks_for(uri, "watch=true") {
+            self.listed.lock().unwrap().insert(what(uri));
+            return None;
+        }
+        self.troubled.fetch_add(1, Ordering::Relaxed);
+        Some(*trouble)
     }
+
+    /// Whether a watch is one that follows a list, which none does after it.
+    fn follows_a_list(&self, uri: &Uri) -> bool {
+        self.listed.lock().unwrap().remove(&what(uri))
+    }
+}
+
+fn asks_for(uri: &Uri, part: &str) -> bool {
+    uri.query().is_some_and(|query| query.contains(part))
+}
+
+/// What is listed or watched: there are two watches of Secrets.
+fn what(uri: &Uri) -> String {
+    let parts = uri.query().unwrap_or_default().split('&');
+    let label = parts
+        .filter(|part| part.starts_with("labelSelector="))
+        .collect::<String>();
+    format!("{} {label}", uri.path())
 }
 
 impl<S> Layer<S> for Watches {
@@ -107,15 +128,15 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let trouble = self.watches.trouble(request.uri());
-        if matches!(trouble, Some((Trouble::Cut(_), _))) {
+        if matches!(trouble, Some(Trouble::Cut(_))) {
             let bare = request
                 .uri()
                 .to_string()
                 .replace("allowWatchBookmarks=true", "allowWatchBookmarks=false");
             *request.uri_mut() = bare.parse().unwrap();
         }
-        if let Some((Trouble::Forgotten(_), count)) = trouble
-            && count % 2 == 1
+        if matches!(trouble, Some(Trouble::Forgotten(_)))
+            && !self.watches.follows_a_list(request.uri())
         {
             return Box::pin(async { Ok(forgotten()) });
         }
@@ -123,7 +144,7 @@ where
         Box::pin(async move {
             let (parts, body) = answer.await?.into_parts();
             let body = Stream::new(body);
-            let body = match trouble.map(|(trouble, _)| trouble) {
+            let body = match trouble {
                 None => body,
                 Some(Trouble::Late(lag)) => late(body, lag),
                 Some(Trouble::Cut(after) | Trouble::Forgotten(after)) => {
