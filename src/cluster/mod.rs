@@ -2,8 +2,10 @@
 
 pub mod apply;
 pub mod events;
+pub mod leadership;
 pub mod readable;
 pub mod retry_after;
+pub mod scope;
 pub mod secrets;
 pub mod watched;
 
@@ -36,9 +38,20 @@ pub fn client(config: Config) -> kube::Result<Client> {
 /// # Errors
 /// When it fails, or has not answered within [`CALL_TIMEOUT`].
 pub async fn call<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
-    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+    call_within(CALL_TIMEOUT, call).await
+}
+
+/// Bounds a call to the API server more narrowly.
+///
+/// # Errors
+/// When it fails, or has not answered within `patience`.
+pub async fn call_within<T>(
+    patience: Duration,
+    call: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, CallError> {
+    match tokio::time::timeout(patience, call).await {
         Ok(answer) => answer.map_err(|source| CallError::Refused(Box::new(source))),
-        Err(_) => Err(CallError::TimedOut(CALL_TIMEOUT)),
+        Err(_) => Err(CallError::TimedOut(patience)),
     }
 }
 

@@ -19,9 +19,6 @@ pub(super) const GATHER: Duration = Duration::from_secs(1);
 /// How soon to look again while not all workloads were listed.
 const UNLISTED: Duration = Duration::from_secs(1);
 
-/// How soon a replica that may not write looks again.
-const NOT_LEADING: Duration = Duration::from_secs(10);
-
 /// Writes `status.rollout` and the condition `RolledOut`, if what they say has changed.
 ///
 /// # Errors
@@ -57,7 +54,8 @@ pub(super) async fn reconcile<S: Surroundings>(
         return Ok(Action::await_change());
     };
     if !context.surroundings.may_write() {
-        return Ok(Action::requeue(NOT_LEADING));
+        // It is looked at again once this replica leads.
+        return Ok(Action::await_change());
     }
     let certificates: Api<Certificate> =
         Api::namespaced_with(context.client.clone(), &namespace, &context.group);

@@ -6,6 +6,7 @@
     reason = "all of this is tests, also what is outside their functions"
 )]
 
+mod argocd;
 mod authorities;
 mod bounds;
 mod broken;
@@ -16,10 +17,15 @@ mod first;
 mod harness;
 mod interruption;
 mod issuers;
+mod kstatus;
+mod leadership;
 mod names;
+mod namespaces;
+mod policies;
 mod reissue;
 mod renewal;
 mod repair;
 mod rollout;
+mod rotation;
 mod secrecy;
 mod shipped;

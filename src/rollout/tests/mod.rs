@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use self::server::{DEPLOYMENT, Server};
 use super::context::Context;
 use super::{Notice, Report, Rollout, Surroundings, act, run, status};
+use crate::cluster::scope::Scope;
 use crate::error::Retry;
 
 const MARK: &str = "certwright.dev/secret-web-tls";
@@ -94,6 +95,13 @@ impl Surroundings for Around {
         self.leads.load(Ordering::SeqCst)
     }
 
+    async fn term(&self) -> CancellationToken {
+        if self.may_write() {
+            return CancellationToken::new();
+        }
+        std::future::pending().await
+    }
+
     fn held(&self, secret: &SecretName) -> Option<Held> {
         let ours = secret.namespace == "shop" && secret.name == "web-tls";
         ours.then(|| self.held.lock().unwrap().clone())
@@ -142,6 +150,7 @@ fn rollout(server: &Arc<Server>, around: &Arc<Around>) -> Rollout<Around> {
         group: Group::default(),
         surroundings: Arc::clone(around),
         certificates: certificates().1,
+        scope: Scope::Cluster,
     }
 }
 
@@ -272,7 +281,7 @@ async fn without_the_lease_nothing_is_asked_or_written() {
     let action = act::reconcile(&server.observed(), &context(&server, &around))
         .await
         .unwrap();
-    assert_eq!(action, Action::requeue(Duration::from_secs(10)));
+    assert_eq!(action, Action::await_change(), "or the next term");
     assert_eq!((server.calls(), around.reports()), (vec![], vec![]));
 }
 
