@@ -16,7 +16,8 @@ use crate::fault::{Call, Faults, Shot};
 use crate::harness::{Held, Scene, condition};
 
 const POLL: Duration = Duration::from_millis(400);
-const PATIENCE: Duration = Duration::from_secs(100);
+/// A watch that keeps failing is taken up again after half a minute at most, and may have to be twice.
+const PATIENCE: Duration = Duration::from_secs(200);
 
 /// One namespace in which something happens once.
 pub(crate) struct Case<'c> {

@@ -18,6 +18,8 @@ pub(crate) enum Path {
     Due,
     /// Somebody breaks what is around the pair.
     Repair,
+    /// Somebody deletes the Secret.
+    Robbed,
     /// A Deployment begins to read the Secret.
     Adopt,
     /// A Deployment is rolled.
@@ -79,6 +81,7 @@ impl Path {
             (Self::First, _) => case.put_certificate(json!({})).await,
             (Self::ByHand | Self::Roll, _) => case.scene.renew("web", "please").await,
             (Self::Due, _) | (Self::ReplaceCa, 1 | 2) => case.scene.touch("web").await,
+            (Self::Robbed, _) => case.scene.delete_secret("web-tls").await,
             (Self::Repair, _) => {
                 let broken = json!({ "data": { "ca.crt": "YnJva2Vu" } });
                 case.scene.meddle("web-tls", broken).await;
@@ -95,7 +98,7 @@ impl Path {
         match (self, step) {
             (Self::Issuer, _) => return case.issuer_is_ready().await,
             (Self::First, _) => {}
-            (Self::ByHand | Self::Due, _) => outcome.revision = 2,
+            (Self::ByHand | Self::Due | Self::Robbed, _) => outcome.revision = 2,
             (Self::Repair, _) => outcome.repairs = 1,
             (Self::Adopt, _) => outcome.rolls = Some(0),
             (Self::Roll, _) => {
