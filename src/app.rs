@@ -3,6 +3,7 @@
 mod tasks;
 mod wiring;
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -13,7 +14,8 @@ use tracing::{info, warn};
 
 use crate::cli::RunSettings;
 use crate::clock::{Clock, SystemClock};
-use crate::server;
+use crate::cluster::leadership::{self, Candidacy, Leadership};
+use crate::{cluster, server};
 use tasks::Tasks;
 use wiring::Parts;
 
@@ -27,7 +29,7 @@ pub async fn run(settings: RunSettings) -> anyhow::Result<()> {
         .context("found neither a kubeconfig nor a ServiceAccount")?;
     // When to try again is decided by what failed, not by the client.
     config.default_retry = false;
-    let client = Client::try_from(config).context("failed to set up the API client")?;
+    let client = cluster::client(config).context("failed to set up the API client")?;
     let listener = server::listen(settings.listen)
         .await
         .with_context(|| format!("failed to listen at {}", settings.listen))?;
@@ -66,13 +68,43 @@ pub async fn operate(
 ) -> anyhow::Result<()> {
     info!(version = env!("CARGO_PKG_VERSION"), settings = ?settings, "Certwright starts");
     let mut tasks = Tasks::new(stop);
-    let parts = Parts::new(client, settings, clock);
+    let leadership = match settings.leader_election {
+        Some(_) => Leadership::candidate(),
+        None => Leadership::undisputed(),
+    };
+    let gated = leadership::gated(client.clone(), leadership.clone());
+    let parts = Parts::new(gated, settings, Arc::clone(&clock), leadership.clone());
     tasks.serving(
         "server",
         server::serve(listener, parts.report(), tasks.stop.clone()),
     );
     parts.start(&mut tasks);
-    tasks.join().await
+    let Some(candidacy) = candidacy(settings) else {
+        return tasks.join().await;
+    };
+    // The Lease is let go last: until then, what is under way may still write.
+    let ended = CancellationToken::new();
+    let election = leadership::run(client, &candidacy, &leadership, clock.as_ref(), &ended);
+    let working = async {
+        let outcome = tasks.join().await;
+        ended.cancel();
+        outcome
+    };
+    let ((), outcome) = tokio::join!(election, working);
+    outcome
+}
+
+/// For which Lease this process stands, and as who. A process that starts again is another one: what its predecessor
+/// still had under way is not known to it.
+fn candidacy(settings: &RunSettings) -> Option<Candidacy> {
+    let election = settings.leader_election.as_ref()?;
+    let unique = RandomState::new().hash_one(std::process::id());
+    Some(Candidacy {
+        namespace: settings.namespace.clone(),
+        name: settings.group.manager().to_owned(),
+        identity: format!("{}_{unique:016x}", election.identity),
+        duration: election.lease_duration,
+    })
 }
 
 async fn signalled() -> &'static str {

@@ -8,6 +8,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::Context;
 use certwright_core::api::duration::InvalidDuration;
@@ -15,6 +16,8 @@ use certwright_core::api::{DurationText, Group};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use tracing_subscriber::EnvFilter;
+
+use crate::cluster::scope::Scope;
 
 /// What the user wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +39,12 @@ pub struct RunSettings {
     pub group: Group,
     /// The namespace the operator itself runs in.
     pub namespace: String,
+    /// Which namespaces are looked after.
+    pub scope: Scope,
+    /// Whether ClusterIssuers are served.
+    pub cluster_issuers: bool,
+    /// Whether workloads are restarted for new certificates.
+    pub rollout: bool,
     /// Where ClusterIssuers find their Secrets.
     pub cluster_resource_namespace: String,
     /// How many objects each controller works on at once, at least 1.
@@ -46,8 +55,19 @@ pub struct RunSettings {
     pub renew_throttle: SignedDuration,
     /// Where health and metrics are served.
     pub listen: SocketAddr,
+    /// How one of several replicas is chosen to write; `None` for a replica that is alone.
+    pub leader_election: Option<LeaderElection>,
     /// How logs are written.
     pub log: LogSettings,
+}
+
+/// How one of several replicas is chosen to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderElection {
+    /// What this replica is called: its Pod's name, or the machine's.
+    pub identity: String,
+    /// How long the Lease lasts after each renewal, in whole seconds.
+    pub lease_duration: Duration,
 }
 
 /// How logs are written.
@@ -221,7 +241,13 @@ struct RunArguments {
     listen: SocketAddr,
 
     #[command(flatten)]
+    scope: ScopeArguments,
+
+    #[command(flatten)]
     issuing: IssuingArguments,
+
+    #[command(flatten)]
+    election: ElectionArguments,
 
     #[command(flatten)]
     log: LogArguments,
@@ -232,6 +258,50 @@ struct RunArguments {
     /// The namespace the operator runs in.
     #[arg(long, env = "POD_NAMESPACE", hide = true)]
     pod_namespace: Option<String>,
+
+    /// The name of the Pod the operator runs in.
+    #[arg(long, env = "POD_NAME", hide = true)]
+    pod_name: Option<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "What is looked after")]
+struct ScopeArguments {
+    /// The namespaces that are looked after, with commas between them [default: all]
+    ///
+    /// Each is watched by itself, so that Roles in them are all the rights that are needed.
+    #[arg(
+        long,
+        env = "CERTWRIGHT_NAMESPACES",
+        value_name = "NAMESPACE,...",
+        default_value = "",
+        hide_default_value = true
+    )]
+    namespaces: Scope,
+
+    /// Whether ClusterIssuers are served [default: true, but false with --namespaces]
+    #[arg(
+        long,
+        env = "CERTWRIGHT_CLUSTER_ISSUERS",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    cluster_issuers: Option<bool>,
+
+    /// Whether workloads are restarted for new certificates
+    #[arg(
+        long,
+        env = "CERTWRIGHT_ROLLOUT",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
+    rollout: bool,
 }
 
 #[derive(Args, Debug)]
@@ -257,6 +327,22 @@ struct IssuingArguments {
     /// The least time between two renewals of one Certificate that are asked for by annotation
     #[arg(long, env = "CERTWRIGHT_RENEW_THROTTLE", value_name = "DURATION", default_value = "5m", value_parser = duration)]
     renew_throttle: SignedDuration,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Several replicas")]
+struct ElectionArguments {
+    /// Let one of several replicas write, and the others stand by
+    ///
+    /// They agree by a Lease in the operator's own namespace. The chart switches it on.
+    #[arg(long, env = "CERTWRIGHT_LEADER_ELECTION", value_name = "BOOLEAN", default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    leader_election: bool,
+
+    /// How long a replica that leads may stay silent before another takes its place
+    ///
+    /// In whole seconds, from 3s to 60s. It is renewed three times in this time.
+    #[arg(long, env = "CERTWRIGHT_LEASE_DURATION", value_name = "DURATION", default_value = "6s", value_parser = lease_duration)]
+    lease_duration: Duration,
 }
 
 #[derive(Args, Debug)]
@@ -328,6 +414,12 @@ struct InspectArguments {
     context: Option<String>,
 }
 
+/// What the machine is called; in a Pod, that is the Pod's name.
+pub fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "certwright".to_owned(), |name| name.trim().to_owned())
+}
+
 impl Arguments {
     fn into_command(self, namespace_file: &Path) -> Command {
         match self.command {
@@ -365,10 +457,20 @@ impl RunArguments {
             cluster_resource_namespace: given(self.issuing.cluster_resource_namespace)
                 .unwrap_or_else(|| namespace.clone()),
             namespace,
+            cluster_issuers: self
+                .scope
+                .cluster_issuers
+                .unwrap_or(self.scope.namespaces == Scope::Cluster),
+            scope: self.scope.namespaces,
+            rollout: self.scope.rollout,
             concurrency: self.concurrency,
             ca_overlap: self.issuing.ca_overlap,
             renew_throttle: self.issuing.renew_throttle,
             listen: self.listen,
+            leader_election: self.election.leader_election.then(|| LeaderElection {
+                identity: given(self.pod_name).unwrap_or_else(host_name),
+                lease_duration: self.election.lease_duration,
+            }),
             log: LogSettings {
                 format: self.log.log_format,
                 filter: self.log.log,
@@ -385,6 +487,14 @@ impl GroupArguments {
 
 fn duration(text: &str) -> Result<SignedDuration, InvalidDuration> {
     DurationText::from(text).parse()
+}
+
+fn lease_duration(text: &str) -> Result<Duration, String> {
+    let duration = duration(text).map_err(|problem| problem.to_string())?;
+    if duration.subsec_nanos() == 0 && (3..=60).contains(&duration.as_secs()) {
+        return Ok(duration.unsigned_abs());
+    }
+    Err("a Lease lasts for whole seconds, from 3s to 60s".to_owned())
 }
 
 fn api_group(text: &str) -> Result<String, &'static str> {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use kube::api::ObjectMeta;
 use kube::core::Status;
 
+use crate::cluster::leadership::NotLeading;
+
 /// How much of what somebody else says reaches a status, in bytes.
 const MAX_FOREIGN: usize = 1024;
 
@@ -167,7 +169,12 @@ impl CallError {
             return Retry::Reread;
         }
         let Some(status) = self.status() else {
-            return Retry::Backoff;
+            // Whoever leads next looks at it anew.
+            return if self.is_not_leading() {
+                Retry::Reread
+            } else {
+                Retry::Backoff
+            };
         };
         let terminating = || status.message.contains("because it is being terminated");
         let named = status
@@ -184,6 +191,19 @@ impl CallError {
             }),
             _ => Retry::Backoff,
         }
+    }
+
+    /// The HTTP status code of the API server's answer, if it is what failed the call.
+    pub fn code(&self) -> Option<u16> {
+        self.status().map(|status| status.code)
+    }
+
+    /// Whether the call was held back because this replica does not lead.
+    pub fn is_not_leading(&self) -> bool {
+        let Self::Refused(refused) = self else {
+            return false;
+        };
+        matches!(refused.as_ref(), kube::Error::Service(source) if source.is::<NotLeading>())
     }
 
     /// What the API server said, if it is what failed the call.

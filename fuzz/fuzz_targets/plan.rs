@@ -9,8 +9,8 @@ use certwright_core::api::{Certificate, CertificateStatus, Group};
 use certwright_core::pki::Authority;
 use certwright_core::plan::status::{self, Failure, Outcome};
 use certwright_core::plan::{
-    Inputs, IssuerState, MAX_LOOK_AGAIN, Observed, Plan, ReadyIssuer, Settings, Signer, Undoes,
-    assess, decide,
+    Inputs, IssuerState, MAX_LOOK_AGAIN, Observed, OldLeaves, Plan, ReadyIssuer, Settings, Signer,
+    Undoes, assess, decide,
 };
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -26,8 +26,8 @@ struct World {
     data: Option<BTreeMap<String, String>>,
     issuer: Option<Issuer>,
     owner: Option<String>,
-    #[serde(default)]
-    old_leaves: bool,
+    /// Since when none of a replaced CA's certificates is held.
+    old_leaves_gone: Option<String>,
     now: String,
 }
 
@@ -76,6 +76,11 @@ fuzz_target!(|json: &[u8]| {
         },
         None => IssuerState::Missing,
     };
+    let gone = world
+        .old_leaves_gone
+        .as_deref()
+        .and_then(|text| text.parse().ok());
+    let old_leaves = gone.map_or(OldLeaves::Held, OldLeaves::GoneSince);
     look(
         now,
         &Inputs {
@@ -84,7 +89,7 @@ fuzz_target!(|json: &[u8]| {
             secret: secret.as_ref(),
             owner: world.owner.as_deref(),
             issuer,
-            old_leaves: world.old_leaves,
+            old_leaves,
             settings: &Settings::default(),
         },
     );

@@ -3,6 +3,7 @@
 mod around;
 mod routes;
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -10,9 +11,11 @@ use certwright_core::api::{Certificate, ClusterIssuer, Group, Issuer};
 use certwright_core::plan::Settings;
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::Api;
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, DynamicResourceScope};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::reflector::Store;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Resource, ResourceExt};
@@ -23,10 +26,12 @@ use tracing::warn;
 
 use super::tasks::Tasks;
 use crate::backoff::Backoff;
-use crate::cli::RunSettings;
+use crate::cli::{RunSettings, host_name};
 use crate::clock::Clock;
 use crate::cluster::events::{Events, Kind};
+use crate::cluster::leadership::Leadership;
 use crate::cluster::readable::{Broken, readable};
+use crate::cluster::scope::{Scope, merged};
 use crate::cluster::secrets::{Named, Secrets};
 use crate::cluster::watch_failed;
 use crate::controller::watches::{Certificates, IssuersSeen};
@@ -36,7 +41,7 @@ use crate::issuer::Issuers;
 use crate::metrics::{Metrics, series};
 use crate::rollout::{self, Notice, Rollout};
 use crate::server::Report;
-use around::Around;
+use around::{Around, while_leading};
 use routes::Routes;
 
 /// Everything, wired up and not yet running.
@@ -45,37 +50,59 @@ pub(super) struct Parts {
     registry: Arc<Registry>,
     certificates: Writer<Certificate>,
     issuers: Writer<Issuer>,
-    cluster_issuers: Writer<ClusterIssuer>,
+    /// `None` where they are not served.
+    cluster_issuers: Option<Writer<ClusterIssuer>>,
+    scope: Scope,
+    rollout: bool,
 }
 
 const SECRETS: &str = "Secrets";
 const CERTIFICATES: &str = "Certificates";
 
 impl Parts {
-    pub(super) fn new(client: Client, settings: &RunSettings, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(
+        client: Client,
+        settings: &RunSettings,
+        clock: Arc<dyn Clock>,
+        leadership: Leadership,
+    ) -> Self {
         let group = settings.group.clone();
         let certificates = Writer::new(group.clone());
         let issuers = Writer::new(group.clone());
-        let cluster_issuers = Writer::new(group.clone());
-        let secrets = Arc::new(Secrets::new(client.clone(), group.clone()));
+        let cluster_issuers = settings.cluster_issuers.then(|| Writer::new(group.clone()));
+        // A ClusterIssuer's Secret may lie where no Certificate is looked after.
+        let with_secrets = if settings.cluster_issuers {
+            settings.scope.and(&settings.cluster_resource_namespace)
+        } else {
+            settings.scope.clone()
+        };
+        let secrets = Arc::new(Secrets::new(client.clone(), group.clone(), with_secrets));
         let known = Arc::new(Certificates::new(group.clone(), certificates.as_reader()));
         let signers = Arc::new(Issuers::new(
             group.clone(),
             settings.cluster_resource_namespace.clone(),
             Arc::clone(&secrets),
             issuers.as_reader(),
-            cluster_issuers.as_reader(),
+            cluster_issuers.as_ref().map(Writer::as_reader),
         ));
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, clock.as_ref());
-        let series = Arc::<Certificates>::clone(&known);
-        series::register_certificates(&mut registry, series, Arc::clone(&clock));
-        series::register_issuers(&mut registry, Arc::<Issuers>::clone(&signers));
+        let leads = leadership.clone();
+        series::register_leading(&mut registry, move || leads.leads());
+        series::register_certificates(
+            &mut registry,
+            while_leading(&known, &leadership),
+            Arc::clone(&clock),
+        );
+        series::register_issuers(&mut registry, while_leading(&signers, &leadership));
+        let mut steps = vec![SECRETS, CERTIFICATES, Issuer::KIND];
+        steps.extend(settings.cluster_issuers.then_some(ClusterIssuer::KIND));
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let context = Context {
-            events: Events::new(client.clone(), group.manager(), instance()),
+            events: Events::new(client.clone(), group.manager(), host_name()),
             client,
             clock,
+            leadership,
             settings: Settings {
                 ca_overlap: settings.ca_overlap,
                 renew_throttle: settings.renew_throttle,
@@ -85,7 +112,7 @@ impl Parts {
             certificates: known,
             issuers: signers,
             metrics,
-            readiness: Readiness::after([SECRETS, CERTIFICATES, Issuer::KIND, ClusterIssuer::KIND]),
+            readiness: Readiness::after(steps),
             heartbeats: Heartbeats::default(),
             key_makers: Arc::new(Semaphore::new(processors)),
             backoff: Backoff::default(),
@@ -97,6 +124,8 @@ impl Parts {
             certificates,
             issuers,
             cluster_issuers,
+            scope: settings.scope.clone(),
+            rollout: settings.rollout,
         }
     }
 
@@ -112,10 +141,31 @@ impl Parts {
         let (routes, ends) = Routes::new(self.context);
         start_secrets(tasks, &routes);
         start_broken(tasks, &routes.context, ends.broken);
-        start_rollout(tasks, &routes.context, &self.certificates, ends.rollout);
-        start_certificates(tasks, &routes, self.certificates, ends.certificates);
-        start_issuers(tasks, &routes, self.issuers, ends.issuers);
-        start_issuers(tasks, &routes, self.cluster_issuers, ends.cluster_issuers);
+        let (client, group) = (&routes.context.client, &routes.context.group);
+        if self.rollout {
+            let certificates = self.certificates.as_reader();
+            start_rollout(
+                tasks,
+                &routes.context,
+                certificates,
+                self.scope.clone(),
+                ends.rollout,
+            );
+        }
+        let namespaced = apis(&self.scope, client, group);
+        start_certificates(
+            tasks,
+            &routes,
+            namespaced,
+            self.certificates,
+            ends.certificates,
+        );
+        let namespaced = apis(&self.scope, client, group);
+        start_issuers(tasks, &routes, namespaced, self.issuers, ends.issuers);
+        if let Some(writer) = self.cluster_issuers {
+            let all = vec![Api::all_with(client.clone(), group)];
+            start_issuers(tasks, &routes, all, writer, ends.cluster_issuers);
+        }
     }
 }
 
@@ -128,37 +178,62 @@ fn start_secrets(tasks: &mut Tasks, routes: &Routes) {
     });
     let routes = routes.clone();
     tasks.following("watch of Secrets", async move {
-        let changed = |secret| routes.secret_changed(&secret);
+        let changed = |change| routes.secret_changed(&change);
         routes.context.secrets.watch(changed).await;
     });
 }
 
-/// Tells of objects that can't be read: once for each time they are seen so.
+/// Tells of objects that can't be read: once for each time they are seen so, by the replica that leads.
 fn start_broken(tasks: &mut Tasks, context: &Arc<Context>, mut broken: UnboundedReceiver<Broken>) {
     let context = Arc::clone(context);
     tasks.following("reporter of unreadable objects", async move {
-        while let Some(Broken { about, problem }) = broken.next().await {
-            warn!(kind = about.kind, namespace = about.namespace, name = about.name, problem, "Object can't be read");
-            let note = format!(
-                "It can't be read, and is left alone: {problem}. Was it written for another version of Certwright? Apply it anew."
-            );
-            let now = context.clock.now();
-            context.events.publish(now, about, Kind::Warning, "Unreadable", "Read", &note).await;
+        let mut untold = BTreeMap::new();
+        loop {
+            tokio::select! {
+                Some(found) = broken.next() => {
+                    let ObjectReference { kind, namespace, name, .. } = found.about.clone();
+                    untold.insert((kind, namespace, name), found);
+                }
+                _ = context.leadership.term(), if !untold.is_empty() => {
+                    for found in std::mem::take(&mut untold).into_values() {
+                        tell_broken(&context, found).await;
+                    }
+                }
+            }
         }
     });
+}
+
+async fn tell_broken(context: &Context, Broken { about, problem }: Broken) {
+    warn!(
+        kind = about.kind,
+        namespace = about.namespace,
+        name = about.name,
+        problem,
+        "Object can't be read"
+    );
+    let note = format!(
+        "It can't be read, and is left alone: {problem}. Was it written for another version of Certwright? Apply it anew."
+    );
+    let (now, events) = (context.clock.now(), &context.events);
+    events
+        .publish(now, about, Kind::Warning, "Unreadable", "Read", &note)
+        .await;
 }
 
 fn start_rollout(
     tasks: &mut Tasks,
     context: &Arc<Context>,
-    certificates: &Writer<Certificate>,
+    certificates: Store<Certificate>,
+    scope: Scope,
     notices: UnboundedReceiver<Notice>,
 ) {
     let rollout = Rollout {
         client: context.client.clone(),
         group: context.group.clone(),
         surroundings: Arc::new(Around(Arc::clone(context))),
-        certificates: certificates.as_reader(),
+        certificates,
+        scope,
     };
     tasks.serving(
         "rollout",
@@ -169,6 +244,7 @@ fn start_rollout(
 fn start_certificates(
     tasks: &mut Tasks,
     routes: &Routes,
+    apis: Vec<Api<DeserializeGuard<Certificate>>>,
     writer: Writer<Certificate>,
     woken: UnboundedReceiver<Named>,
 ) {
@@ -181,13 +257,14 @@ fn start_certificates(
     let routes = routes.clone();
     tasks.following("watch of Certificates", async move {
         let heard = |event: &_| routes.certificate_changed(&store, event);
-        follow(&routes, writer, CERTIFICATES, heard).await;
+        follow(&routes, apis, writer, CERTIFICATES, heard).await;
     });
 }
 
 fn start_issuers<K: IssuerKind>(
     tasks: &mut Tasks,
     routes: &Routes,
+    apis: Vec<Api<DeserializeGuard<K>>>,
     writer: Writer<K>,
     woken: UnboundedReceiver<Named>,
 ) {
@@ -201,7 +278,7 @@ fn start_issuers<K: IssuerKind>(
     tasks.following(K::KIND, async move {
         let mut seen = IssuersSeen::default();
         let heard = |event: &_| routes.issuer_changed(&mut seen, &store, event);
-        follow(&routes, writer, K::KIND, heard).await;
+        follow(&routes, apis, writer, K::KIND, heard).await;
     });
 }
 
@@ -212,6 +289,7 @@ fn start_issuers<K: IssuerKind>(
 /// them, and a watch that fails would hold up everything else the controller is told.
 async fn follow<K>(
     routes: &Routes,
+    apis: Vec<Api<DeserializeGuard<K>>>,
     writer: Writer<K>,
     step: &'static str,
     mut heard: impl FnMut(&Event<K>),
@@ -226,11 +304,13 @@ async fn follow<K>(
         + 'static,
 {
     let context = &routes.context;
-    let api = Api::<DeserializeGuard<K>>::all_with(context.client.clone(), &context.group);
-    let events = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .modify(|object| object.managed_fields_mut().clear());
-    let events = readable(events, context.group.clone(), routes.broken.clone()).reflect(writer);
+    let watches = apis.into_iter().map(|api| {
+        let events = watcher(api, watcher::Config::default())
+            .default_backoff()
+            .modify(|object| object.managed_fields_mut().clear());
+        readable(events, context.group.clone(), routes.broken.clone()).boxed()
+    });
+    let events = merged(watches.collect(), writer.as_reader()).reflect(writer);
     let mut events = pin!(events);
     while let Some(event) = events.next().await {
         match event {
@@ -245,8 +325,13 @@ async fn follow<K>(
     }
 }
 
-/// What this process is called in Events: the Pod's name.
-fn instance() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map_or_else(|_| "certwright".to_owned(), |name| name.trim().to_owned())
+/// What has to be asked to see all objects of one of our namespaced kinds.
+fn apis<K>(scope: &Scope, client: &Client, group: &Group) -> Vec<Api<K>>
+where
+    K: Resource<DynamicType = Group, Scope = DynamicResourceScope>,
+{
+    scope.apis(
+        || Api::all_with(client.clone(), group),
+        |namespace| Api::namespaced_with(client.clone(), namespace, group),
+    )
 }

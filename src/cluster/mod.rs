@@ -2,28 +2,55 @@
 
 pub mod apply;
 pub mod events;
+pub mod leadership;
 pub mod readable;
+pub mod retry_after;
+pub mod scope;
 pub mod secrets;
 
 use std::future::Future;
 use std::time::Duration;
 
+use kube::client::ClientBuilder;
 use kube::runtime::watcher;
+use kube::{Client, Config};
 use tracing::warn;
 
 use crate::error::CallError;
+use retry_after::RetryAfter;
 
 /// No call takes longer than this.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The client that all calls go through.
+///
+/// # Errors
+/// When certificates, keys or tokens of the configuration can't be used.
+pub fn client(config: Config) -> kube::Result<Client> {
+    Ok(ClientBuilder::try_from(config)?
+        .with_layer(&RetryAfter)
+        .build())
+}
 
 /// Bounds a call to the API server.
 ///
 /// # Errors
 /// When it fails, or has not answered within [`CALL_TIMEOUT`].
 pub async fn call<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
-    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+    call_within(CALL_TIMEOUT, call).await
+}
+
+/// Bounds a call to the API server more narrowly.
+///
+/// # Errors
+/// When it fails, or has not answered within `patience`.
+pub async fn call_within<T>(
+    patience: Duration,
+    call: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, CallError> {
+    match tokio::time::timeout(patience, call).await {
         Ok(answer) => answer.map_err(|source| CallError::Refused(Box::new(source))),
-        Err(_) => Err(CallError::TimedOut(CALL_TIMEOUT)),
+        Err(_) => Err(CallError::TimedOut(patience)),
     }
 }
 

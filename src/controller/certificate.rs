@@ -8,7 +8,8 @@ use certwright_core::api::{Certificate, Condition, ConditionStatus, condition};
 use certwright_core::pki::Facts;
 use certwright_core::plan::status::{self, Failure, ISSUING, Outcome};
 use certwright_core::plan::{Assessment, MAX_LOOK_AGAIN, Plan, Undoes, assess, decide};
-use futures::{Stream, StreamExt, future, stream};
+use futures::channel::mpsc::UnboundedReceiver;
+use futures::{StreamExt, future, stream};
 use jiff::Timestamp;
 use kube::Resource;
 use kube::api::Api;
@@ -19,6 +20,7 @@ use tracing::{Instrument, info, info_span, warn};
 
 use super::act::{Acted, act};
 use super::gather::Gathered;
+use super::terms::in_terms;
 use super::{Context, PATIENCE, at};
 use crate::cluster::events::Kind;
 use crate::cluster::secrets::Named;
@@ -31,27 +33,38 @@ pub const CONTROLLER: &str = "certificate";
 /// How often a write of the Secret may fail before the status says so: most failures of a call pass at once.
 const QUIET_FAILURES: u32 = 3;
 
-/// Reconciles Certificates until `stop`: each one that `woken` names.
+/// Reconciles Certificates until `stop`, while this replica leads: all of them, then each one that `woken` names.
 pub async fn run(
     context: Arc<Context>,
     store: Store<Certificate>,
-    woken: impl Stream<Item = Named> + Send + 'static,
+    woken: UnboundedReceiver<Named>,
     stop: CancellationToken,
+) {
+    let everything = || {
+        let named = |certificate: &Arc<Certificate>| Named::of(&certificate.metadata);
+        store.state().iter().map(named).collect()
+    };
+    in_terms(&context, woken, everything, &stop, |woken, over| {
+        control(Arc::clone(&context), store.clone(), woken, over)
+    })
+    .await;
+}
+
+async fn control(
+    context: Arc<Context>,
+    store: Store<Certificate>,
+    woken: UnboundedReceiver<Named>,
+    over: CancellationToken,
 ) {
     let group = context.group.clone();
     let woken = woken.map({
         let group = group.clone();
         move |name| ObjectRef::new_with(&name.name, group.clone()).within(&name.namespace)
     });
-    // Nothing is decided before everything was read.
-    tokio::select! {
-        () = stop.cancelled() => return,
-        () = context.readiness.complete() => {}
-    }
     Controller::for_stream_with(stream::pending(), store, group)
         .with_config(Config::default().concurrency(context.concurrency))
         .reconcile_on(woken)
-        .graceful_shutdown_on(stop.cancelled_owned())
+        .graceful_shutdown_on(over.cancelled_owned())
         .run(
             reconcile,
             |_, never: &Infallible, _| match *never {},
@@ -89,13 +102,14 @@ async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
     if thought.plan == Plan::Leave || going(context, &gathered, &thought.plan).await? {
         return Ok(Action::await_change());
     }
-    let mut acted = match act(context, now, &alive, &gathered, &thought).await {
+    let acted = match act(context, now, &alive, &gathered, &thought).await {
         Err(problem) if failed_for_long(context, name, &problem) => {
             Acted::failed("SecretNotWritten", problem.told())
         }
         acted => acted?,
     };
-    tell_done(context, now, &gathered.certificate, &thought.plan, &acted).await;
+    let certificate = Arc::clone(&gathered.certificate);
+    let done = thought.plan.clone();
     let thought = match &acted.secret {
         Some(secret) => {
             gathered.secret = Some(Arc::clone(secret));
@@ -103,19 +117,35 @@ async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
         }
         None => thought,
     };
-    if let Some(failure) = not_kept(&gathered.target, &acted, &thought.plan) {
-        acted.outcome = Outcome::Failed(failure);
-    }
-    match say(context, now, &gathered, &thought, &acted.outcome).await {
-        Err(problem) if problem.retry() == Retry::Reread && acted.outcome != Outcome::Nothing => {
-            // Somebody else wrote the Certificate meanwhile. What was just done is only remembered in the status: who
-            // undid what and when, and how long to leave the issuer alone.
+    let outcome = match not_kept(&gathered.target, &acted, &thought.plan) {
+        Some(failure) => Outcome::Failed(failure),
+        None => acted.outcome.clone(),
+    };
+    // The Event and the status don't wait for each other.
+    let ((), said) = tokio::join!(
+        tell_done(context, now, &certificate, &done, &acted),
+        say_whatever_came(context, now, gathered, &thought, &outcome)
+    );
+    said
+}
+
+/// Says how things stand, also where somebody else wrote the Certificate meanwhile. What was just done is only remembered
+/// in the status: who undid what and when, and how long to leave the issuer alone.
+async fn say_whatever_came(
+    context: &Context,
+    now: Timestamp,
+    mut gathered: Gathered,
+    thought: &Thought,
+    outcome: &Outcome,
+) -> Result<Action, Error> {
+    match say(context, now, &gathered, thought, outcome).await {
+        Err(problem) if problem.retry() == Retry::Reread && *outcome != Outcome::Nothing => {
             let Some(live) = live(context, &gathered.certificate).await? else {
                 return Ok(Action::await_change());
             };
             gathered.certificate = Arc::new(live);
             let thought = Thought::of(context, now, &gathered);
-            say(context, now, &gathered, &thought, &acted.outcome).await
+            say(context, now, &gathered, &thought, outcome).await
         }
         said => said,
     }

@@ -8,7 +8,8 @@ use certwright_core::api::condition::{self, Condition, ConditionStatus};
 use certwright_core::api::{ClusterIssuer, Group, Issuer, IssuerStatus};
 use certwright_core::plan::request::IssuerName;
 use certwright_core::plan::{MAX_LOOK_AGAIN, Signer};
-use futures::{Stream, StreamExt, future, stream};
+use futures::channel::mpsc::UnboundedReceiver;
+use futures::{StreamExt, future, stream};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
@@ -19,6 +20,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span, warn};
 
+use super::terms::in_terms;
 use super::{Context, PATIENCE, at};
 use crate::cluster::apply;
 use crate::cluster::secrets::Named;
@@ -67,22 +69,34 @@ struct Shared<K: IssuerKind> {
     store: Store<K>,
 }
 
-/// Keeps the status of issuers until `stop`: of each one that `woken` names.
+/// Keeps the status of issuers until `stop`, while this replica leads: of all, then of each one that `woken` names.
 pub async fn run<K: IssuerKind>(
     context: Arc<Context>,
     store: Store<K>,
-    woken: impl Stream<Item = Named> + Send + 'static,
+    woken: UnboundedReceiver<Named>,
     stop: CancellationToken,
+) {
+    let everything = || {
+        let named = |issuer: &Arc<K>| Named::of(issuer.meta());
+        store.state().iter().map(named).collect()
+    };
+    in_terms(&context, woken, everything, &stop, |woken, over| {
+        control(Arc::clone(&context), store.clone(), woken, over)
+    })
+    .await;
+}
+
+async fn control<K: IssuerKind>(
+    context: Arc<Context>,
+    store: Store<K>,
+    woken: UnboundedReceiver<Named>,
+    over: CancellationToken,
 ) {
     let group = context.group.clone();
     let woken = woken.map({
         let group = group.clone();
         move |name| reference::<K>(&name, &group)
     });
-    tokio::select! {
-        () = stop.cancelled() => return,
-        () = context.readiness.complete() => {}
-    }
     let concurrency = context.concurrency;
     let shared = Arc::new(Shared {
         context,
@@ -91,7 +105,7 @@ pub async fn run<K: IssuerKind>(
     Controller::for_stream_with(stream::pending(), store, group)
         .with_config(Config::default().concurrency(concurrency))
         .reconcile_on(woken)
-        .graceful_shutdown_on(stop.cancelled_owned())
+        .graceful_shutdown_on(over.cancelled_owned())
         .run(
             reconcile,
             |_, never: &Infallible, _| match *never {},

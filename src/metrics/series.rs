@@ -7,9 +7,10 @@ use certwright_core::api::ConditionStatus;
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, MetricEncoder,
+    DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, EncodeMetric, MetricEncoder,
 };
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::clock::Clock;
@@ -27,6 +28,8 @@ pub struct CertificateSample<'a> {
     pub namespace: &'a str,
     /// Its name.
     pub name: &'a str,
+    /// When the certificate it holds began to be valid; `None` if it holds none.
+    pub not_before: Option<Timestamp>,
     /// When the certificate it holds ends; `None` if it holds none.
     pub not_after: Option<Timestamp>,
     /// When that certificate will be renewed; `None` if never by itself.
@@ -71,6 +74,11 @@ pub fn register_issuers(registry: &mut Registry, issuers: Arc<dyn IssuerSeries>)
     registry.register_collector(Box::new(Issuers { issuers }));
 }
 
+/// Adds whether this replica leads to `registry`.
+pub fn register_leading(registry: &mut Registry, leads: impl Fn() -> bool + Send + Sync + 'static) {
+    registry.register_collector(Box::new(Leading(leads)));
+}
+
 struct Certificates {
     certificates: Arc<dyn CertificateSeries>,
     clock: Arc<dyn Clock>,
@@ -109,6 +117,15 @@ impl Collector for Certificates {
                     .not_after
                     .map(|end| end.duration_since(now).as_secs_f64())
             },
+        )?;
+        self.for_each(
+            &mut encoder,
+            (
+                "certwright_certificate_not_before_timestamp",
+                "When the held certificate began to be valid, since the Unix epoch.",
+                Some(&Unit::Seconds),
+            ),
+            |sample| sample.not_before.map(Timestamp::as_second),
         )?;
         self.for_each(
             &mut encoder,
@@ -188,6 +205,27 @@ impl Collector for Issuers {
 impl Debug for Issuers {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         f.write_str("Issuers(..)")
+    }
+}
+
+struct Leading<F>(F);
+
+impl<F: Fn() -> bool + Send + Sync + 'static> Collector for Leading<F> {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let leads = ConstGauge::new(i64::from(self.0()));
+        let metric = encoder.encode_descriptor(
+            "certwright_leader",
+            "Whether this replica is the one that writes.",
+            None,
+            MetricType::Gauge,
+        )?;
+        leads.encode(metric)
+    }
+}
+
+impl<F> Debug for Leading<F> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Leading(..)")
     }
 }
 

@@ -1,7 +1,5 @@
 //! Looks after one workload.
 
-use std::time::Duration;
-
 use certwright_core::rollout::{
     Inputs, Marks, Observed, Pod, Pods, RolloutPlan, Skip, UpdateStrategy, Workload, WorkloadKind,
     WorkloadName, apply_body, plan_rollout,
@@ -15,14 +13,12 @@ use kube::runtime::controller::Action;
 use super::context::{Context, Kind, named};
 use super::error::{self, Error};
 use super::{Report, Surroundings};
+use crate::clock;
 use crate::cluster::{apply, call};
 
 /// How many Pods are read at a time, and how often.
 const PAGE: u32 = 500;
 const PAGES: u32 = 40;
-
-/// How soon a replica that may not write looks again.
-const NOT_LEADING: Duration = Duration::from_secs(10);
 
 /// Does what is to be done to a workload, by at most one write.
 ///
@@ -43,7 +39,8 @@ pub(super) async fn reconcile<K: Kind, S: Surroundings>(
         }
     }
     if !context.surroundings.may_write() {
-        return Ok(Action::requeue(NOT_LEADING));
+        // It is looked at again once this replica leads.
+        return Ok(Action::await_change());
     }
     let name = named(observed);
     let workloads: Api<Observed<K>> = Api::namespaced(context.client.clone(), &name.namespace);
@@ -131,7 +128,7 @@ async fn rest<S: Surroundings>(
 
 /// Looks again at a moment.
 fn at(now: Timestamp, moment: Timestamp) -> Action {
-    Action::requeue(Duration::try_from(moment.duration_since(now)).unwrap_or_default())
+    Action::requeue(clock::wait(now, moment))
 }
 
 async fn read_pods<S: Surroundings>(

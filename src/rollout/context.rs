@@ -15,11 +15,13 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 
 use super::{Notice, Rollout, Surroundings};
 use crate::backoff::Backoff;
+use crate::cluster::scope::Scope;
 
 /// What all parts of the rollout share.
 pub(super) struct Context<S> {
     pub(super) client: Client,
     pub(super) group: Group,
+    pub(super) scope: Scope,
     pub(super) surroundings: Arc<S>,
     pub(super) certificates: Store<Certificate>,
     pub(super) backoff: Backoff<WorkloadName>,
@@ -98,6 +100,7 @@ impl<S: Surroundings> Context<S> {
         let context = Self {
             client: rollout.client,
             group: rollout.group,
+            scope: rollout.scope,
             surroundings: rollout.surroundings,
             certificates: rollout.certificates,
             backoff: Backoff::default(),
@@ -201,6 +204,18 @@ impl<S: Surroundings> Context<S> {
         }
     }
 
+    /// Has every workload and every Certificate looked at.
+    pub(super) fn wake_all(&self) {
+        self.deployments.wake_all();
+        self.stateful_sets.wake_all();
+        self.daemon_sets.wake_all();
+        for certificate in self.certificates.state() {
+            let _ = self
+                .wake_certificate
+                .unbounded_send(self.certificate_ref(&certificate));
+        }
+    }
+
     fn wake_owner(&self, secret: &SecretName) {
         if let Some(held) = self.surroundings.held(secret) {
             self.wake_certificate(&secret.namespace, &held.certificate);
@@ -220,6 +235,12 @@ impl<K: DependentKind> Watched<K> {
             .store
             .get(&ObjectRef::new(&name.name).within(&name.namespace))?;
         Some(Arc::clone(&observed.workload))
+    }
+
+    fn wake_all(&self) {
+        for observed in self.store.state() {
+            let _ = self.wake.unbounded_send(ObjectRef::from_obj(&*observed));
+        }
     }
 
     fn wake(&self, name: &WorkloadName) {

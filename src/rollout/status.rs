@@ -1,5 +1,6 @@
 //! Tells a Certificate how far it has been carried.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use certwright_core::api::Certificate;
@@ -18,30 +19,31 @@ pub(super) const GATHER: Duration = Duration::from_secs(1);
 /// How soon to look again while not all workloads were listed.
 const UNLISTED: Duration = Duration::from_secs(1);
 
-/// How soon a replica that may not write looks again.
-const NOT_LEADING: Duration = Duration::from_secs(10);
-
 /// Writes `status.rollout` and the condition `RolledOut`, if what they say has changed.
 ///
 /// # Errors
 /// When the API server refuses, in particular with a conflict when the Certificate has changed meanwhile.
 pub(super) async fn reconcile<S: Surroundings>(
-    certificate: &Certificate,
+    certificate: Arc<Certificate>,
     context: &Context<S>,
 ) -> Result<Action, Error> {
+    let namespace = certificate.namespace().unwrap_or_default();
+    let name = certificate.name_any();
+    // What the rest of us wrote since counts: on anything older, this write would be a conflict.
+    let newest = context.surroundings.certificate(&namespace, &name);
+    let certificate = &*newest.unwrap_or(certificate);
     if certificate.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
     if !context.index().is_complete() {
         return Ok(Action::requeue(UNLISTED));
     }
-    let namespace = certificate.namespace().unwrap_or_default();
     let secret = SecretName {
         namespace: namespace.clone(),
         name: certificate.spec.secret_name.clone(),
     };
     let held = context.surroundings.held(&secret);
-    let Some(held) = held.filter(|held| held.certificate == certificate.name_any()) else {
+    let Some(held) = held.filter(|held| held.certificate == name) else {
         return Ok(Action::await_change());
     };
     let dependents = context.dependents(&secret);
@@ -52,16 +54,17 @@ pub(super) async fn reconcile<S: Surroundings>(
         return Ok(Action::await_change());
     };
     if !context.surroundings.may_write() {
-        return Ok(Action::requeue(NOT_LEADING));
+        // It is looked at again once this replica leads.
+        return Ok(Action::await_change());
     }
     let certificates: Api<Certificate> =
         Api::namespaced_with(context.client.clone(), &namespace, &context.group);
-    let name = certificate.name_any();
-    apply::rollout_status(&certificates, &context.group, &name, &body)
+    let written = apply::rollout_status(&certificates, &context.group, &name, &body)
         .await
         .map_err(|source| Error::WriteStatus {
             name: format!("{namespace}/{name}"),
             source,
         })?;
+    context.surroundings.wrote(written);
     Ok(Action::await_change())
 }

@@ -10,6 +10,9 @@ use super::encode::EMAIL_ADDRESS;
 use super::profile::{DistinguishedName, Profile};
 use super::{Facts, read};
 
+/// Every name is held against every subtree: a CA with more of them signs nothing.
+const MAX_SUBTREES: usize = 4096;
+
 /// Whether each CA of the chain allows the certificate; the CA that signs comes first. The error names the CA, what is
 /// forbidden, and the constraint.
 pub(super) fn check(profile: &Profile, chain: &[Facts]) -> Result<(), String> {
@@ -61,6 +64,12 @@ fn check_names(
     permitted: &[GeneralSubtree<'_>],
     excluded: &[GeneralSubtree<'_>],
 ) -> Result<(), String> {
+    let subtrees = permitted.len() + excluded.len();
+    if subtrees > MAX_SUBTREES {
+        return Err(format!(
+            "it has {subtrees} name constraints, and no more than {MAX_SUBTREES} are held against names"
+        ));
+    }
     let names = &profile.names;
     let mut all: Vec<Name<'_>> = names.dns.iter().map(|name| Name::Dns(name)).collect();
     all.extend(names.ip.iter().map(|address| Name::Ip(*address)));

@@ -9,8 +9,8 @@ use kube::runtime::reflector::Store;
 use kube::runtime::watcher::Event;
 
 use crate::cluster::readable::Broken;
-use crate::cluster::secrets::Named;
-use crate::controller::watches::{IssuerKey, IssuersSeen};
+use crate::cluster::secrets::{Change, IssuerKey, Named};
+use crate::controller::watches::IssuersSeen;
 use crate::controller::{CERTIFICATE, Context, IssuerKind};
 use crate::rollout::Notice;
 
@@ -62,10 +62,12 @@ impl Routes {
     }
 
     /// A Secret changed: the Certificates that name it, the issuers that read it with all their Certificates, and the
-    /// workloads that read it have to look.
-    pub(super) fn secret_changed(&self, secret: &Named) {
-        for certificate in self.context.certificates.of_secret(secret) {
-            send(&self.certificates, certificate);
+    /// workloads that read it have to look. The Certificate for which we wrote it has looked already.
+    pub(super) fn secret_changed(&self, Change { secret, own }: &Change) {
+        if !own {
+            for certificate in self.context.certificates.of_secret(secret) {
+                send(&self.certificates, certificate);
+            }
         }
         for issuer in self.context.issuers.readers(secret) {
             self.wake_issuer(issuer.0.cluster, Named::new(&issuer.1, &issuer.0.name));

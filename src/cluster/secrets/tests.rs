@@ -21,22 +21,22 @@ fn object(version: u64) -> Value {
     })
 }
 
-fn ours(version: u64) -> Observed {
+fn ours(version: u64) -> Arc<Observed> {
     let secret: Secret = serde_json::from_value(object(version)).unwrap();
-    Observed::of(&secret, &Group::default())
+    Arc::new(Observed::of(&secret, &Group::default()))
 }
 
-fn named(name: &str, version: u64) -> Observed {
+fn named(name: &str, version: u64) -> Arc<Observed> {
     let mut secret = ours(version);
-    name.clone_into(&mut secret.name);
+    name.clone_into(&mut Arc::make_mut(&mut secret).name);
     secret
 }
 
 fn write(state: &mut State, version: u64) {
-    state.wrote(&Arc::new(ours(version)));
+    state.wrote(&ours(version));
 }
 
-fn list(state: &mut State, secrets: impl IntoIterator<Item = Observed>) -> Vec<Named> {
+fn list(state: &mut State, secrets: impl IntoIterator<Item = Arc<Observed>>) -> Vec<Named> {
     assert_eq!(state.follow_ours(Event::Init), []);
     for secret in secrets {
         assert_eq!(state.follow_ours(Event::InitApply(secret)), []);
@@ -63,6 +63,26 @@ fn a_write_overlays_the_watch_until_the_watch_comes_to_it() {
     assert_eq!(held(&state), Some(20));
     assert_eq!(state.follow_ours(Event::Apply(ours(30))), [web()]);
     assert_eq!(held(&state), Some(30));
+}
+
+#[test]
+fn what_comes_back_as_we_wrote_it_is_known_and_nothing_else_is() {
+    let mut state = State::default();
+    list(&mut state, [ours(10)]);
+    write(&mut state, 20);
+    for (event, own) in [
+        (Event::Apply(ours(15)), false),
+        (Event::Apply(ours(20)), true),
+        (Event::Apply(ours(30)), false),
+        (Event::Delete(ours(20)), false),
+        (Event::InitApply(ours(20)), false),
+    ] {
+        assert_eq!(state.is_own(&event), own, "{event:?}");
+    }
+    let written = state.own(&web(), "20").unwrap();
+    assert_eq!(state.follow_ours(Event::Apply(written.clone())), [web()]);
+    assert!(Arc::ptr_eq(&state.held(&web()).unwrap(), &written));
+    assert!(state.own(&web(), "20").is_none(), "it is told once");
 }
 
 #[test]
@@ -177,7 +197,7 @@ fn a_secret_that_gets_or_loses_the_label_is_known_by_one_watch_or_the_other() {
 fn all_are_those_seen_and_those_written() {
     let mut state = State::default();
     list(&mut state, [ours(10)]);
-    state.wrote(&Arc::new(named("new-tls", 20)));
+    state.wrote(&named("new-tls", 20));
     write(&mut state, 21);
     let mut all: Vec<_> = state
         .all()
@@ -221,7 +241,11 @@ fn server(secret: Value) -> (Arc<Server>, Secrets) {
         *response.status_mut() = status;
         async move { Ok::<_, Infallible>(response) }
     });
-    let secrets = Secrets::new(Client::new(service, "default"), Group::default());
+    let secrets = Secrets::new(
+        Client::new(service, "default"),
+        Group::default(),
+        Scope::Cluster,
+    );
     (server, secrets)
 }
 
@@ -230,7 +254,9 @@ async fn a_secret_is_read_live_only_where_the_watches_do_not_hold_it() {
     let (server, secrets) = server(object(10));
     assert!(secrets.find(&web()).await.unwrap().is_none());
     assert_eq!(server.calls.load(Ordering::SeqCst), 0);
-    secrets.state().follow_others(Event::Apply((web(), 10)));
+    secrets
+        .state("shop")
+        .follow_others(Event::Apply((web(), 10)));
     assert!(secrets.find(&web()).await.unwrap().is_some());
     assert_eq!(server.calls.load(Ordering::SeqCst), 1);
     // It carried our label by then, so that it is held from now on.
@@ -241,7 +267,7 @@ async fn a_secret_is_read_live_only_where_the_watches_do_not_hold_it() {
 #[tokio::test]
 async fn a_doubted_secret_is_read_live_once_and_doubted_until_that_succeeds() {
     let (server, secrets) = server(object(20));
-    list(&mut secrets.state(), [ours(10)]);
+    list(&mut secrets.state("shop"), [ours(10)]);
     secrets.doubt(&web());
     server.fails.store(true, Ordering::SeqCst);
     secrets.find(&web()).await.unwrap_err();

@@ -2,11 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Bytes, HttpBody};
 use certwright::app;
-use certwright::cli::{LogFormat, LogSettings, RunSettings};
+use certwright::cli::{LeaderElection, LogFormat, LogSettings, RunSettings};
 use certwright::clock::Clock;
+use certwright::cluster::retry_after::RetryAfter;
 use http::{Request, Response};
 use jiff::SignedDuration;
 use kube::Client;
@@ -18,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tower::util::BoxCloneService;
 use tower::{BoxError, Layer, Service, ServiceExt as _};
 
+use super::record::Record;
 use super::{Scene, eventually};
 
 /// What a layer is put around: the client's calls to the API server.
@@ -29,6 +32,7 @@ pub(crate) struct Operator {
     pub(crate) address: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
+    record: Record,
 }
 
 impl Operator {
@@ -52,8 +56,39 @@ impl Operator {
         operator
     }
 
+    /// The same, as one of several replicas.
+    pub(crate) async fn replica<L, B>(scene: &Scene<'_>, name: &str, layer: L) -> Self
+    where
+        L: Layer<Calls>,
+        L::Service: Service<Request<Body>, Response = Response<B>> + Send + 'static,
+        <L::Service as Service<Request<Body>>>::Future: Send + 'static,
+        <L::Service as Service<Request<Body>>>::Error: Into<BoxError>,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let election = LeaderElection {
+            identity: name.to_owned(),
+            lease_duration: Duration::from_secs(3),
+        };
+        let operator = Self::operate(scene, layer, Some(election)).await;
+        operator.ready().await;
+        operator
+    }
+
     /// The same, without waiting.
     pub(crate) async fn begin<L, B>(scene: &Scene<'_>, layer: L) -> Self
+    where
+        L: Layer<Calls>,
+        L::Service: Service<Request<Body>, Response = Response<B>> + Send + 'static,
+        <L::Service as Service<Request<Body>>>::Future: Send + 'static,
+        <L::Service as Service<Request<Body>>>::Error: Into<BoxError>,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self::operate(scene, layer, None).await
+    }
+
+    async fn operate<L, B>(scene: &Scene<'_>, layer: L, election: Option<LeaderElection>) -> Self
     where
         L: Layer<Calls>,
         L::Service: Service<Request<Body>, Response = Response<B>> + Send + 'static,
@@ -69,10 +104,11 @@ impl Operator {
             .unwrap();
         config.default_retry = false;
         let client = Client::try_from(config).unwrap();
-        let client = Client::new(layer.layer(calls(client)), &scene.system);
+        let calls = RetryAfter.layer(layer.layer(calls(client)));
+        let client = Client::new(calls, &scene.system);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let settings = settings(scene, address);
+        let settings = settings(scene, address, election);
         let clock = Arc::<super::ShiftedClock>::clone(&scene.clock) as Arc<dyn Clock>;
         let stop = CancellationToken::new();
         let task = tokio::spawn({
@@ -83,6 +119,7 @@ impl Operator {
             address,
             stop,
             task,
+            record: Record::of(scene),
         }
     }
 
@@ -97,14 +134,17 @@ impl Operator {
         .await;
     }
 
-    /// Stops it as SIGTERM does; it ends without a failure.
+    /// Stops it as SIGTERM does; it ends without a failure, and has told nobody a key.
     pub(crate) async fn stop(self) {
+        let (_, metrics) = self.get("/metrics").await;
         self.stop.cancel();
         self.task.await.unwrap().unwrap();
+        self.record.holds_no_key(&metrics).await;
     }
 
-    /// Ends it where it stands, in the middle of whatever it does.
+    /// Ends it where it stands, in the middle of whatever it does. It has told nobody a key.
     pub(crate) async fn kill(self) {
+        let (_, metrics) = self.get("/metrics").await;
         self.task.abort();
         let ended = self.task.await;
         assert!(
@@ -113,6 +153,7 @@ impl Operator {
                 .is_err_and(tokio::task::JoinError::is_cancelled),
             "it had ended before: {ended:?}"
         );
+        self.record.holds_no_key(&metrics).await;
     }
 
     /// Whether it still runs.
@@ -164,15 +205,23 @@ fn calls(client: Client) -> Calls {
     .boxed_clone()
 }
 
-fn settings(scene: &Scene<'_>, listen: SocketAddr) -> RunSettings {
+fn settings(
+    scene: &Scene<'_>,
+    listen: SocketAddr,
+    leader_election: Option<LeaderElection>,
+) -> RunSettings {
     RunSettings {
         group: scene.group.clone(),
         namespace: scene.system.clone(),
+        scope: scene.scope.clone(),
+        cluster_issuers: scene.serves_cluster_issuers,
+        rollout: true,
         cluster_resource_namespace: scene.system.clone(),
         concurrency: 16,
         ca_overlap: SignedDuration::from_hours(1),
         renew_throttle: SignedDuration::from_mins(5),
         listen,
+        leader_election,
         log: LogSettings {
             format: LogFormat::Text,
             filter: "info".parse().unwrap(),

@@ -255,3 +255,15 @@ fn a_path_length_counts_the_cas_below() {
         "self-issued ones don't count"
     );
 }
+
+#[test]
+fn a_ca_of_more_constraints_than_are_checked_signs_nothing() {
+    let many = |count: usize| {
+        let domains: Vec<_> = (0..count).map(|n| format!("DNS:{n}.example")).collect();
+        let domains: Vec<_> = domains.iter().map(String::as_str).collect();
+        check(&profile("DNS:0.example"), &authority(&domains, &[]).chain)
+    };
+    assert_eq!(many(MAX_SUBTREES), Ok(()));
+    let refused = many(MAX_SUBTREES + 1).unwrap_err();
+    assert!(refused.contains("4097 name constraints"), "{refused}");
+}

@@ -22,7 +22,7 @@ use crate::api::certificate::{
 };
 use crate::api::condition::{Condition, ConditionStatus};
 use crate::api::{CertificateSpec, CertificateStatus};
-use crate::plan::Settings;
+use crate::plan::{OldLeaves, Settings};
 
 /// CAs of every standing: the one that most Secrets here are from, the same renewed, one below it, another one, one
 /// that has expired and one whose time has not come.
@@ -56,7 +56,7 @@ pub(super) fn any_world() -> impl Strategy<Value = World> {
         (any_spec(), of(".{0,10}"), of(any_time()), of(any::<i64>())).boxed(),
         of(any_secret()).boxed(),
         of(any_status()).boxed(),
-        (issuer, any::<bool>(), any::<bool>()),
+        (issuer, any::<bool>(), of(any_time())),
         owner,
         settings,
     )
@@ -74,7 +74,7 @@ pub(super) fn any_world() -> impl Strategy<Value = World> {
                 world.secret = secret;
                 world.owner = owner;
                 world.settings = settings;
-                world.old_leaves = old_leaves;
+                world.old_leaves = old_leaves.map_or(OldLeaves::Held, OldLeaves::GoneSince);
                 match issuer {
                     None => world.issuer = Issuer::NotReady("no"),
                     Some(None) if by_itself => return world.by_itself(),

@@ -147,6 +147,17 @@ fn looks(world: &World, now: Timestamp) {
         decide(now, &inputs, &assess(now, &inputs)),
         "it is the same each time"
     );
+    if let Plan::Keep { look_again: next }
+    | Plan::Hold { until: next, .. }
+    | Plan::HoldRepair { until: next, .. } = &plan
+    {
+        // Rounded up to whole seconds.
+        let longest = MAX_LOOK_AGAIN + SignedDuration::from_secs(1);
+        assert!(
+            *next >= now && next.duration_since(now) <= longest,
+            "{next}"
+        );
+    }
     let failed = Failure {
         reason: "No",
         message: "No.".into(),
