@@ -72,7 +72,7 @@ async fn its_token_allows_this_and_nothing_more() {
     let mut at_home = everywhere;
     at_home.extend([
         "coordination.k8s.io/leases : create".to_owned(),
-        "coordination.k8s.io/leases certwright: get update patch".to_owned(),
+        format!("coordination.k8s.io/leases {}: get update", scene.account),
     ]);
     assert_eq!(allowed(&scene.system).await, at_home);
 }

@@ -98,6 +98,11 @@ impl Scene<'_> {
             };
         }
         document["metadata"] = metadata;
+        for rule in document["rules"].as_array_mut().into_iter().flatten() {
+            for name in rule["resourceNames"].as_array_mut().into_iter().flatten() {
+                *name = renamed(name);
+            }
+        }
         if document["roleRef"].is_object() {
             document["roleRef"]["name"] = renamed(&document["roleRef"]["name"]);
             document["subjects"][0]["name"] = self.account.clone().into();
