@@ -98,8 +98,10 @@ impl Scene<'_> {
             };
         }
         document["metadata"] = metadata;
-        for rule in document["rules"].as_array_mut().into_iter().flatten() {
-            for name in rule["resourceNames"].as_array_mut().into_iter().flatten() {
+        let rules = document.get_mut("rules").and_then(Value::as_array_mut);
+        for rule in rules.into_iter().flatten() {
+            let names = rule.get_mut("resourceNames").and_then(Value::as_array_mut);
+            for name in names.into_iter().flatten() {
                 *name = renamed(name);
             }
         }
