@@ -25,9 +25,17 @@ bench: ## measure against the API server's own limit; N=1000 ROUNDS=3
 	@tests/cluster/build
 	@cargo bench --quiet --bench cluster -- $(N) $(ROUNDS)
 
+.PHONY: cluster
+cluster: ## start a Kubernetes with a real node, until Ctrl-C; needs root
+	@tests/cluster/start
+
+.PHONY: image
+image: ## build the container image, and print where it is
+	@deploy/image
+
 .PHONY: cluster-tools
 cluster-tools: ## build the programs of the test cluster (minutes the first time, then nothing)
-	@tests/cluster/build
+	@tests/cluster/build --node
 
 .PHONY: clean
 clean: ## remove what was built and cached

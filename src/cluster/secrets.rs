@@ -3,6 +3,7 @@
 //! What we wrote ourselves overlays what the watches have shown, until they show something at or past it: nothing is
 //! decided on a state older than our own last write.
 
+mod leaves;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -12,10 +13,12 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certwright_core::api::Group;
-use certwright_core::plan::Observed;
+use certwright_core::pki::Authority;
 use certwright_core::plan::marks::MANAGED;
+use certwright_core::plan::{Observed, OldLeaves, older_until};
 use futures::future::join_all;
 use futures::{Stream, StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
@@ -26,6 +29,7 @@ use tokio::sync::watch;
 use super::scope::Scope;
 use super::{call, version, watch_failed};
 use crate::error::{Error, Object};
+pub use leaves::IssuerKey;
 use state::{Look, State};
 
 /// Namespace and name of an object.
@@ -80,20 +84,18 @@ pub struct Secrets {
 impl Secrets {
     /// No Secrets are known before [`Secrets::watch`] runs.
     pub fn new(client: Client, group: Group, scope: Scope) -> Self {
+        let state = || Mutex::new(State::new(group.clone()));
         let namespaces: BTreeMap<_, _> = match &scope {
             Scope::Cluster => BTreeMap::new(),
-            Scope::Namespaces(names) => names
-                .iter()
-                .map(|name| (name.clone(), Mutex::default()))
-                .collect(),
+            Scope::Namespaces(names) => names.iter().map(|name| (name.clone(), state())).collect(),
         };
         Self {
             client,
-            group,
             awaited: watch::Sender::new(2 * namespaces.len().max(1)),
             scope,
+            rest: state(),
             namespaces,
-            rest: Mutex::default(),
+            group,
         }
     }
 
@@ -112,10 +114,29 @@ impl Secrets {
         self.state(&name.namespace).held(name)
     }
 
-    /// All Secrets with our label, as last seen or written.
-    pub fn all_held(&self) -> Vec<Arc<Observed>> {
-        let states = self.namespaces.values().chain([&self.rest]);
-        states.flat_map(|state| lock(state).all()).collect()
+    /// Whether Secrets of this issuer hold older certificates than its present CA makes. `Held` as long as not all of them
+    /// were read: each call reads only so many.
+    pub fn old_leaves(&self, now: Timestamp, issuer: &IssuerKey, ca: &Authority) -> OldLeaves {
+        let fingerprint = ca.certificate().fingerprint;
+        let read = |mut state: MutexGuard<'_, State>| {
+            state.old_leaves(now, issuer, fingerprint, |secret| {
+                older_until(now, secret, ca)
+            })
+        };
+        let (_, namespace) = issuer;
+        if !namespace.is_empty() {
+            return read(self.state(namespace));
+        }
+        // A ClusterIssuer's Secrets are in all namespaces.
+        let rest = read(lock(&self.rest));
+        self.namespaces.values().fold(rest, |rest, namespace| {
+            match (rest, read(lock(namespace))) {
+                (OldLeaves::GoneSince(one), OldLeaves::GoneSince(other)) => {
+                    OldLeaves::GoneSince(one.max(other))
+                }
+                _ => OldLeaves::Held,
+            }
+        })
     }
 
     /// The resourceVersion the Secret was last seen with, whoever's it is.

@@ -24,5 +24,6 @@ mod reissue;
 mod renewal;
 mod repair;
 mod rollout;
+mod rotation;
 mod secrecy;
 mod shipped;

@@ -147,8 +147,12 @@ enum Side {
 }
 
 impl Name<'_> {
-    /// Constraints apply to names of their own kind only.
+    /// Constraints apply to names of their own kind only. One whose value can't be read says by its tag of which kind it
+    /// is (RFC 5280 section 4.2.1.6).
     fn is_kind_of(&self, base: &GeneralName<'_>) -> bool {
+        if let GeneralName::Invalid(tag, _) = base {
+            return tag.0 == self.tag();
+        }
         match self {
             Self::Dns(_) => matches!(base, GeneralName::DNSName(_)),
             Self::Ip(_) => matches!(base, GeneralName::IPAddress(_)),
@@ -156,6 +160,17 @@ impl Name<'_> {
             Self::Email(_) => matches!(base, GeneralName::RFC822Name(_)),
             Self::Other(_) => matches!(base, GeneralName::OtherName(..)),
             Self::Directory(_) => matches!(base, GeneralName::DirectoryName(_)),
+        }
+    }
+
+    fn tag(&self) -> u32 {
+        match self {
+            Self::Other(_) => 0,
+            Self::Email(_) => 1,
+            Self::Dns(_) => 2,
+            Self::Directory(_) => 4,
+            Self::Uri(_) => 6,
+            Self::Ip(_) => 7,
         }
     }
 

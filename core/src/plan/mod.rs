@@ -21,8 +21,8 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use assess::{Assessment, CaState, assess};
-pub use inputs::{Inputs, IssuerState, ReadyIssuer, Settings, Signer};
+pub use assess::{Assessment, CaState, assess, older_until};
+pub use inputs::{Inputs, IssuerState, OldLeaves, ReadyIssuer, Settings, Signer};
 pub use intent::Flaw;
 pub use observed::Observed;
 pub use reason::{BlockReason, IssueReason};

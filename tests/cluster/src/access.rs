@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     fs,
+    net::SocketAddrV4,
     path::{Path, PathBuf},
 };
 
@@ -26,23 +27,36 @@ pub(crate) const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
 pub(crate) const SCHEDULER: &str = "system:kube-scheduler";
 /// The user of kwok, which plays all nodes.
 pub(crate) const KWOK: &str = "kwok";
+/// The user of the kubelet of a real node; the API server's Node authorizer knows it.
+pub(crate) const NODE: &str = "system:node:node";
+/// The user of kube-proxy; the API server's own RBAC knows it.
+pub(crate) const KUBE_PROXY: &str = "system:kube-proxy";
+/// The user of the DNS server.
+pub(crate) const COREDNS: &str = "coredns";
 
 /// The users of one control plane and what they log in with.
 #[derive(Debug)]
 pub(crate) struct Access {
     folder: PathBuf,
-    port: u16,
+    address: SocketAddrV4,
     tokens: BTreeMap<String, String>,
 }
 
 impl Access {
     /// Draws keys and tokens and writes them where the API server will read them.
-    pub(crate) fn create(folder: &Path, port: u16, users: &[User]) -> anyhow::Result<Self> {
+    pub(crate) fn create(
+        folder: &Path,
+        address: SocketAddrV4,
+        users: &[User],
+    ) -> anyhow::Result<Self> {
         let own = [
             (ADMIN, vec!["system:masters".to_owned()]),
             (CONTROLLER_MANAGER, Vec::new()),
             (SCHEDULER, Vec::new()),
             (KWOK, vec!["system:masters".to_owned()]),
+            (NODE, vec!["system:nodes".to_owned()]),
+            (KUBE_PROXY, Vec::new()),
+            (COREDNS, vec!["system:masters".to_owned()]),
         ];
         let all = own
             .into_iter()
@@ -66,7 +80,7 @@ impl Access {
         }
         let access = Self {
             folder: folder.to_owned(),
-            port,
+            address,
             tokens,
         };
         write_private(&access.token_file(), lines).context("failed to write the token file")?;
@@ -76,7 +90,7 @@ impl Access {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("https://127.0.0.1:{}", self.port)
+        format!("https://{}", self.address)
     }
 
     pub(crate) fn token_file(&self) -> PathBuf {

@@ -21,6 +21,16 @@ pub enum Program {
     Kwok,
     /// Renders and installs charts.
     Helm,
+    /// Runs containers, on a real node.
+    Containerd,
+    /// Talks to containerd.
+    Ctr,
+    /// Runs the Pods of a real node.
+    Kubelet,
+    /// Makes Services answer on a real node.
+    KubeProxy,
+    /// Answers names inside a cluster with a real node.
+    Coredns,
 }
 
 impl Program {
@@ -34,6 +44,11 @@ impl Program {
             Self::Kubectl => "kubectl",
             Self::Kwok => "kwok",
             Self::Helm => "helm",
+            Self::Containerd => "containerd",
+            Self::Ctr => "ctr",
+            Self::Kubelet => "kubelet",
+            Self::KubeProxy => "kube-proxy",
+            Self::Coredns => "coredns",
         }
     }
 
@@ -44,7 +59,9 @@ impl Program {
             | Self::KubeControllerManager
             | Self::KubeScheduler
             | Self::Kubectl => "kubernetes",
-            Self::Etcd | Self::Kwok | Self::Helm => self.name(),
+            Self::Kubelet | Self::KubeProxy => "node",
+            Self::Containerd | Self::Ctr => "containerd",
+            Self::Etcd | Self::Kwok | Self::Helm | Self::Coredns => self.name(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Starting, using and stopping a control plane.
 
 use std::{
+    net::SocketAddrV4,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -18,10 +19,11 @@ use crate::{
     access::{ADMIN, Access},
     audit::{self, AuditEvent},
     binaries::{Binaries, Program},
+    node::Network,
     options::Options,
     ports,
     process::{Folder, Process, blames_port},
-    services::{Ports, Services, is_there},
+    services::{Ports, Services, api_server_address, is_there},
     workloads,
 };
 
@@ -52,10 +54,20 @@ impl ControlPlane {
     }
 
     async fn try_start(options: Options, binaries: Binaries) -> anyhow::Result<Self> {
-        let folder = Folder::create()?;
+        Self::start_in(Folder::create()?, options, binaries, None).await
+    }
+
+    /// With a network the nodes are left to whoever laid it.
+    pub(crate) async fn start_in(
+        folder: Folder,
+        options: Options,
+        binaries: Binaries,
+        network: Option<Network>,
+    ) -> anyhow::Result<Self> {
         let path = folder.path().to_owned();
         let [etcd, etcd_peer, api_server] = ports::pick()?;
-        let access = Access::create(&path, api_server, &options.users)?;
+        let address = SocketAddrV4::new(api_server_address(network), api_server);
+        let access = Access::create(&path, address, &options.users)?;
         let ports = Ports {
             etcd,
             etcd_peer,
@@ -67,6 +79,7 @@ impl ControlPlane {
             access,
             options,
             ports,
+            network,
         };
 
         let etcd = services.etcd()?;
@@ -236,7 +249,9 @@ impl ControlPlane {
         let client = self.client()?;
         self.add(self.services.controller_manager()?);
         let nodes = self.services.options.nodes;
-        if self.services.options.workloads {
+        if self.services.network.is_some() {
+            self.add(self.services.scheduler()?);
+        } else if self.services.options.workloads {
             self.add(self.services.scheduler()?);
             self.add(self.services.kwok()?);
             workloads::create_nodes(&client, nodes).await?;
@@ -289,8 +304,12 @@ impl ControlPlane {
             .unwrap_or_default()
     }
 
+    pub(crate) fn program(&self, program: Program) -> anyhow::Result<PathBuf> {
+        self.services.binaries.path(program)
+    }
+
     fn command(&self, program: Program) -> anyhow::Result<Command> {
-        let mut command = Command::new(self.services.binaries.path(program)?);
+        let mut command = Command::new(self.program(program)?);
         command
             .env("KUBECONFIG", self.kubeconfig(ADMIN)?)
             .kill_on_drop(true);

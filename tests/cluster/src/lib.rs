@@ -22,11 +22,16 @@
 //! ```
 //!
 //! The processes end with the process that started them, also when it is killed.
+//!
+//! [`Cluster::start`] adds a real node: containerd, kubelet, kube-proxy and a DNS server. That needs root, and some programs of other
+//! projects; it says which are missing. [`SharedCluster`] shares it the same way.
 
 mod access;
 mod audit;
 mod binaries;
+mod cluster;
 mod control_plane;
+mod node;
 mod options;
 mod ports;
 mod process;
@@ -36,7 +41,9 @@ mod workloads;
 
 pub use audit::{AuditEvent, AuditObject, AuditStatus, AuditUser};
 pub use binaries::{Binaries, Program};
+pub use cluster::Cluster;
 pub use control_plane::ControlPlane;
+pub use node::Image;
 pub use options::{AuditLevel, Options, User};
 pub use process::Process;
-pub use shared::SharedControlPlane;
+pub use shared::{Shared, SharedCluster, SharedControlPlane};

@@ -5,12 +5,12 @@ use std::{
     fmt::Write as _,
     fs::{self, File},
     io,
-    os::unix::process::CommandExt as _,
+    os::unix::{fs::MetadataExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 /// A program that runs until this value is dropped or our process ends, whichever way it ends.
 ///
@@ -84,6 +84,8 @@ impl Drop for Process {
 }
 
 /// A folder that is removed when this value is dropped or our process ends, whichever way it ends.
+///
+/// Its guard holds a lock on a file in it, so that a folder whose guard was killed as well can be told from one in use.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
@@ -93,12 +95,14 @@ pub(crate) struct Folder {
 impl Folder {
     pub(crate) fn create() -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new()
-            .prefix("certwright-cluster-")
+            .prefix(PREFIX)
             .tempdir()
             .context("failed to make a temporary folder")?;
+        let lock = locked(folder.path()).context("failed to lock a temporary folder")?;
         let guard = shell(REMOVE)
             .arg(folder.path())
-            .stdout(Stdio::null())
+            // The lock is held for as long as the file is open anywhere.
+            .stdout(lock)
             .stderr(Stdio::null())
             .spawn()
             .context("failed to start the temporary folder's guard")?;
@@ -111,6 +115,49 @@ impl Folder {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Removes the folders of our user that nobody guards, with what still runs in their cgroups.
+    pub(crate) fn remove_abandoned() -> anyhow::Result<()> {
+        let folders = std::env::temp_dir();
+        let entries = fs::read_dir(&folders)
+            .with_context(|| format!("failed to list {}", folders.display()))?;
+        for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
+            if is_abandoned(&path) {
+                let outcome = shell(REMOVE)
+                    .arg(&path)
+                    .stdin(Stdio::null())
+                    .stderr(Stdio::null())
+                    .status()
+                    .context("failed to start a shell")?;
+                ensure!(
+                    outcome.success() && !path.exists(),
+                    "failed to remove {}, which a killed test cluster left",
+                    path.display()
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_abandoned(path: &Path) -> bool {
+    let ours = path
+        .file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with(PREFIX))
+        && fs::symlink_metadata(path).is_ok_and(|found| {
+            // Anyone may make folders there; only root and we may have made one of ours.
+            found.is_dir() && fs::metadata("/proc/self").is_ok_and(|we| we.uid() == found.uid())
+        });
+    ours && File::open(path.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok())
+}
+
+/// A locked file that has its name only once it is locked.
+fn locked(folder: &Path) -> io::Result<File> {
+    let (new, path) = (folder.join("lock.new"), folder.join(LOCK));
+    let file = File::create(&new)?;
+    file.lock()?;
+    fs::rename(new, path)?;
+    Ok(file)
 }
 
 impl Drop for Folder {
@@ -161,12 +208,31 @@ exit "$status"
 "#;
 
 /// Tried for a while: the programs killed at the same moment may still be writing.
+///
+/// A node has written down its cgroups. Whatever runs in them is ours, whoever its parent has become.
 const REMOVE: &str = r#"
+end_node() {
+    left=false
+    while read -r own _; do
+        case $own in /sys/fs/cgroup/*/"${1##*/}") ;; *) continue ;; esac
+        [ -d "$own" ] || continue
+        kill -KILL $(find "$own" -name cgroup.procs -exec cat {} +)
+        find "$own" -depth -type d -exec rmdir {} ';'
+        [ ! -d "$own" ] || left=true
+    done <"$1/cgroups"
+    ! $left
+}
+
 read -r _
 for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    [ ! -f "$1/cgroups" ] || end_node "$1" 2>/dev/null || { sleep 0.1; continue; }
     rm -rf "$1" && exit
     sleep 0.1
 done
+exit 1
 "#;
+
+const PREFIX: &str = "certwright-cluster-";
+const LOCK: &str = "lock";
 
 const LOG_TAIL: usize = 25;

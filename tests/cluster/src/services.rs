@@ -3,6 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
 };
 
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     access::{self, Access},
     binaries::{Binaries, Program},
+    node::Network,
     options::{AuditLevel, Options},
     process::Process,
 };
@@ -24,9 +26,11 @@ pub(crate) struct Services {
     pub(crate) access: Access,
     pub(crate) options: Options,
     pub(crate) ports: Ports,
+    /// Where there is a real node.
+    pub(crate) network: Option<Network>,
 }
 
-/// Where the programs listen, all on 127.0.0.1.
+/// Where the programs listen, all on 127.0.0.1, but for an API server with a real node: its Pods must reach it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ports {
     pub(crate) etcd: u16,
@@ -59,11 +63,23 @@ impl Services {
             format!("http://127.0.0.1:{}", self.ports.etcd),
         );
         flags.add("--cert-dir", self.access.serving_folder());
-        flags.add("--bind-address", "127.0.0.1");
+        flags.add(
+            "--bind-address",
+            api_server_address(self.network).to_string(),
+        );
         flags.add("--secure-port", self.ports.api_server.to_string());
-        // Without it the server looks for an address of the machine, which may have none but loopback. Nothing connects to it.
-        flags.add("--advertise-address", "192.0.2.1");
-        flags.add("--service-cluster-ip-range", "10.0.0.0/16");
+        if let Some(network) = self.network {
+            flags.add("--advertise-address", network.host().to_string());
+            flags.add("--service-cluster-ip-range", network.services());
+            flags.add("--authorization-mode", "Node,RBAC");
+            flags.add("--enable-admission-plugins", "NodeRestriction");
+            flags.add("--kubelet-preferred-address-types", "InternalIP");
+        } else {
+            // Without it the server looks for an address of the machine, which may have none but loopback. Nothing connects to it.
+            flags.add("--advertise-address", "192.0.2.1");
+            flags.add("--service-cluster-ip-range", "10.0.0.0/16");
+            flags.add("--authorization-mode", "RBAC");
+        }
         flags.add("--service-account-issuer", "https://kubernetes.default.svc");
         flags.add(
             "--service-account-key-file",
@@ -74,7 +90,6 @@ impl Services {
             self.access.service_account_key(),
         );
         flags.add("--token-auth-file", self.access.token_file());
-        flags.add("--authorization-mode", "RBAC");
         flags.add("--profiling", "false");
         if let Some(level) = self.options.audit {
             let policy = self.folder.join("audit-policy.yaml");
@@ -144,6 +159,11 @@ impl Services {
     }
 }
 
+/// The address that the API server listens on.
+pub(crate) fn api_server_address(network: Option<Network>) -> Ipv4Addr {
+    network.map_or(Ipv4Addr::LOCALHOST, Network::host)
+}
+
 /// Requests that the control plane makes of itself are logged without bodies: there are many, and no test reads them.
 fn audit_policy(level: AuditLevel) -> Value {
     let level = match level {
@@ -161,6 +181,9 @@ fn audit_policy(level: AuditLevel) -> Value {
                     access::CONTROLLER_MANAGER,
                     access::SCHEDULER,
                     access::KWOK,
+                    access::NODE,
+                    access::KUBE_PROXY,
+                    access::COREDNS,
                     "system:apiserver",
                 ],
             },

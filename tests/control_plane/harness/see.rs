@@ -73,7 +73,8 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    fn read(secret: Secret) -> Result<Self, String> {
+    /// What it holds, or why that is no pair.
+    pub(crate) fn read(secret: Secret) -> Result<Self, String> {
         // It may be replaced before the operator ends, and is to be told nowhere all the same.
         telling::held().add(bytes(&secret, "tls.key"));
         let key = PrivateKey::from_pem(bytes(&secret, "tls.key")).map_err(|e| e.to_string())?;

@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 
+use x509_parser::asn1_rs::Tag;
+
 use super::*;
 use crate::pki::profile::{NameConstraints, Names, Subtrees};
 use crate::pki::testing::{
@@ -193,6 +195,39 @@ fn subjects_and_masks_with_gaps_are_held_against_what_openssl_wrote() {
     );
     assert_eq!(under(&[], "IP:10.7.7.1"), Ok(()));
     assert!(under(&[], "IP:10.7.7.2").is_err());
+}
+
+/// A base of any kind whose octets can't be read, such as a DNS name that is no text.
+#[test]
+fn constraints_that_cannot_be_read_let_no_name_of_their_kind_pass() {
+    let names = [
+        (0, Name::Other("1.2.3")),
+        (1, Name::Email("jo@example.com")),
+        (2, Name::Dns("example.com")),
+        (4, Name::Directory(&DistinguishedName::default())),
+        (6, Name::Uri("spiffe://example.com/a")),
+        (7, Name::Ip(IpAddr::from([192, 0, 2, 1]))),
+    ];
+    for (tag, _) in &names {
+        let subtree = [GeneralSubtree {
+            base: GeneralName::Invalid(Tag(*tag), &[0xff]),
+        }];
+        for (kind, name) in &names {
+            let passes = kind != tag;
+            assert_eq!(
+                check_name(name, &subtree, &[]).is_ok(),
+                passes,
+                "{}",
+                name.text()
+            );
+            assert_eq!(
+                check_name(name, &[], &subtree).is_ok(),
+                passes,
+                "{}",
+                name.text()
+            );
+        }
+    }
 }
 
 #[test]

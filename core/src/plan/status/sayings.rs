@@ -178,7 +178,7 @@ impl Sayings<'_> {
         }
         if let CaState::Following { due } = self.assessment.ca {
             let message = format!(
-                "The issuer's key was replaced. Clients read the new root now; a new certificate follows at {due}."
+                "The issuer's CA was replaced. Clients read the new root now; a new certificate follows at {due}."
             );
             return (ConditionStatus::False, "CAReplaced".to_owned(), message);
         }

@@ -1,0 +1,12 @@
+//! The image on a real node, as a user's cluster runs it.
+//!
+//! These need root and the image (`make image`), and fail without them.
+
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "all of this is tests, also what is outside their functions"
+)]
+
+mod harness;
+mod image;
