@@ -211,7 +211,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     Crds(CrdsArguments),
     /// Print the version
     Version,
