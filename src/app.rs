@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use crate::cli::RunSettings;
 use crate::clock::{Clock, SystemClock};
 use crate::cluster::leadership::{self, Candidacy, Leadership};
-use crate::server;
+use crate::{cluster, server};
 use tasks::Tasks;
 use wiring::Parts;
 
@@ -29,7 +29,7 @@ pub async fn run(settings: RunSettings) -> anyhow::Result<()> {
         .context("found neither a kubeconfig nor a ServiceAccount")?;
     // When to try again is decided by what failed, not by the client.
     config.default_retry = false;
-    let client = Client::try_from(config).context("failed to set up the API client")?;
+    let client = cluster::client(config).context("failed to set up the API client")?;
     let listener = server::listen(settings.listen)
         .await
         .with_context(|| format!("failed to listen at {}", settings.listen))?;

@@ -17,6 +17,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use tracing_subscriber::EnvFilter;
 
+use crate::cluster::scope::Scope;
+
 /// What the user wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -37,6 +39,12 @@ pub struct RunSettings {
     pub group: Group,
     /// The namespace the operator itself runs in.
     pub namespace: String,
+    /// Which namespaces are looked after.
+    pub scope: Scope,
+    /// Whether ClusterIssuers are served.
+    pub cluster_issuers: bool,
+    /// Whether workloads are restarted for new certificates.
+    pub rollout: bool,
     /// Where ClusterIssuers find their Secrets.
     pub cluster_resource_namespace: String,
     /// How many objects each controller works on at once, at least 1.
@@ -233,6 +241,9 @@ struct RunArguments {
     listen: SocketAddr,
 
     #[command(flatten)]
+    scope: ScopeArguments,
+
+    #[command(flatten)]
     issuing: IssuingArguments,
 
     #[command(flatten)]
@@ -251,6 +262,46 @@ struct RunArguments {
     /// The name of the Pod the operator runs in.
     #[arg(long, env = "POD_NAME", hide = true)]
     pod_name: Option<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "What is looked after")]
+struct ScopeArguments {
+    /// The namespaces that are looked after, with commas between them [default: all]
+    ///
+    /// Each is watched by itself, so that Roles in them are all the rights that are needed.
+    #[arg(
+        long,
+        env = "CERTWRIGHT_NAMESPACES",
+        value_name = "NAMESPACE,...",
+        default_value = "",
+        hide_default_value = true
+    )]
+    namespaces: Scope,
+
+    /// Whether ClusterIssuers are served [default: true, but false with --namespaces]
+    #[arg(
+        long,
+        env = "CERTWRIGHT_CLUSTER_ISSUERS",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    cluster_issuers: Option<bool>,
+
+    /// Whether workloads are restarted for new certificates
+    #[arg(
+        long,
+        env = "CERTWRIGHT_ROLLOUT",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
+    rollout: bool,
 }
 
 #[derive(Args, Debug)]
@@ -406,6 +457,12 @@ impl RunArguments {
             cluster_resource_namespace: given(self.issuing.cluster_resource_namespace)
                 .unwrap_or_else(|| namespace.clone()),
             namespace,
+            cluster_issuers: self
+                .scope
+                .cluster_issuers
+                .unwrap_or(self.scope.namespaces == Scope::Cluster),
+            scope: self.scope.namespaces,
+            rollout: self.scope.rollout,
             concurrency: self.concurrency,
             ca_overlap: self.issuing.ca_overlap,
             renew_throttle: self.issuing.renew_throttle,

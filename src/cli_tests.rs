@@ -17,6 +17,9 @@ fn run_has_these_defaults() {
         Command::Run(RunSettings {
             group: Group::default(),
             namespace: "certwright".into(),
+            scope: Scope::Cluster,
+            cluster_issuers: true,
+            rollout: true,
             cluster_resource_namespace: "certwright".into(),
             concurrency: 32,
             ca_overlap: SignedDuration::from_hours(1),
@@ -36,6 +39,9 @@ fn run_takes_what_is_given() {
     let arguments = [
         "run",
         "--pod-namespace=ops",
+        "--namespaces=shop,pki",
+        "--cluster-issuers",
+        "--rollout=false",
         "--cluster-resource-namespace=cas",
         "--concurrency=4",
         "--ca-overlap=1h30m",
@@ -54,6 +60,9 @@ fn run_takes_what_is_given() {
         Command::Run(RunSettings {
             group: Group::new("certs.example.org", "other"),
             namespace: "ops".into(),
+            scope: Scope::Namespaces(["pki".into(), "shop".into()].into()),
+            cluster_issuers: true,
+            rollout: false,
             cluster_resource_namespace: "cas".into(),
             concurrency: 4,
             ca_overlap: SignedDuration::from_mins(90),
@@ -100,9 +109,28 @@ fn cluster_issuers_look_in_the_operators_own_namespace() {
 }
 
 #[test]
+fn cluster_issuers_are_off_by_default_where_namespaces_are_given() {
+    for (arguments, served) in [
+        (&["run", "--namespaces="][..], true),
+        (&["run", "--namespaces=shop"], false),
+        (
+            &["run", "--namespaces=shop", "--cluster-issuers=true"],
+            true,
+        ),
+        (&["run", "--cluster-issuers=false"], false),
+    ] {
+        let Command::Run(settings) = parsed(arguments).unwrap() else {
+            panic!("not run")
+        };
+        assert_eq!(settings.cluster_issuers, served, "{arguments:?}");
+    }
+}
+
+#[test]
 fn what_makes_no_sense_ends_with_2_and_says_why() {
     for (arguments, part) in [
         (&["run", "--ca-overlap=1d"][..], "days are not a unit"),
+        (&["run", "--namespaces=Shop"], "not the name of a namespace"),
         (&["run", "--concurrency=0"], "0 is not in 1..=1024"),
         (&["run", "--listen=9402"], "invalid socket address"),
         (
@@ -117,7 +145,6 @@ fn what_makes_no_sense_ends_with_2_and_says_why() {
         (&["run", "--api-group=Certwright.dev"], "lower case"),
         (&["run", "--field-manager="], "1 to 120 printable"),
         (&["run", "--lease-duration=2s"], "from 3s to 60s"),
-        (&["run", "--lease-duration=4500ms"], "whole seconds"),
         (&["inspect"], "<FILE|secret/NAME>"),
         (&["inspect", "secret/"], "the Secret's name is missing"),
         (
@@ -187,10 +214,9 @@ fn each_option_of_run_has_its_environment_variable() {
     let command = Arguments::command();
     let run = command.find_subcommand("run").unwrap();
     let mut shown = 0;
-    for argument in run
-        .get_arguments()
-        .filter(|argument| !["help", "pod_namespace"].contains(&argument.get_id().as_str()))
-    {
+    for argument in run.get_arguments().filter(|argument| {
+        !["help", "pod_name", "pod_namespace"].contains(&argument.get_id().as_str())
+    }) {
         let name = argument
             .get_long()
             .unwrap()
@@ -202,6 +228,6 @@ fn each_option_of_run_has_its_environment_variable() {
         );
         shown += usize::from(!argument.is_hide_set());
     }
-    assert_eq!(shown, 7);
+    assert_eq!(shown, 12);
     Arguments::command().debug_assert();
 }

@@ -4,13 +4,23 @@
 
 use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use certwright_core::plan::MAX_LOOK_AGAIN;
 use jiff::{SignedDuration, Timestamp};
 
 /// Tells the time of day.
 pub trait Clock: Debug + Send + Sync + 'static {
     /// The present moment.
     fn now(&self) -> Timestamp;
+}
+
+/// How long to wait at `now` for a moment: an hour at most. Timers stand still while a machine sleeps, and know nothing of
+/// a clock that was set; whoever waited looks at the clock again.
+pub fn wait(now: Timestamp, moment: Timestamp) -> Duration {
+    let wait = moment.duration_since(now);
+    wait.clamp(SignedDuration::ZERO, MAX_LOOK_AGAIN)
+        .unsigned_abs()
 }
 
 /// The machine's clock.
@@ -75,6 +85,26 @@ mod tests {
         assert_eq!(clock.now(), start);
         clock.advance(SignedDuration::MAX);
         assert_eq!(clock.now(), Timestamp::MAX);
+    }
+
+    #[test]
+    fn nobody_waits_for_longer_than_an_hour_or_for_what_is_past() {
+        let now: Timestamp = "2026-11-02T10:00:00Z".parse().unwrap();
+        for (moment, seconds) in [
+            (now, 0),
+            (now + SignedDuration::from_secs(7), 7),
+            (now + SignedDuration::from_hours(1), 3600),
+            (now + SignedDuration::from_hours(24), 3600),
+            (now - SignedDuration::from_hours(24), 0),
+            (Timestamp::MAX, 3600),
+            (Timestamp::MIN, 0),
+        ] {
+            assert_eq!(wait(now, moment), Duration::from_secs(seconds), "{moment}");
+        }
+        assert_eq!(
+            wait(Timestamp::MIN, Timestamp::MAX),
+            Duration::from_secs(3600)
+        );
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use std::io::IsTerminal;
 
-use tracing::Subscriber;
+use tracing::{Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::cli::{LogFormat, LogSettings};
 
@@ -30,17 +32,25 @@ where
         .with_env_filter(EnvFilter::from(&settings.filter))
         .with_writer(writer)
         .with_ansi(colour);
+    let discreet = filter_fn(|metadata| !shows_answers(metadata));
     match settings.format {
-        LogFormat::Text => Box::new(builder.with_target(false).finish()),
+        LogFormat::Text => Box::new(builder.with_target(false).finish().with(discreet)),
         // The spans' fields name the object; they stand in `spans`, the event's own at the top.
         LogFormat::Json => Box::new(
             builder
                 .json()
                 .flatten_event(true)
                 .with_current_span(false)
-                .finish(),
+                .finish()
+                .with(discreet),
         ),
     }
+}
+
+/// Whether this may show what the API server answered. The client logs each answer that it can't read whole, so that half
+/// of a Secret would stand in the log, its key included. What failed is logged by us, without that.
+fn shows_answers(metadata: &Metadata<'_>) -> bool {
+    metadata.is_event() && metadata.target().starts_with("kube_client::client")
 }
 
 #[cfg(test)]
@@ -48,7 +58,11 @@ mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
+    use k8s_openapi::api::core::v1::Secret;
+    use kube::client::Body;
+    use kube::{Api, Client};
     use serde_json::{Value, json};
+    use tracing::instrument::WithSubscriber as _;
 
     use super::*;
 
@@ -85,6 +99,36 @@ mod tests {
     fn the_filter_leaves_out_what_it_names() {
         assert_eq!(logged(LogFormat::Text, "info,certwright=warn"), "");
         assert_eq!(logged(LogFormat::Text, "debug").lines().count(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_within_a_secret_is_not_shown_at_any_level() {
+        for filter in [
+            "info",
+            "trace",
+            "kube_client=trace",
+            "kube_client::client=warn",
+        ] {
+            for format in [LogFormat::Text, LogFormat::Json] {
+                let sink = Sink::default();
+                let writer = sink.clone();
+                let settings = LogSettings {
+                    format,
+                    filter: filter.parse().unwrap(),
+                };
+                let subscriber = subscriber(&settings, move || writer.clone(), false);
+                let broken_off = r#"{"metadata":{"name":"web-tls"},"data":{"tls.key":"c2VjcmV0"#;
+                let answer = tower::service_fn(move |_: http::Request<Body>| async move {
+                    let body = Body::from(broken_off.as_bytes().to_vec());
+                    Ok::<_, std::convert::Infallible>(http::Response::new(body))
+                });
+                let secrets: Api<Secret> = Api::namespaced(Client::new(answer, "shop"), "shop");
+                let read = secrets.get("web-tls").with_subscriber(subscriber).await;
+                assert!(matches!(read, Err(kube::Error::SerdeError(_))), "{read:?}");
+                let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+                assert!(!text.contains("c2VjcmV0"), "{filter}: {text}");
+            }
+        }
     }
 
     /// What an `info` and a `debug` event in a span look like.

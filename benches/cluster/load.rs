@@ -1,22 +1,24 @@
 //! What the operator is given to do.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use certwright_core::api::{Certificate, Group, condition, schema};
-use certwright_test_cluster::ControlPlane;
+use certwright_test_cluster::{AuditEvent, ControlPlane};
 use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, PostParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::runtime::watcher::{self, watcher};
-use kube::runtime::{WatchStreamExt, wait};
+use kube::runtime::wait;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
+use super::log::{Log, answered_at, status_of};
 use super::operator::Operator;
 
 /// Requests under way at once while objects are made.
@@ -108,7 +110,11 @@ impl Load {
         issuers(&client, &template_namespace).await?;
         create(&client, "Certificate", &certificate(&template_namespace, 0)).await?;
         let operator = Operator::start(cluster).await?;
-        ready(&client, &template_namespace, 2, &operator).await?;
+        let learned = api(&client, &template_namespace, "Certificate");
+        let ready = wait::await_condition(learned, "web-0", is_ready);
+        tokio::time::timeout(Duration::from_secs(60), ready)
+            .await
+            .context("the first Certificate was not Ready within a minute")??;
         // The CA goes over to the other namespace as it is: it is not what is measured.
         issuers_with(&client, &namespace, &template_namespace).await?;
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -160,16 +166,129 @@ impl Load {
         })
     }
 
-    /// Waits until all are Ready, and says how long that took from the operator's start.
-    pub(crate) async fn all_ready(&self, operator: &Operator) -> anyhow::Result<Duration> {
-        let waited = ready(&self.cluster_client, &self.namespace, self.count, operator).await?;
-        Ok(waited + operator.started_in)
+    /// Waits until all are Ready at this revision, and says what the operator wrote meanwhile and when it was done.
+    ///
+    /// Only the audit log is looked at until then: a watch or a poll would cost the API server what is measured.
+    pub(crate) async fn all_ready(&self, log: &mut Log, revision: i64) -> anyhow::Result<Written> {
+        let deadline = Instant::now() + Duration::from_secs(1800);
+        let (mut writes, mut told) = (Vec::new(), HashSet::new());
+        let mut finished = None;
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let new = log.writes()?;
+            let quiet = new.is_empty();
+            for write in new {
+                if let Some(name) = status_of(&write) {
+                    told.insert(name.to_owned());
+                    finished = Some(answered_at(&write)?);
+                }
+                writes.push(write);
+            }
+            // The last Events are on their way while the last statuses are seen.
+            if told.len() >= self.count && quiet {
+                self.check(revision).await?;
+                let finished = finished.context("no status was written")?;
+                return Ok(Written { writes, finished });
+            }
+            if Instant::now() > deadline {
+                bail!(
+                    "after half an hour, {} of {} have a status",
+                    told.len(),
+                    self.count
+                );
+            }
+        }
+    }
+
+    /// Whether all are Ready at this revision.
+    async fn check(&self, revision: i64) -> anyhow::Result<()> {
+        let api: Api<Certificate> = Api::namespaced_with(
+            self.cluster_client.clone(),
+            &self.namespace,
+            &Group::default(),
+        );
+        let all = api.list(&ListParams::default()).await?.items;
+        let done = all
+            .iter()
+            .filter_map(|certificate| certificate.status.as_ref());
+        let done = done.filter(|status| {
+            status.revision == Some(revision) && condition::is_true(&status.conditions, "Ready")
+        });
+        let done = done.count();
+        anyhow::ensure!(done == self.count, "{done} of {} are Ready", self.count);
+        Ok(())
+    }
+
+    /// Asks for a renewal of each by hand.
+    pub(crate) async fn renew(&self) -> anyhow::Result<()> {
+        let group = Group::default();
+        let api = api(&self.cluster_client, &self.namespace, "Certificate");
+        let patch = json!({ "metadata": { "annotations": { group.key("renew"): "now" } } });
+        let asked = (0..self.count).map(|number| {
+            let (api, patch) = (api.clone(), Patch::Merge(patch.clone()));
+            async move {
+                let name = format!("web-{number}");
+                api.patch_metadata(&name, &PatchParams::default(), &patch)
+                    .await
+            }
+        });
+        stream::iter(asked)
+            .buffer_unordered(AT_ONCE)
+            .try_for_each(async |_| Ok(()))
+            .await?;
+        Ok(())
     }
 
     pub(crate) async fn remove(self) -> anyhow::Result<()> {
         remove_namespace(&self.cluster_client, &self.namespace).await?;
         remove_namespace(&self.cluster_client, &self.template_namespace).await
     }
+}
+
+/// What the operator wrote, and when the last status was answered.
+pub(crate) struct Written {
+    pub(crate) writes: Vec<AuditEvent>,
+    pub(crate) finished: Timestamp,
+}
+
+impl Written {
+    /// How many of the writes were Events.
+    pub(crate) fn events(&self) -> usize {
+        let events = self.writes.iter().filter(|write| write.is_about("events"));
+        events.count()
+    }
+}
+
+fn is_ready(certificate: Option<&DynamicObject>) -> bool {
+    let conditions = certificate.and_then(|object| object.data["status"]["conditions"].as_array());
+    conditions.is_some_and(|conditions| {
+        conditions
+            .iter()
+            .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+    })
+}
+
+/// Secrets that nobody here knows, to be beside ours.
+pub(crate) async fn foreign(cluster: &ControlPlane, count: usize) -> anyhow::Result<String> {
+    let namespace = cluster.namespace("foreign").await?;
+    let api: Api<Secret> = Api::namespaced(cluster.client()?, &namespace);
+    let made = (0..count).map(|number| {
+        let api = api.clone();
+        let secret = json!({
+            "metadata": { "name": format!("foreign-{number}") },
+            "stringData": { "some": "x".repeat(4096) },
+        });
+        async move {
+            let secret: Secret = serde_json::from_value(secret)?;
+            api.create(&PostParams::default(), &secret).await?;
+            anyhow::Ok(())
+        }
+    });
+    stream::iter(made)
+        .buffer_unordered(AT_ONCE)
+        .try_for_each(async |()| Ok(()))
+        .await?;
+    Ok(namespace)
 }
 
 /// Deletes a namespace, and waits until it is gone with all that was in it.
@@ -183,39 +302,6 @@ pub(crate) async fn remove_namespace(client: &Client, name: &str) -> anyhow::Res
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     bail!("the namespace {name} was not gone within ten minutes")
-}
-
-async fn ready(
-    client: &Client,
-    namespace: &str,
-    count: usize,
-    _running: &Operator,
-) -> anyhow::Result<Duration> {
-    let began = Instant::now();
-    let api: Api<Certificate> = Api::namespaced_with(client.clone(), namespace, &Group::default());
-    let mut seen = std::collections::HashSet::new();
-    let watch = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .applied_objects();
-    let mut watch = std::pin::pin!(watch);
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(1800);
-    while seen.len() < count {
-        let next = tokio::time::timeout_at(deadline, watch.next())
-            .await
-            .context("not all were Ready within half an hour")?;
-        let Some(Ok(certificate)) = next else {
-            continue;
-        };
-        let conditions = certificate
-            .status
-            .as_ref()
-            .map(|status| status.conditions.as_slice())
-            .unwrap_or_default();
-        if condition::is_true(conditions, "Ready") {
-            seen.insert(certificate.name_any());
-        }
-    }
-    Ok(began.elapsed())
 }
 
 fn certificate(namespace: &str, number: usize) -> Value {

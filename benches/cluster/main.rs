@@ -10,16 +10,22 @@
 
 mod floor;
 mod load;
+mod log;
 mod operator;
 
 use std::time::Duration;
 
 use anyhow::Context;
-use certwright_test_cluster::{AuditEvent, AuditLevel, ControlPlane, Options};
+use certwright_test_cluster::{AuditLevel, ControlPlane, Options};
+use jiff::Timestamp;
 
 use floor::Floor;
-use load::Load;
+use load::{Load, Written};
+use log::Log;
 use operator::Operator;
+
+/// Up to how many Certificates the floor is measured with, and what more of them are held against.
+const REFERENCE: usize = 1000;
 
 /// One round's figures.
 #[derive(Clone, Copy)]
@@ -28,6 +34,7 @@ struct Round {
     floor: f64,
     writes: f64,
     events: f64,
+    renewal_writes: f64,
     cpu_ms: f64,
     peak_mib: f64,
     restart_s: f64,
@@ -41,7 +48,7 @@ fn main() -> anyhow::Result<()> {
         .skip(1)
         .filter_map(|argument| argument.parse().ok())
         .collect();
-    let count = numbers.first().copied().unwrap_or(1000);
+    let count = numbers.first().copied().unwrap_or(REFERENCE);
     let rounds = numbers.get(1).copied().unwrap_or(3);
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
@@ -58,93 +65,108 @@ async fn run(count: usize, rounds: usize) -> anyhow::Result<()> {
     )
     .await?;
     load::install(&cluster).await?;
+    let mut reference = Vec::new();
+    if count > REFERENCE {
+        for round in 1..=rounds {
+            reference.push(measured(&cluster, REFERENCE, round).await?);
+        }
+        eprintln!("Making {} Secrets of others", 2 * count);
+        load::foreign(&cluster, 2 * count).await?;
+    }
     let mut figures = Vec::new();
     for round in 1..=rounds {
-        let measured = measure(&cluster, count)
-            .await
-            .with_context(|| format!("round {round} failed"))?;
-        eprintln!(
-            "round {round}: {:.0} certificates/s, floor {:.0}/s",
-            measured.rate, measured.floor
-        );
-        figures.push(measured);
+        figures.push(measured(&cluster, count, round).await?);
+    }
+    if !reference.is_empty() {
+        report(REFERENCE, &reference);
     }
     report(count, &figures);
+    if !reference.is_empty() {
+        let longer = median(&reference, |round| round.rate) / median(&figures, |round| round.rate);
+        println!("time per certificate, in that of {REFERENCE}: {longer:.2}");
+    }
     Ok(())
+}
+
+async fn measured(cluster: &ControlPlane, count: usize, round: usize) -> anyhow::Result<Round> {
+    let measured = measure(cluster, count)
+        .await
+        .with_context(|| format!("round {round} failed"))?;
+    eprintln!(
+        "{count}, round {round}: {:.0} certificates/s, floor {:.0}/s, ratio {:.2}",
+        measured.rate,
+        measured.floor,
+        measured.rate / measured.floor
+    );
+    Ok(measured)
 }
 
 async fn measure(cluster: &ControlPlane, count: usize) -> anyhow::Result<Round> {
     let load = Load::make(cluster, count).await?;
     let template = load.template().await?;
-    let before = Floor::measure(cluster, &template, count.min(1000)).await?;
+    let before = Floor::measure(cluster, &template, count.min(REFERENCE)).await?;
 
-    let audited = cluster.audit_events()?.len();
+    let mut log = Log::follow(cluster)?;
     let operator = Operator::start(cluster).await?;
-    let took = load.all_ready(&operator).await?;
-    // The last Events are on their way while the last statuses are seen.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    let written = load.all_ready(&mut log, 1).await?;
+    let took = seconds(operator.began, written.finished);
     let used = operator.used()?;
-    let written = writes_since(cluster, audited)?;
-    let events = written
-        .iter()
-        .filter(|event| event.is_about("events"))
-        .count();
-
-    let audited = cluster.audit_events()?.len();
-    let idle_cpu = operator.used()?.cpu;
-    let idle = Duration::from_secs(30);
-    tokio::time::sleep(idle).await;
-    let calls = ours_since(cluster, audited)?
-        .iter()
-        .filter(|event| event.verb != "watch")
-        .count();
-    let idle_cpu = operator.used()?.cpu - idle_cpu;
+    let (idle_calls, idle_cpu) = idle(&operator, &mut log).await?;
+    load.renew().await?;
+    let renewed: Written = load.all_ready(&mut log, 2).await?;
     operator.stop().await?;
 
-    let audited = cluster.audit_events()?.len();
+    let mut log = Log::follow(cluster)?;
     let operator = Operator::start(cluster).await?;
     let restart = operator.started_in;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let restart_writes = writes_since(cluster, audited)?.len();
+    let restart_writes = log.writes()?.len();
     operator.stop().await?;
 
-    let after = Floor::measure(cluster, &template, count.min(1000)).await?;
+    let after = Floor::measure(cluster, &template, count.min(REFERENCE)).await?;
     load.remove().await?;
     let per = |value: f64| value / count as f64;
     Ok(Round {
-        rate: count as f64 / took.as_secs_f64(),
+        rate: count as f64 / took,
         floor: f64::midpoint(before.best, after.best),
-        writes: per(written.len() as f64),
-        events: per(events as f64),
+        writes: per(written.writes.len() as f64),
+        events: per(written.events() as f64),
+        renewal_writes: per(renewed.writes.len() as f64),
         cpu_ms: per(used.cpu.as_secs_f64() * 1000.0),
         peak_mib: used.peak_bytes as f64 / f64::from(1 << 20),
         restart_s: restart.as_secs_f64(),
         restart_writes,
-        idle_calls_per_minute: calls as f64 * 60.0 / idle.as_secs_f64(),
-        idle_cpu_percent: idle_cpu.as_secs_f64() / idle.as_secs_f64() * 100.0,
+        idle_calls_per_minute: idle_calls,
+        idle_cpu_percent: idle_cpu,
     })
 }
 
-/// What the operator asked of the API server since the audit log had `from` lines.
-fn ours_since(cluster: &ControlPlane, from: usize) -> anyhow::Result<Vec<AuditEvent>> {
-    let mut events = cluster.audit_events()?.split_off(from);
-    events.retain(|event| event.user.username == operator::USER);
-    Ok(events)
+/// Calls per minute and share of a core while there is nothing to do; watches and the Lease are left out.
+async fn idle(operator: &Operator, log: &mut Log) -> anyhow::Result<(f64, f64)> {
+    const IDLE: Duration = Duration::from_secs(30);
+    log.calls()?;
+    let before = operator.used()?.cpu;
+    tokio::time::sleep(IDLE).await;
+    let calls = log.calls()?;
+    let calls = calls.iter().filter(|call| call.verb != "watch").count();
+    let cpu = operator.used()?.cpu - before;
+    let minutes = IDLE.as_secs_f64() / 60.0;
+    let share = cpu.as_secs_f64() / IDLE.as_secs_f64();
+    Ok((calls as f64 / minutes, share * 100.0))
 }
 
-/// Writes of the operator that the API server took.
-fn writes_since(cluster: &ControlPlane, from: usize) -> anyhow::Result<Vec<AuditEvent>> {
-    let mut events = ours_since(cluster, from)?;
-    events.retain(AuditEvent::is_write);
-    Ok(events)
+fn seconds(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64()
+}
+
+fn median(rounds: &[Round], figure: fn(&Round) -> f64) -> f64 {
+    let mut values: Vec<f64> = rounds.iter().map(figure).collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 fn report(count: usize, rounds: &[Round]) {
-    let median = |figure: fn(&Round) -> f64| {
-        let mut values: Vec<f64> = rounds.iter().map(figure).collect();
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
+    let median = |figure| median(rounds, figure);
     println!(
         "{count} Certificates of a CA Issuer, ECDSA P-256 keys; median of {} rounds",
         rounds.len()
@@ -165,6 +187,10 @@ fn report(count: usize, rounds: &[Round]) {
         "  writes per certificate    {:>9.2}  (of these Events {:.2})",
         median(|round| round.writes),
         median(|round| round.events)
+    );
+    println!(
+        "  writes per renewal        {:>9.2}",
+        median(|round| round.renewal_writes)
     );
     println!(
         "  CPU per certificate, ms   {:>9.2}",

@@ -5,7 +5,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use certwright::clock::{Clock, SystemClock};
 use certwright_test_cluster::ControlPlane;
+use jiff::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -15,6 +17,9 @@ pub(crate) const USER: &str = "system:serviceaccount:certwright:certwright";
 
 pub(crate) struct Operator {
     child: Child,
+    /// When it was started.
+    pub(crate) began: Timestamp,
+    /// How long it took until it was ready.
     pub(crate) started_in: Duration,
 }
 
@@ -32,11 +37,12 @@ impl Operator {
             free.local_addr()?
         };
         let log = std::fs::File::create(cluster.folder().join("operator.log"))?;
-        let began = Instant::now();
+        let (began, start) = (SystemClock.now(), Instant::now());
         let child = Command::new(env!("CARGO_BIN_EXE_certwright"))
-            .args(["run", "--log", "warn", "--listen", &address.to_string()])
+            .args(["run", "--leader-election", "--log", "warn"])
+            .args(["--listen", &address.to_string()])
             .env("KUBECONFIG", kubeconfig)
-            .env("CERTWRIGHT_NAMESPACE", "certwright")
+            .env("POD_NAMESPACE", "certwright")
             .stdin(Stdio::null())
             .stderr(log)
             .kill_on_drop(true)
@@ -44,15 +50,16 @@ impl Operator {
             .context("failed to start the operator")?;
         let mut operator = Self {
             child,
+            began,
             started_in: Duration::ZERO,
         };
         while !ready(address).await {
-            if began.elapsed() > Duration::from_secs(60) {
+            if start.elapsed() > Duration::from_secs(60) {
                 bail!("the operator was not ready within a minute; see operator.log");
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        operator.started_in = began.elapsed();
+        operator.started_in = start.elapsed();
         Ok(operator)
     }
 

@@ -8,7 +8,7 @@ use certwright_core::api::{Certificate, Group};
 use certwright_core::pki::Authority;
 use certwright_core::plan::observed::data;
 use certwright_core::plan::{
-    Inputs, IssuerState, Observed, Plan, ReadyIssuer, Settings, Signer, plan,
+    Inputs, IssuerState, Observed, OldLeaves, Plan, ReadyIssuer, Settings, Signer, plan,
 };
 use k8s_openapi::api::core::v1::Secret;
 use serde::Deserialize;
@@ -70,7 +70,7 @@ fn planned(golden: &Golden, now: &str) -> Plan {
         secret: Some(&observed),
         owner: golden.certificate.metadata.name.as_deref(),
         issuer: IssuerState::Ready(&issuer),
-        old_leaves: false,
+        old_leaves: OldLeaves::Held,
         settings: &settings,
     };
     plan(now.parse().expect("the tests' times are times"), &inputs)

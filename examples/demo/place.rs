@@ -231,8 +231,8 @@ impl Place {
         let (context, server) = server.split_once(',').unwrap_or(("?", "?"));
         voice::say(&format!(
             "This uses your cluster: context {context} at {server}.\n\
-             It makes the namespaces certwright and certwright-demo, three CustomResourceDefinitions, three ClusterRoles and \
-             a ClusterRoleBinding, and deletes them at the end."
+             It makes the namespaces certwright and certwright-demo, and with deploy/install.yaml CustomResourceDefinitions, \
+             ClusterRoles with a binding and admission policies, and deletes them at the end."
         ));
         ensure!(
             std::io::stdin().is_terminal(),

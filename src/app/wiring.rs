@@ -13,8 +13,9 @@ use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::Api;
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, DynamicResourceScope};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::reflector::Store;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Resource, ResourceExt};
@@ -30,6 +31,7 @@ use crate::clock::Clock;
 use crate::cluster::events::{Events, Kind};
 use crate::cluster::leadership::Leadership;
 use crate::cluster::readable::{Broken, readable};
+use crate::cluster::scope::{Scope, merged};
 use crate::cluster::secrets::{Named, Secrets};
 use crate::cluster::watch_failed;
 use crate::controller::watches::{Certificates, IssuersSeen};
@@ -48,7 +50,10 @@ pub(super) struct Parts {
     registry: Arc<Registry>,
     certificates: Writer<Certificate>,
     issuers: Writer<Issuer>,
-    cluster_issuers: Writer<ClusterIssuer>,
+    /// `None` where they are not served.
+    cluster_issuers: Option<Writer<ClusterIssuer>>,
+    scope: Scope,
+    rollout: bool,
 }
 
 const SECRETS: &str = "Secrets";
@@ -64,15 +69,21 @@ impl Parts {
         let group = settings.group.clone();
         let certificates = Writer::new(group.clone());
         let issuers = Writer::new(group.clone());
-        let cluster_issuers = Writer::new(group.clone());
-        let secrets = Arc::new(Secrets::new(client.clone(), group.clone()));
+        let cluster_issuers = settings.cluster_issuers.then(|| Writer::new(group.clone()));
+        // A ClusterIssuer's Secret may lie where no Certificate is looked after.
+        let with_secrets = if settings.cluster_issuers {
+            settings.scope.and(&settings.cluster_resource_namespace)
+        } else {
+            settings.scope.clone()
+        };
+        let secrets = Arc::new(Secrets::new(client.clone(), group.clone(), with_secrets));
         let known = Arc::new(Certificates::new(group.clone(), certificates.as_reader()));
         let signers = Arc::new(Issuers::new(
             group.clone(),
             settings.cluster_resource_namespace.clone(),
             Arc::clone(&secrets),
             issuers.as_reader(),
-            cluster_issuers.as_reader(),
+            cluster_issuers.as_ref().map(Writer::as_reader),
         ));
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, clock.as_ref());
@@ -84,6 +95,8 @@ impl Parts {
             Arc::clone(&clock),
         );
         series::register_issuers(&mut registry, while_leading(&signers, &leadership));
+        let mut steps = vec![SECRETS, CERTIFICATES, Issuer::KIND];
+        steps.extend(settings.cluster_issuers.then_some(ClusterIssuer::KIND));
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let context = Context {
             events: Events::new(client.clone(), group.manager(), host_name()),
@@ -99,7 +112,7 @@ impl Parts {
             certificates: known,
             issuers: signers,
             metrics,
-            readiness: Readiness::after([SECRETS, CERTIFICATES, Issuer::KIND, ClusterIssuer::KIND]),
+            readiness: Readiness::after(steps),
             heartbeats: Heartbeats::default(),
             key_makers: Arc::new(Semaphore::new(processors)),
             backoff: Backoff::default(),
@@ -111,6 +124,8 @@ impl Parts {
             certificates,
             issuers,
             cluster_issuers,
+            scope: settings.scope.clone(),
+            rollout: settings.rollout,
         }
     }
 
@@ -126,10 +141,31 @@ impl Parts {
         let (routes, ends) = Routes::new(self.context);
         start_secrets(tasks, &routes);
         start_broken(tasks, &routes.context, ends.broken);
-        start_rollout(tasks, &routes.context, &self.certificates, ends.rollout);
-        start_certificates(tasks, &routes, self.certificates, ends.certificates);
-        start_issuers(tasks, &routes, self.issuers, ends.issuers);
-        start_issuers(tasks, &routes, self.cluster_issuers, ends.cluster_issuers);
+        let (client, group) = (&routes.context.client, &routes.context.group);
+        if self.rollout {
+            let certificates = self.certificates.as_reader();
+            start_rollout(
+                tasks,
+                &routes.context,
+                certificates,
+                self.scope.clone(),
+                ends.rollout,
+            );
+        }
+        let namespaced = apis(&self.scope, client, group);
+        start_certificates(
+            tasks,
+            &routes,
+            namespaced,
+            self.certificates,
+            ends.certificates,
+        );
+        let namespaced = apis(&self.scope, client, group);
+        start_issuers(tasks, &routes, namespaced, self.issuers, ends.issuers);
+        if let Some(writer) = self.cluster_issuers {
+            let all = vec![Api::all_with(client.clone(), group)];
+            start_issuers(tasks, &routes, all, writer, ends.cluster_issuers);
+        }
     }
 }
 
@@ -188,14 +224,16 @@ async fn tell_broken(context: &Context, Broken { about, problem }: Broken) {
 fn start_rollout(
     tasks: &mut Tasks,
     context: &Arc<Context>,
-    certificates: &Writer<Certificate>,
+    certificates: Store<Certificate>,
+    scope: Scope,
     notices: UnboundedReceiver<Notice>,
 ) {
     let rollout = Rollout {
         client: context.client.clone(),
         group: context.group.clone(),
         surroundings: Arc::new(Around(Arc::clone(context))),
-        certificates: certificates.as_reader(),
+        certificates,
+        scope,
     };
     tasks.serving(
         "rollout",
@@ -206,6 +244,7 @@ fn start_rollout(
 fn start_certificates(
     tasks: &mut Tasks,
     routes: &Routes,
+    apis: Vec<Api<DeserializeGuard<Certificate>>>,
     writer: Writer<Certificate>,
     woken: UnboundedReceiver<Named>,
 ) {
@@ -218,13 +257,14 @@ fn start_certificates(
     let routes = routes.clone();
     tasks.following("watch of Certificates", async move {
         let heard = |event: &_| routes.certificate_changed(&store, event);
-        follow(&routes, writer, CERTIFICATES, heard).await;
+        follow(&routes, apis, writer, CERTIFICATES, heard).await;
     });
 }
 
 fn start_issuers<K: IssuerKind>(
     tasks: &mut Tasks,
     routes: &Routes,
+    apis: Vec<Api<DeserializeGuard<K>>>,
     writer: Writer<K>,
     woken: UnboundedReceiver<Named>,
 ) {
@@ -238,7 +278,7 @@ fn start_issuers<K: IssuerKind>(
     tasks.following(K::KIND, async move {
         let mut seen = IssuersSeen::default();
         let heard = |event: &_| routes.issuer_changed(&mut seen, &store, event);
-        follow(&routes, writer, K::KIND, heard).await;
+        follow(&routes, apis, writer, K::KIND, heard).await;
     });
 }
 
@@ -249,6 +289,7 @@ fn start_issuers<K: IssuerKind>(
 /// them, and a watch that fails would hold up everything else the controller is told.
 async fn follow<K>(
     routes: &Routes,
+    apis: Vec<Api<DeserializeGuard<K>>>,
     writer: Writer<K>,
     step: &'static str,
     mut heard: impl FnMut(&Event<K>),
@@ -263,11 +304,13 @@ async fn follow<K>(
         + 'static,
 {
     let context = &routes.context;
-    let api = Api::<DeserializeGuard<K>>::all_with(context.client.clone(), &context.group);
-    let events = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .modify(|object| object.managed_fields_mut().clear());
-    let events = readable(events, context.group.clone(), routes.broken.clone()).reflect(writer);
+    let watches = apis.into_iter().map(|api| {
+        let events = watcher(api, watcher::Config::default())
+            .default_backoff()
+            .modify(|object| object.managed_fields_mut().clear());
+        readable(events, context.group.clone(), routes.broken.clone()).boxed()
+    });
+    let events = merged(watches.collect(), writer.as_reader()).reflect(writer);
     let mut events = pin!(events);
     while let Some(event) = events.next().await {
         match event {
@@ -280,4 +323,15 @@ async fn follow<K>(
             Err(problem) => watch_failed(step, &problem),
         }
     }
+}
+
+/// What has to be asked to see all objects of one of our namespaced kinds.
+fn apis<K>(scope: &Scope, client: &Client, group: &Group) -> Vec<Api<K>>
+where
+    K: Resource<DynamicType = Group, Scope = DynamicResourceScope>,
+{
+    scope.apis(
+        || Api::all_with(client.clone(), group),
+        |namespace| Api::namespaced_with(client.clone(), namespace, group),
+    )
 }

@@ -132,7 +132,8 @@ where
     Ok(())
 }
 
-/// Writes the rollout's part of a Certificate's status. `body` says which Certificate, as it was read.
+/// Writes the rollout's part of a Certificate's status. `body` says which Certificate, as it was read. Returns the
+/// Certificate as it then is.
 ///
 /// # Errors
 /// When the API server refuses, in particular with a conflict if the Certificate is no longer as it was read.
@@ -141,8 +142,7 @@ pub async fn rollout_status(
     group: &Group,
     name: &str,
     body: &Value,
-) -> Result<(), CallError> {
+) -> Result<Certificate, CallError> {
     let parameters = PatchParams::apply(&group.rollout_manager()).force();
-    call(certificates.patch_status(name, &parameters, &Patch::Apply(body))).await?;
-    Ok(())
+    call(certificates.patch_status(name, &parameters, &Patch::Apply(body))).await
 }

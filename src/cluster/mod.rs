@@ -4,18 +4,33 @@ pub mod apply;
 pub mod events;
 pub mod leadership;
 pub mod readable;
+pub mod retry_after;
+pub mod scope;
 pub mod secrets;
 
 use std::future::Future;
 use std::time::Duration;
 
+use kube::client::ClientBuilder;
 use kube::runtime::watcher;
+use kube::{Client, Config};
 use tracing::warn;
 
 use crate::error::CallError;
+use retry_after::RetryAfter;
 
 /// No call takes longer than this.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The client that all calls go through.
+///
+/// # Errors
+/// When certificates, keys or tokens of the configuration can't be used.
+pub fn client(config: Config) -> kube::Result<Client> {
+    Ok(ClientBuilder::try_from(config)?
+        .with_layer(&RetryAfter)
+        .build())
+}
 
 /// Bounds a call to the API server.
 ///

@@ -1,19 +1,24 @@
-//! The Secrets of the cluster: ours as summaries, all others by name only.
+//! The Secrets of the cluster, or of the namespaces looked after: ours as summaries, all others by name only.
 //!
 //! What we wrote ourselves overlays what the watches have shown, until they show something at or past it: nothing is
 //! decided on a state older than our own last write.
 
+mod leaves;
 mod state;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certwright_core::api::Group;
-use certwright_core::plan::Observed;
+use certwright_core::pki::Authority;
 use certwright_core::plan::marks::MANAGED;
+use certwright_core::plan::{Observed, OldLeaves, older_until};
+use futures::future::join_all;
 use futures::{Stream, StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
@@ -21,8 +26,10 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 
+use super::scope::Scope;
 use super::{call, version, watch_failed};
 use crate::error::{Error, Object};
+pub use leaves::IssuerKey;
 use state::{Look, State};
 
 /// Namespace and name of an object.
@@ -61,48 +68,80 @@ pub struct Change {
     pub own: bool,
 }
 
-/// The Secrets of the cluster.
+/// The Secrets of the cluster, or of the namespaces that are looked after.
 pub struct Secrets {
     client: Client,
     group: Group,
-    state: Mutex<State>,
-    synced: watch::Sender<[bool; 2]>,
+    scope: Scope,
+    /// What is known of each namespace that is watched by itself: each watch counts its own resourceVersions.
+    namespaces: BTreeMap<String, Mutex<State>>,
+    /// What is known of all others: the whole cluster, where no namespace is watched by itself; nothing otherwise.
+    rest: Mutex<State>,
+    /// How many of the watches have not been listed yet.
+    awaited: watch::Sender<usize>,
 }
 
 impl Secrets {
     /// No Secrets are known before [`Secrets::watch`] runs.
-    pub fn new(client: Client, group: Group) -> Self {
+    pub fn new(client: Client, group: Group, scope: Scope) -> Self {
+        let state = || Mutex::new(State::new(group.clone()));
+        let namespaces: BTreeMap<_, _> = match &scope {
+            Scope::Cluster => BTreeMap::new(),
+            Scope::Namespaces(names) => names.iter().map(|name| (name.clone(), state())).collect(),
+        };
         Self {
             client,
+            awaited: watch::Sender::new(2 * namespaces.len().max(1)),
+            scope,
+            rest: state(),
+            namespaces,
             group,
-            state: Mutex::default(),
-            synced: watch::Sender::new([false; 2]),
         }
     }
 
-    /// Comes back once all Secrets of the cluster have been listed.
+    /// Comes back once all Secrets have been listed.
     pub async fn synced(&self) {
         // The sender lives in `self`, so waiting can't fail.
         let _ = self
-            .synced
+            .awaited
             .subscribe()
-            .wait_for(|synced| *synced == [true; 2])
+            .wait_for(|awaited| *awaited == 0)
             .await;
     }
 
     /// The Secret with our label, as last seen or written.
     pub fn held(&self, name: &Named) -> Option<Arc<Observed>> {
-        self.state().held(name)
+        self.state(&name.namespace).held(name)
     }
 
-    /// All Secrets with our label, as last seen or written.
-    pub fn all_held(&self) -> Vec<Arc<Observed>> {
-        self.state().all()
+    /// Whether Secrets of this issuer hold older certificates than its present CA makes. `Held` as long as not all of them
+    /// were read: each call reads only so many.
+    pub fn old_leaves(&self, now: Timestamp, issuer: &IssuerKey, ca: &Authority) -> OldLeaves {
+        let fingerprint = ca.certificate().fingerprint;
+        let read = |mut state: MutexGuard<'_, State>| {
+            state.old_leaves(now, issuer, fingerprint, |secret| {
+                older_until(now, secret, ca)
+            })
+        };
+        let (_, namespace) = issuer;
+        if !namespace.is_empty() {
+            return read(self.state(namespace));
+        }
+        // A ClusterIssuer's Secrets are in all namespaces.
+        let rest = read(lock(&self.rest));
+        self.namespaces.values().fold(rest, |rest, namespace| {
+            match (rest, read(lock(namespace))) {
+                (OldLeaves::GoneSince(one), OldLeaves::GoneSince(other)) => {
+                    OldLeaves::GoneSince(one.max(other))
+                }
+                _ => OldLeaves::Held,
+            }
+        })
     }
 
     /// The resourceVersion the Secret was last seen with, whoever's it is.
     pub fn version(&self, name: &Named) -> Option<u64> {
-        self.state().version(name)
+        self.state(&name.namespace).version(name)
     }
 
     /// The Secret of this name, whoever's it is. It is read live where the watches don't hold it or are known to be behind.
@@ -110,7 +149,7 @@ impl Secrets {
     /// # Errors
     /// When a live read fails.
     pub async fn find(&self, name: &Named) -> Result<Option<Arc<Observed>>, Error> {
-        let look = self.state().look(name);
+        let look = self.state(&name.namespace).look(name);
         let doubted = match look {
             Look::Held(secret) => return Ok(Some(secret)),
             Look::Nothing => return Ok(None),
@@ -147,42 +186,71 @@ impl Secrets {
     /// Takes note of what we wrote, or read live, ahead of the watch.
     pub fn wrote(&self, secret: &Secret) -> Arc<Observed> {
         let secret = Arc::new(Observed::of(secret, &self.group));
-        self.state().wrote(&secret);
+        self.state(&secret.namespace).wrote(&secret);
         secret
     }
 
     /// Takes note that the watches were found to be behind for this Secret, or may be.
     pub fn doubt(&self, name: &Named) {
-        self.state().doubt(name);
+        self.state(&name.namespace).doubt(name);
     }
 
     /// Watches Secrets until the process ends, and tells `changed` which ones changed. It never comes back.
     pub async fn watch(&self, changed: impl Fn(Change)) {
+        let client = || self.client.clone();
+        let whole = self.scope.apis(
+            || Api::all(client()),
+            |namespace| Api::namespaced(client(), namespace),
+        );
+        let named = self.scope.apis(
+            || Api::all(client()),
+            |namespace| Api::namespaced(client(), namespace),
+        );
+        let both = whole.into_iter().zip(named);
+        join_all(both.map(|(whole, named)| self.watch_part(whole, named, &changed))).await;
+    }
+
+    /// Watches the Secrets of the cluster, or of a namespace.
+    async fn watch_part(
+        &self,
+        whole: Api<Secret>,
+        named: Api<PartialObjectMeta<Secret>>,
+        changed: &impl Fn(Change),
+    ) {
+        let namespace = whole.namespace().unwrap_or_default().to_owned();
         let label = self.group.key(MANAGED);
-        let all = Api::<Secret>::all(self.client.clone());
         let config = watcher::Config::default().labels(&label).page_size(100);
         // Reduced before anything is kept.
-        let ours = watcher(all, config)
+        let ours = watcher(whole, config)
             .default_backoff()
             .map_ok(|event| state::map(event, |secret| self.observed(&secret)));
-        let all = Api::<PartialObjectMeta<Secret>>::all(self.client.clone());
-        let others = watcher(all, watcher::Config::default().labels(&format!("!{label}")))
-            .default_backoff()
-            .map_ok(|event| state::map(event, sighted));
+        let others = watcher(
+            named,
+            watcher::Config::default().labels(&format!("!{label}")),
+        )
+        .default_backoff()
+        .map_ok(|event| state::map(event, sighted));
         tokio::join!(
-            self.follow(0, ours, State::is_own, State::follow_ours, &changed),
-            self.follow(1, others, |_, _| false, State::follow_others, &changed)
+            self.follow(&namespace, ours, State::is_own, State::follow_ours, changed),
+            self.follow(
+                &namespace,
+                others,
+                |_, _| false,
+                State::follow_others,
+                changed
+            )
         );
     }
 
     async fn follow<T>(
         &self,
-        watch: usize,
+        namespace: &str,
         events: impl Stream<Item = watcher::Result<Event<T>>>,
         is_own: impl Fn(&State, &Event<T>) -> bool,
         follow: impl Fn(&mut State, Event<T>) -> Vec<Named>,
         changed: impl Fn(Change),
     ) {
+        let mut awaited = true;
         let mut events = pin!(events);
         while let Some(event) = events.next().await {
             let event = match event {
@@ -194,11 +262,11 @@ impl Secrets {
             };
             let listed = matches!(event, Event::InitDone);
             let (own, names) = {
-                let mut state = self.state();
+                let mut state = self.state(namespace);
                 (is_own(&state, &event), follow(&mut state, event))
             };
-            if listed {
-                self.synced.send_modify(|synced| synced[watch] = true);
+            if listed && std::mem::take(&mut awaited) {
+                self.awaited.send_modify(|awaited| *awaited -= 1);
             }
             names
                 .into_iter()
@@ -208,16 +276,23 @@ impl Secrets {
 
     /// A Secret reduced to what planning needs. One that we wrote was so already when the answer came.
     fn observed(&self, secret: &Secret) -> Arc<Observed> {
-        let version = secret.metadata.resource_version.as_deref();
+        let (name, version) = (
+            Named::of(&secret.metadata),
+            &secret.metadata.resource_version,
+        );
         let own = self
-            .state()
-            .own(&Named::of(&secret.metadata), version.unwrap_or_default());
+            .state(&name.namespace)
+            .own(&name, version.as_deref().unwrap_or_default());
         own.unwrap_or_else(|| Arc::new(Observed::of(secret, &self.group)))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self, namespace: &str) -> MutexGuard<'_, State> {
+        lock(self.namespaces.get(namespace).unwrap_or(&self.rest))
     }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn sighted(secret: PartialObjectMeta<Secret>) -> (Named, u64) {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use certwright_core::api::Certificate;
 use certwright_core::plan::observed::Observed;
 use certwright_core::plan::request::IssuerName;
-use certwright_core::plan::{Inputs, IssuerState, Signer, claim};
+use certwright_core::plan::{Inputs, IssuerState, OldLeaves, Signer, claim};
 use jiff::Timestamp;
 
 use super::Context;
-use crate::cluster::secrets::Named;
+use crate::cluster::secrets::{IssuerKey, Named};
 use crate::error::Error;
 use crate::issuer::{State, Usable};
 
@@ -21,7 +21,7 @@ pub(super) struct Gathered {
     pub(super) secret: Option<Arc<Observed>>,
     owner: Option<String>,
     issuer: State,
-    old_leaves: bool,
+    old_leaves: OldLeaves,
 }
 
 impl Gathered {
@@ -51,9 +51,9 @@ impl Gathered {
             secret,
             owner,
             issuer,
-            old_leaves: false,
+            old_leaves: OldLeaves::Held,
         };
-        gathered.old_leaves = gathered.old_leaves(context);
+        gathered.old_leaves = gathered.old_leaves(context, now);
         Ok(gathered)
     }
 
@@ -85,47 +85,34 @@ impl Gathered {
         }
     }
 
-    /// Whether another Secret of this issuer still holds a certificate that its present key did not sign. Only asked
-    /// while this Secret keeps an older root.
-    fn old_leaves(&self, context: &Context) -> bool {
-        let Some(secret) = self
-            .secret
-            .as_ref()
-            .filter(|secret| secret.marks.ca_replaced_at.is_some())
-        else {
-            return false;
-        };
+    /// Whether Secrets of this issuer still hold older certificates. Only asked while this one keeps an older root.
+    fn old_leaves(&self, context: &Context, now: Timestamp) -> OldLeaves {
+        let keeps = |secret: &Arc<Observed>| secret.marks.ca_replaced_at.is_some();
+        if !self.secret.as_ref().is_some_and(keeps) {
+            return OldLeaves::Held;
+        }
         let Some(Signer::Authority(authority)) = self.usable().map(|usable| &usable.facts.signer)
         else {
-            return false;
+            return OldLeaves::Held;
         };
-        let key = |name| context.group.key(name);
-        let issuer = |secret: &Observed| {
-            let kind = secret.annotations.get(&key("issuer-kind")).cloned();
-            let namespace = (kind.as_deref() == Some("Issuer")).then(|| secret.namespace.clone());
-            (
-                kind,
-                secret.annotations.get(&key("issuer-name")).cloned(),
-                namespace,
-            )
-        };
-        let ours = issuer(secret);
-        context.secrets.all_held().iter().any(|other| {
-            issuer(other) == ours
-                && other
-                    .pair
-                    .as_ref()
-                    .ok()
-                    .and_then(|pair| pair.facts())
-                    .is_some_and(|leaf| !leaf.is_signed_by(authority.certificate()))
-        })
+        context
+            .secrets
+            .old_leaves(now, &issuer_key(&self.certificate), authority)
     }
 }
 
 /// Whom a Certificate names as its issuer.
-pub(super) fn issuer_name(certificate: &Certificate) -> IssuerName {
+fn issuer_name(certificate: &Certificate) -> IssuerName {
     IssuerName {
         cluster: certificate.spec.issuer_kind() == "ClusterIssuer",
         name: certificate.spec.issuer_ref.name.clone(),
     }
+}
+
+/// The same, with its namespace.
+pub(super) fn issuer_key(certificate: &Certificate) -> IssuerKey {
+    let issuer = issuer_name(certificate);
+    let namespace = certificate.metadata.namespace.clone();
+    let namespace = namespace.filter(|_| !issuer.cluster).unwrap_or_default();
+    (issuer, namespace)
 }

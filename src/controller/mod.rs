@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use certwright_core::api::Group;
 use certwright_core::plan::Settings;
 use futures::FutureExt;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::api::ObjectMeta;
@@ -26,7 +26,7 @@ pub use certificate::{CONTROLLER as CERTIFICATE, run as run_certificates};
 pub use issuer::{IssuerKind, run as run_issuers};
 
 use crate::backoff::Backoff;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::cluster::events::{Events, Kind};
 use crate::cluster::leadership::Leadership;
 use crate::cluster::secrets::{Named, Secrets};
@@ -153,6 +153,5 @@ impl Context {
 
 /// Looks again at a moment.
 fn at(now: Timestamp, moment: Timestamp) -> Action {
-    let wait = moment.duration_since(now).max(SignedDuration::from_secs(1));
-    Action::requeue(wait.unsigned_abs())
+    Action::requeue(clock::wait(now, moment).max(Duration::from_secs(1)))
 }

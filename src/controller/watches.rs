@@ -9,15 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certwright_core::api::{Certificate, ConditionStatus, Group, condition};
 use certwright_core::plan::claim::Claimant;
-use certwright_core::plan::request::IssuerName;
 use jiff::Timestamp;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
 
 pub use issuers::IssuersSeen;
 
-use super::gather::issuer_name;
-use crate::cluster::secrets::Named;
+use super::gather::issuer_key;
+use crate::cluster::secrets::{IssuerKey, Named};
 use crate::cluster::version;
 use crate::metrics::{CertificateSample, CertificateSeries};
 
@@ -42,9 +41,6 @@ struct Entry {
     secret: Named,
     issuer: IssuerKey,
 }
-
-/// An issuer by name; the namespace is empty for a ClusterIssuer.
-pub type IssuerKey = (IssuerName, String);
 
 impl Certificates {
     /// Certificates as this store shows them; [`Certificates::observe`] must see each event after the store has.
@@ -167,13 +163,7 @@ impl Index {
             self.written.remove(&name);
         }
         let secret = Named::new(&name.namespace, &certificate.spec.secret_name);
-        let issuer = issuer_name(certificate);
-        let namespace = if issuer.cluster {
-            String::new()
-        } else {
-            name.namespace.clone()
-        };
-        let issuer = (issuer, namespace);
+        let issuer = issuer_key(certificate);
         let claims = certificate.metadata.deletion_timestamp.is_none();
         let claimed = self
             .by_secret
@@ -254,6 +244,9 @@ impl CertificateSeries for Certificates {
                     .as_deref()
                     .unwrap_or_default(),
                 name: certificate.metadata.name.as_deref().unwrap_or_default(),
+                not_before: status
+                    .and_then(|status| status.not_before.as_ref())
+                    .map(|time| time.0),
                 not_after: status
                     .and_then(|status| status.not_after.as_ref())
                     .map(|time| time.0),

@@ -49,7 +49,8 @@ pub struct Issuers {
     cluster_namespace: String,
     secrets: Arc<Secrets>,
     issuers: Store<Issuer>,
-    cluster_issuers: Store<ClusterIssuer>,
+    /// `None` where they are not served.
+    cluster_issuers: Option<Store<ClusterIssuer>>,
     /// The CAs read so far, each with the resourceVersion of its Secret.
     authorities: Mutex<HashMap<Named, Read>>,
 }
@@ -67,13 +68,13 @@ enum Unreadable {
 }
 
 impl Issuers {
-    /// Issuers as these stores show them.
+    /// Issuers as these stores show them; without `cluster_issuers`, these are not served.
     pub fn new(
         group: Group,
         cluster_namespace: String,
         secrets: Arc<Secrets>,
         issuers: Store<Issuer>,
-        cluster_issuers: Store<ClusterIssuer>,
+        cluster_issuers: Option<Store<ClusterIssuer>>,
     ) -> Self {
         Self {
             group,
@@ -97,7 +98,10 @@ impl Issuers {
     ) -> Result<State, Error> {
         if name.cluster {
             let reference = ObjectRef::new_with(&name.name, self.group.clone());
-            let Some(issuer) = self.cluster_issuers.get(&reference) else {
+            let Some(issuers) = &self.cluster_issuers else {
+                return Ok(State::NotReady(not_served()));
+            };
+            let Some(issuer) = issuers.get(&reference) else {
                 return Ok(State::Missing);
             };
             self.judge(now, &issuer.spec, &issuer.metadata, &self.cluster_namespace)
@@ -134,7 +138,7 @@ impl Issuers {
                 ));
             }
         }
-        for issuer in self.cluster_issuers.state() {
+        for issuer in self.all_cluster_issuers() {
             if secret.namespace == self.cluster_namespace && reads(&issuer.spec) {
                 let name = issuer.metadata.name.clone().unwrap_or_default();
                 readers.push((
@@ -248,6 +252,13 @@ impl Issuers {
         Ok(read)
     }
 
+    fn all_cluster_issuers(&self) -> Vec<Arc<ClusterIssuer>> {
+        self.cluster_issuers
+            .as_ref()
+            .map(Store::state)
+            .unwrap_or_default()
+    }
+
     fn authorities(&self) -> MutexGuard<'_, HashMap<Named, Read>> {
         self.authorities
             .lock()
@@ -269,7 +280,7 @@ impl IssuerSeries for Issuers {
                 ready: ready(issuer.status.as_ref()),
             });
         }
-        for issuer in self.cluster_issuers.state() {
+        for issuer in self.all_cluster_issuers() {
             visit(IssuerSample {
                 kind: "ClusterIssuer",
                 namespace: "",
@@ -277,6 +288,14 @@ impl IssuerSeries for Issuers {
                 ready: ready(issuer.status.as_ref()),
             });
         }
+    }
+}
+
+fn not_served() -> NotReady {
+    NotReady {
+        reason: "ClusterIssuersOff",
+        message: "ClusterIssuers are not served here (--cluster-issuers). Use an Issuer of the Certificate's namespace."
+            .to_owned(),
     }
 }
 

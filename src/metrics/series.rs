@@ -28,6 +28,8 @@ pub struct CertificateSample<'a> {
     pub namespace: &'a str,
     /// Its name.
     pub name: &'a str,
+    /// When the certificate it holds began to be valid; `None` if it holds none.
+    pub not_before: Option<Timestamp>,
     /// When the certificate it holds ends; `None` if it holds none.
     pub not_after: Option<Timestamp>,
     /// When that certificate will be renewed; `None` if never by itself.
@@ -115,6 +117,15 @@ impl Collector for Certificates {
                     .not_after
                     .map(|end| end.duration_since(now).as_secs_f64())
             },
+        )?;
+        self.for_each(
+            &mut encoder,
+            (
+                "certwright_certificate_not_before_timestamp",
+                "When the held certificate began to be valid, since the Unix epoch.",
+                Some(&Unit::Seconds),
+            ),
+            |sample| sample.not_before.map(Timestamp::as_second),
         )?;
         self.for_each(
             &mut encoder,

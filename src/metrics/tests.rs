@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certwright_core::api::ConditionStatus;
+use jiff::{SignedDuration, Timestamp};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
@@ -46,6 +47,11 @@ process_start_time_seconds 1793613600.5
 # TYPE ssl_certificate_expiry gauge
 ssl_certificate_expiry{namespace="shop",name="web"} 3600.5
 ssl_certificate_expiry{namespace="shop",name="old"} -59.5
+# HELP certwright_certificate_not_before_timestamp_seconds When the held certificate began to be valid, since the Unix epoch.
+# TYPE certwright_certificate_not_before_timestamp_seconds gauge
+# UNIT certwright_certificate_not_before_timestamp_seconds seconds
+certwright_certificate_not_before_timestamp_seconds{namespace="shop",name="web"} 1793610001
+certwright_certificate_not_before_timestamp_seconds{namespace="shop",name="old"} 1793606341
 # HELP certwright_certificate_not_after_timestamp_seconds When the held certificate ends, since the Unix epoch.
 # TYPE certwright_certificate_not_after_timestamp_seconds gauge
 # UNIT certwright_certificate_not_after_timestamp_seconds seconds
@@ -101,7 +107,7 @@ fn each_metric_has_one_help_one_type_and_the_unit_in_its_name() {
             assert!(line.starts_with(family), "{line} stands outside its family");
         }
     }
-    assert_eq!(seen.len(), 11);
+    assert_eq!(seen.len(), 12);
 }
 
 #[test]
@@ -112,6 +118,7 @@ fn label_values_are_escaped() {
             visit(CertificateSample {
                 namespace: "a\"b",
                 name: "c\\d\ne",
+                not_before: None,
                 not_after: Some("2026-11-02T11:00:01Z".parse().unwrap()),
                 renewal_time: None,
                 ready: ConditionStatus::True,
@@ -170,6 +177,8 @@ impl CertificateSeries for Shop {
             visit(CertificateSample {
                 namespace: "shop",
                 name,
+                // Two hours of life.
+                not_before: not_after.map(|end: Timestamp| end - SignedDuration::from_hours(2)),
                 not_after,
                 renewal_time,
                 ready,

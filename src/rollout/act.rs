@@ -1,7 +1,5 @@
 //! Looks after one workload.
 
-use std::time::Duration;
-
 use certwright_core::rollout::{
     Inputs, Marks, Observed, Pod, Pods, RolloutPlan, Skip, UpdateStrategy, Workload, WorkloadKind,
     WorkloadName, apply_body, plan_rollout,
@@ -15,6 +13,7 @@ use kube::runtime::controller::Action;
 use super::context::{Context, Kind, named};
 use super::error::{self, Error};
 use super::{Report, Surroundings};
+use crate::clock;
 use crate::cluster::{apply, call};
 
 /// How many Pods are read at a time, and how often.
@@ -129,7 +128,7 @@ async fn rest<S: Surroundings>(
 
 /// Looks again at a moment.
 fn at(now: Timestamp, moment: Timestamp) -> Action {
-    Action::requeue(Duration::try_from(moment.duration_since(now)).unwrap_or_default())
+    Action::requeue(clock::wait(now, moment))
 }
 
 async fn read_pods<S: Surroundings>(

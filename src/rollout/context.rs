@@ -15,11 +15,13 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 
 use super::{Notice, Rollout, Surroundings};
 use crate::backoff::Backoff;
+use crate::cluster::scope::Scope;
 
 /// What all parts of the rollout share.
 pub(super) struct Context<S> {
     pub(super) client: Client,
     pub(super) group: Group,
+    pub(super) scope: Scope,
     pub(super) surroundings: Arc<S>,
     pub(super) certificates: Store<Certificate>,
     pub(super) backoff: Backoff<WorkloadName>,
@@ -98,6 +100,7 @@ impl<S: Surroundings> Context<S> {
         let context = Self {
             client: rollout.client,
             group: rollout.group,
+            scope: rollout.scope,
             surroundings: rollout.surroundings,
             certificates: rollout.certificates,
             backoff: Backoff::default(),

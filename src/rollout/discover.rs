@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Surroundings;
 use super::context::{Context, Kind, named};
+use crate::cluster::scope::merged;
 use crate::cluster::watch_failed;
 
 /// Follows all workloads of a kind until `stop`: keeps `writer`'s store and the index up to date, and has each one
@@ -22,9 +23,17 @@ pub(super) async fn follow<K: Kind, S: Surroundings>(
     writer: Writer<Observed<K>>,
     stop: &CancellationToken,
 ) {
-    let workloads: Api<Observed<K>> = Api::all(context.client.clone());
-    let events = watcher(workloads, watcher::Config::default())
-        .default_backoff()
+    let client = || context.client.clone();
+    let apis = context.scope.apis(
+        || Api::all(client()),
+        |namespace| Api::namespaced(client(), namespace),
+    );
+    let watches = apis.into_iter().map(|workloads: Api<Observed<K>>| {
+        watcher(workloads, watcher::Config::default())
+            .default_backoff()
+            .boxed()
+    });
+    let events = merged(watches.collect(), writer.as_reader())
         .reflect(writer)
         .take_until(stop.cancelled());
     let mut events = pin!(events);

@@ -29,6 +29,7 @@ use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::scope::Scope;
 use crate::error::Retry;
 use context::Context;
 
@@ -51,6 +52,12 @@ pub trait Surroundings: Send + Sync + 'static {
     /// Never older than our own last write: a workload would be rolled back to the certificate before. `None` as
     /// long as nothing is known is fine.
     fn held(&self, secret: &SecretName) -> Option<Held>;
+
+    /// A Certificate as last seen or written by anybody of us, where that may be ahead of [`Rollout::certificates`].
+    fn certificate(&self, namespace: &str, name: &str) -> Option<Arc<Certificate>>;
+
+    /// Takes note of a Certificate whose status was written, ahead of the watch.
+    fn wrote(&self, certificate: Certificate);
 
     /// Publishes an Event. It may fail in silence.
     fn publish(&self, report: Report) -> impl Future<Output = ()> + Send;
@@ -95,6 +102,8 @@ pub struct Rollout<S> {
     pub surroundings: Arc<S>,
     /// The Certificates, kept up to date by someone else.
     pub certificates: Store<Certificate>,
+    /// Which namespaces' workloads are watched.
+    pub scope: Scope,
 }
 
 /// Rolls out until `stop` is cancelled, and comes back when what was under way has ended.
@@ -185,7 +194,7 @@ async fn certificates<S: Surroundings>(
     .graceful_shutdown_on(stop.clone().cancelled_owned());
     let results = controller.run(
         |certificate, context| async move {
-            let action = status::reconcile(&certificate, &context).await?;
+            let action = status::reconcile(Arc::clone(&certificate), &context).await?;
             context
                 .status_backoff
                 .succeeded(&context.certificate_ref(&certificate));

@@ -1,5 +1,6 @@
 //! Tells a Certificate how far it has been carried.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use certwright_core::api::Certificate;
@@ -23,22 +24,26 @@ const UNLISTED: Duration = Duration::from_secs(1);
 /// # Errors
 /// When the API server refuses, in particular with a conflict when the Certificate has changed meanwhile.
 pub(super) async fn reconcile<S: Surroundings>(
-    certificate: &Certificate,
+    certificate: Arc<Certificate>,
     context: &Context<S>,
 ) -> Result<Action, Error> {
+    let namespace = certificate.namespace().unwrap_or_default();
+    let name = certificate.name_any();
+    // What the rest of us wrote since counts: on anything older, this write would be a conflict.
+    let newest = context.surroundings.certificate(&namespace, &name);
+    let certificate = &*newest.unwrap_or(certificate);
     if certificate.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
     if !context.index().is_complete() {
         return Ok(Action::requeue(UNLISTED));
     }
-    let namespace = certificate.namespace().unwrap_or_default();
     let secret = SecretName {
         namespace: namespace.clone(),
         name: certificate.spec.secret_name.clone(),
     };
     let held = context.surroundings.held(&secret);
-    let Some(held) = held.filter(|held| held.certificate == certificate.name_any()) else {
+    let Some(held) = held.filter(|held| held.certificate == name) else {
         return Ok(Action::await_change());
     };
     let dependents = context.dependents(&secret);
@@ -54,12 +59,12 @@ pub(super) async fn reconcile<S: Surroundings>(
     }
     let certificates: Api<Certificate> =
         Api::namespaced_with(context.client.clone(), &namespace, &context.group);
-    let name = certificate.name_any();
-    apply::rollout_status(&certificates, &context.group, &name, &body)
+    let written = apply::rollout_status(&certificates, &context.group, &name, &body)
         .await
         .map_err(|source| Error::WriteStatus {
             name: format!("{namespace}/{name}"),
             source,
         })?;
+    context.surroundings.wrote(written);
     Ok(Action::await_change())
 }

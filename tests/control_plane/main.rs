@@ -6,18 +6,24 @@
     reason = "all of this is tests, also what is outside their functions"
 )]
 
+mod argocd;
 mod authorities;
 mod conflicts;
+mod contest;
 mod deletion;
 mod first;
 mod harness;
 mod interruption;
 mod issuers;
+mod kstatus;
 mod leadership;
 mod names;
+mod namespaces;
+mod policies;
 mod reissue;
 mod renewal;
 mod repair;
 mod rollout;
+mod rotation;
 mod secrecy;
 mod shipped;

@@ -109,7 +109,7 @@ async fn two_secrets_renewed_together_cost_one_roll_and_strategies_are_kept_to()
 }
 
 /// The spec of a Pod that reads a Secret this way.
-fn pod(way: &str, secret: &str) -> Value {
+pub(crate) fn pod(way: &str, secret: &str) -> Value {
     let (mut container, mut volumes) = (json!({ "name": "main", "image": "example" }), json!([]));
     let mut init = json!([]);
     let from_key = json!({ "secretKeyRef": { "name": secret, "key": "tls.crt" } });
@@ -131,14 +131,14 @@ fn pod(way: &str, secret: &str) -> Value {
 }
 
 /// A workload of a scene. Its Pods have the label `app` with its name.
-struct Workload<'s> {
+pub(crate) struct Workload<'s> {
     scene: &'s Scene<'s>,
     kind: &'static str,
     name: String,
 }
 
 impl<'s> Workload<'s> {
-    fn new(scene: &'s Scene<'s>, kind: &'static str, name: &str) -> Self {
+    pub(crate) fn new(scene: &'s Scene<'s>, kind: &'static str, name: &str) -> Self {
         Self {
             scene,
             kind,
@@ -146,7 +146,7 @@ impl<'s> Workload<'s> {
         }
     }
 
-    async fn apply(&self, pod: Value, annotations: Value) {
+    pub(crate) async fn apply(&self, pod: Value, annotations: Value) {
         let labels = json!({ "app": self.name });
         let mut spec = json!({
             "selector": { "matchLabels": labels },
@@ -174,7 +174,7 @@ impl<'s> Workload<'s> {
     }
 
     /// Waits until it is noted on the workload itself that it runs with this certificate. It was not rolled for it.
-    async fn noted(&self, certificate: &Certificate) {
+    pub(crate) async fn noted(&self, certificate: &Certificate) {
         let (key, fingerprint) = self.mark(certificate);
         self.scene
             .wait(&self.api(), &self.name, "noted", |workload| {
@@ -185,7 +185,7 @@ impl<'s> Workload<'s> {
     }
 
     /// Waits until its Pods were replaced for this certificate. It has had so many different Pod templates then.
-    async fn rolled(&self, certificate: &Certificate, revisions: usize) {
+    pub(crate) async fn rolled(&self, certificate: &Certificate, revisions: usize) {
         let mark = self.mark(certificate);
         let what = format!("rolled for {mark:?}");
         self.scene

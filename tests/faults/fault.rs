@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     CutAfter,
     /// The server refuses with this code and does nothing.
     Refused(u16),
+    /// The server sheds load as priority and fairness do: in plain text, and the time to come back in a header.
+    Shed,
     /// Something in between gives up on a server that then acts.
     GatewayTimeout,
     /// Nothing ever comes back, and the server does nothing.
@@ -34,12 +36,13 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// Every way a call can fail.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::CutBefore,
         Self::CutAfter,
         Self::Refused(409),
         Self::Refused(422),
         Self::Refused(429),
+        Self::Shed,
         Self::Refused(500),
         Self::GatewayTimeout,
         Self::Hang,
@@ -258,6 +261,7 @@ async fn fail(
             Err(cut())
         }
         Fault::Refused(code) => Ok(refusal(code)),
+        Fault::Shed => Ok(shed()),
         Fault::GatewayTimeout => {
             answer.await?.into_body().collect_bytes().await?;
             Ok(refusal(504))
@@ -303,13 +307,19 @@ fn refusal(code: u16) -> Response<Body> {
         "details": details,
         "message": "made to fail",
     });
-    let mut answer = Response::builder()
+    Response::builder()
         .status(StatusCode::from_u16(code).unwrap())
-        .header("content-type", "application/json");
-    if code == 429 {
-        answer = answer.header("retry-after", "1");
-    }
-    answer
+        .header("content-type", "application/json")
         .body(Body::from(status.to_string().into_bytes()))
+        .unwrap()
+}
+
+fn shed() -> Response<Body> {
+    let text = "Too many requests, please try again later.\n";
+    Response::builder()
+        .status(StatusCode::TOO_MANY_REQUESTS)
+        .header("content-type", "text/plain; charset=utf-8")
+        .header("retry-after", "1")
+        .body(Body::from(text.as_bytes().to_vec()))
         .unwrap()
 }

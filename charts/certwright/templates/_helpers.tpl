@@ -17,3 +17,29 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ include "certwright.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end -}}
+
+{{- define "certwright.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{- printf "%s@%s" .repository .digest -}}
+{{- else -}}
+{{- printf "%s:%s" .repository (.tag | default $.Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* "true" or nothing. */ -}}
+{{- define "certwright.clusterIssuers" -}}
+{{- if or (eq .Values.clusterIssuers "Enabled") (and (eq .Values.clusterIssuers "Auto") (not .Values.watchNamespaces)) -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{- define "certwright.clusterResourceNamespace" -}}
+{{- .Values.clusterResourceNamespace | default .Release.Namespace -}}
+{{- end -}}
+
+{{- /* The operator's name to the API server. */ -}}
+{{- define "certwright.username" -}}
+{{- printf "system:serviceaccount:%s:%s" .Release.Namespace (include "certwright.fullname" .) -}}
+{{- end -}}

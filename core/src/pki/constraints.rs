@@ -10,6 +10,9 @@ use super::encode::EMAIL_ADDRESS;
 use super::profile::{DistinguishedName, Profile};
 use super::{Facts, read};
 
+/// Every name is held against every subtree: a CA with more of them signs nothing.
+const MAX_SUBTREES: usize = 4096;
+
 /// Whether each CA of the chain allows the certificate; the CA that signs comes first. The error names the CA, what is
 /// forbidden, and the constraint.
 pub(super) fn check(profile: &Profile, chain: &[Facts]) -> Result<(), String> {
@@ -61,6 +64,12 @@ fn check_names(
     permitted: &[GeneralSubtree<'_>],
     excluded: &[GeneralSubtree<'_>],
 ) -> Result<(), String> {
+    let subtrees = permitted.len() + excluded.len();
+    if subtrees > MAX_SUBTREES {
+        return Err(format!(
+            "it has {subtrees} name constraints, and no more than {MAX_SUBTREES} are held against names"
+        ));
+    }
     let names = &profile.names;
     let mut all: Vec<Name<'_>> = names.dns.iter().map(|name| Name::Dns(name)).collect();
     all.extend(names.ip.iter().map(|address| Name::Ip(*address)));
@@ -138,8 +147,12 @@ enum Side {
 }
 
 impl Name<'_> {
-    /// Constraints apply to names of their own kind only.
+    /// Constraints apply to names of their own kind only. One whose value can't be read says by its tag of which kind it
+    /// is (RFC 5280 section 4.2.1.6).
     fn is_kind_of(&self, base: &GeneralName<'_>) -> bool {
+        if let GeneralName::Invalid(tag, _) = base {
+            return tag.0 == self.tag();
+        }
         match self {
             Self::Dns(_) => matches!(base, GeneralName::DNSName(_)),
             Self::Ip(_) => matches!(base, GeneralName::IPAddress(_)),
@@ -147,6 +160,17 @@ impl Name<'_> {
             Self::Email(_) => matches!(base, GeneralName::RFC822Name(_)),
             Self::Other(_) => matches!(base, GeneralName::OtherName(..)),
             Self::Directory(_) => matches!(base, GeneralName::DirectoryName(_)),
+        }
+    }
+
+    fn tag(&self) -> u32 {
+        match self {
+            Self::Other(_) => 0,
+            Self::Email(_) => 1,
+            Self::Dns(_) => 2,
+            Self::Directory(_) => 4,
+            Self::Uri(_) => 6,
+            Self::Ip(_) => 7,
         }
     }
 

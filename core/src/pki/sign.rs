@@ -58,8 +58,8 @@ pub fn self_signed(
     let key_id = key.public().key_identifier();
     let made = Made {
         issuer: &subject,
-        // A leaf has no authority but itself; a root names its key as other CAs do (RFC 5280 section 4.2.1.1).
-        authority_key_id: profile.is_ca.then_some(key_id.as_slice()),
+        // Its authority is itself. Only a CA's could be left out (RFC 5280 section 4.2.1.1).
+        authority_key_id: Some(&key_id),
         validity: validity(profile, now, Timestamp::MAX)?,
         algorithm: profile
             .signature_algorithm

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use self::replacement::CaState;
 use self::replacement::was_issued_by;
+pub use self::replacement::{CaState, older_until};
 use super::drift::differences;
 use super::inputs::{Inputs, IssuerState, ReadyIssuer, Signer};
 use super::intent::{Flaw, Metadata, key_encoding, output_formats};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::marks::RENEW;
 use super::observed::Observed;
@@ -22,16 +22,26 @@ pub struct Inputs<'a> {
     pub owner: Option<&'a str>,
     /// Who signs.
     pub issuer: IssuerState<'a>,
-    /// Whether a Secret of this issuer still holds a certificate signed by another key than the issuer's present one.
-    pub old_leaves: bool,
+    /// Whether Secrets of this issuer still hold older certificates than its present CA makes. Only counts while this
+    /// Secret keeps an older root.
+    pub old_leaves: OldLeaves,
     /// The operator's settings.
     pub settings: &'a Settings,
+}
+
+/// Whether Secrets of an issuer still hold certificates of a CA that was replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OldLeaves {
+    /// Some do, or it is not known yet.
+    Held,
+    /// None does, and none did at any look since then.
+    GoneSince(Timestamp),
 }
 
 /// Settings of the operator that planning depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Over how long leaves follow a replaced CA key, and how long its old root stays in `ca.crt`.
+    /// Over how long leaves follow a replaced CA, and how long its old root stays in `ca.crt` at least.
     pub ca_overlap: SignedDuration,
     /// Renewals by hand happen at most once in this time.
     pub renew_throttle: SignedDuration,

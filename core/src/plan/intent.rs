@@ -132,7 +132,7 @@ pub enum Flaw {
     Chain,
     /// `ca.crt`.
     Ca,
-    /// The issuer's key was replaced, and its new root is not in `ca.crt` yet.
+    /// The issuer's CA was replaced, and its new root is not in `ca.crt` yet.
     NewRoot,
 }
 

@@ -16,12 +16,13 @@ pub mod renew;
 pub mod request;
 pub mod status;
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use assess::{Assessment, CaState, assess};
-pub use inputs::{Inputs, IssuerState, ReadyIssuer, Settings, Signer};
+pub use assess::{Assessment, CaState, assess, older_until};
+pub use inputs::{Inputs, IssuerState, OldLeaves, ReadyIssuer, Settings, Signer};
 pub use intent::Flaw;
 pub use observed::Observed;
 pub use reason::{BlockReason, IssueReason};
@@ -202,9 +203,31 @@ fn undoes_by_issuing(inputs: &Inputs<'_>, why: &IssueReason) -> bool {
         IssueReason::RequestChanged(_) => {
             condition::is_true(&status.conditions, status::READY) || is_contested(status)
         }
-        _ => false,
+        // What is due by itself is nobody's doing; a certificate that was renewed already, and is there again, is.
+        IssueReason::CaReplaced | IssueReason::Expired(_) | IssueReason::Due => {
+            is_put_back(inputs, status) || is_contested(status)
+        }
+        IssueReason::AskedByHand(_) => false,
     };
     damaged && status.revision.is_some() && inputs.generation_observed()
+}
+
+/// Whether the Secret holds an older certificate than the status tells of. A Secret that is ahead of the status is none:
+/// then a write of the status was lost.
+fn is_put_back(inputs: &Inputs<'_>, status: &CertificateStatus) -> bool {
+    let Some(secret) = inputs.secret else {
+        return false;
+    };
+    let fingerprint = secret
+        .pair
+        .as_ref()
+        .ok()
+        .map(|pair| pair.fingerprint.to_string());
+    match secret.marks.revision.cmp(&status.revision) {
+        Ordering::Less => true,
+        Ordering::Equal => status.fingerprint.is_some() && status.fingerprint != fingerprint,
+        Ordering::Greater => false,
+    }
 }
 
 fn is_contested(status: &CertificateStatus) -> bool {

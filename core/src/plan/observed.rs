@@ -8,8 +8,9 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, OwnerReference};
 use serde_json::Value;
 
-use super::intent::LAST_APPLIED;
+use super::intent::{ISSUER_KIND, ISSUER_NAME, LAST_APPLIED};
 use super::marks::Marks;
+use super::request::IssuerName;
 use crate::api::Group;
 use crate::api::certificate::{KeyEncoding, OutputFormat};
 use crate::pki::chain;
@@ -180,6 +181,18 @@ impl Observed {
     pub fn is_ours(&self, group: &Group) -> bool {
         self.labels.contains_key(&group.key(super::marks::MANAGED))
             || self.marks.certificate_name.is_some()
+    }
+
+    /// The issuer its certificate came from, by our own record on it.
+    pub fn issuer(&self, group: &Group) -> Option<IssuerName> {
+        let recorded = |name| self.annotations.get(&group.key(name));
+        let cluster = match recorded(ISSUER_KIND)?.as_str() {
+            "ClusterIssuer" => true,
+            "Issuer" => false,
+            _ => return None,
+        };
+        let name = recorded(ISSUER_NAME)?.clone();
+        Some(IssuerName { cluster, name })
     }
 
     /// When its certificate was issued by us, if we did.

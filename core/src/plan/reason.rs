@@ -22,7 +22,7 @@ pub enum IssueReason {
     RequestChanged(Vec<String>),
     /// The certificate is not what was asked for.
     Drift(Vec<String>),
-    /// The issuer's key was replaced.
+    /// The issuer's CA was replaced.
     CaReplaced,
     /// The certificate has expired.
     Expired(Timestamp),
@@ -73,8 +73,7 @@ impl IssueReason {
                 )
             }
             Self::CaReplaced => {
-                "the issuer signs with another key than the one the certificate was signed with"
-                    .to_owned()
+                "the issuer's CA was replaced since the certificate was signed".to_owned()
             }
             Self::Expired(at) => format!("the certificate expired at {at}"),
             Self::Due => "its renewal is due".to_owned(),

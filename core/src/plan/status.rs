@@ -21,6 +21,9 @@ pub const MAX_HOLD: SignedDuration = SignedDuration::from_mins(5);
 /// The first hold-off; it doubles with each failure.
 const MIN_HOLD: SignedDuration = SignedDuration::from_secs(10);
 
+/// Longer messages are cut here, in bytes; the schema takes eight times as much.
+const MAX_MESSAGE: usize = 4096;
+
 /// Conditions we own; others are left to their owners.
 pub const OWNED: [&str; 5] = [
     READY,
@@ -154,6 +157,15 @@ pub fn unchanged(old: Option<&CertificateStatus>, new: &CertificateStatus) -> bo
     ours(old) == ours(new)
 }
 
+/// As much of a message as a status may hold: what is quoted in it may be as long as a Secret or an annotation is.
+fn cut(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+        message.push('…');
+    }
+    message
+}
+
 fn last_restored(
     now: Timestamp,
     old: &CertificateStatus,
@@ -187,7 +199,7 @@ fn last_failure(
             .saturating_add(1);
         LastFailure {
             reason: reason.to_owned(),
-            message,
+            message: cut(message),
             attempts,
             time: Time(now),
             next_try: Time(later(now, hold(inputs, attempts))),

@@ -8,6 +8,7 @@ mod precedence;
 mod properties;
 mod reasons;
 mod replacement;
+mod rotation;
 mod rules;
 mod said;
 mod said_blocked;

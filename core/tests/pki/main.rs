@@ -9,6 +9,7 @@
 mod chains;
 mod contents;
 mod foreign;
+mod hostile;
 mod keys;
 mod made;
 mod openssl;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use certwright_core::api::Certificate;
 use certwright_core::rollout::{Held, SecretName};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,14 @@ impl Surroundings for Around {
             // Issuers inside the cluster answer at once.
             issuing: false,
         })
+    }
+
+    fn certificate(&self, namespace: &str, name: &str) -> Option<Arc<Certificate>> {
+        self.0.certificates.get(&Named::new(namespace, name))
+    }
+
+    fn wrote(&self, certificate: Certificate) {
+        self.0.certificates.wrote(certificate);
     }
 
     async fn publish(&self, report: Report) {

@@ -9,8 +9,8 @@ use kube::runtime::reflector::Store;
 use kube::runtime::watcher::Event;
 
 use crate::cluster::readable::Broken;
-use crate::cluster::secrets::{Change, Named};
-use crate::controller::watches::{IssuerKey, IssuersSeen};
+use crate::cluster::secrets::{Change, IssuerKey, Named};
+use crate::controller::watches::IssuersSeen;
 use crate::controller::{CERTIFICATE, Context, IssuerKind};
 use crate::rollout::Notice;
 

@@ -1,11 +1,15 @@
 //! What is known of the Secrets: fed by the two watches and by our own writes, without a client.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use certwright_core::plan::Observed;
+use certwright_core::api::Group;
+use certwright_core::pki::facts::Fingerprint;
+use certwright_core::plan::{Observed, OldLeaves};
+use jiff::Timestamp;
 use kube::runtime::watcher::Event;
 
+use super::leaves::{IssuerKey, Replacements};
 use super::{Named, version_of};
 
 /// What is known of the Secrets.
@@ -19,6 +23,8 @@ pub(super) struct State {
     written: HashMap<Named, Written>,
     /// Secrets of which the watches were found to be behind: the next look is a live one.
     doubted: HashSet<Named>,
+    /// The issuers whose CA is being replaced.
+    replacements: Replacements,
     /// The resourceVersion the watch of ours has come to. It shows changes in their order, so that whatever is older
     /// has been shown, if only as one that was overtaken.
     shown: u64,
@@ -43,16 +49,16 @@ struct Written {
 }
 
 impl State {
+    pub(super) fn new(group: Group) -> Self {
+        Self {
+            replacements: Replacements::new(group),
+            ..Self::default()
+        }
+    }
+
     /// The Secret with our label, as last seen or written.
     pub(super) fn held(&self, name: &Named) -> Option<Arc<Observed>> {
-        let seen = self.ours.objects.get(name);
-        let written = self.written.get(name).map(|written| &written.secret);
-        let newest = match (seen, written) {
-            (Some(seen), Some(written)) if seen.version() > written.version() => Some(seen),
-            (_, Some(written)) => Some(written),
-            (seen, None) => seen,
-        };
-        newest.cloned()
+        newest(&self.ours, &self.written, name).cloned()
     }
 
     /// All Secrets with our label, as last seen or written.
@@ -63,6 +69,30 @@ impl State {
             .filter(|name| !self.ours.objects.contains_key(*name));
         let names = self.ours.objects.keys().chain(unseen);
         names.filter_map(|name| self.held(name)).collect()
+    }
+
+    /// Whether Secrets of this issuer hold older certificates than its present CA makes. `older_until` reads the one of a
+    /// Secret: until when it serves, if it is older.
+    pub(super) fn old_leaves(
+        &mut self,
+        now: Timestamp,
+        issuer: &IssuerKey,
+        ca: Fingerprint,
+        mut older_until: impl FnMut(&Observed) -> Option<Timestamp>,
+    ) -> OldLeaves {
+        if !self.replacements.knows(issuer, ca) {
+            let all = self.all();
+            self.replacements.count(issuer, ca, &all);
+        }
+        let Self { ours, written, .. } = self;
+        let read = |name: &Named| newest(ours, written, name).and_then(|held| older_until(held));
+        self.replacements.answer(now, issuer, read)
+    }
+
+    /// Whether nothing is kept of any issuer.
+    #[cfg(test)]
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.replacements.is_empty()
     }
 
     /// The resourceVersion a Secret was last seen with, whoever's it is.
@@ -100,7 +130,9 @@ impl State {
                 secret: Arc::clone(secret),
                 list: self.lists,
             };
-            self.written.insert(name, written);
+            self.noting(vec![name.clone()], |state| {
+                state.written.insert(name, written)
+            });
         }
     }
 
@@ -121,6 +153,27 @@ impl State {
 
     /// Follows the watch of ours, and says which Secrets changed by this event.
     pub(super) fn follow_ours(&mut self, event: Event<Arc<Observed>>) -> Vec<Named> {
+        match &event {
+            Event::Apply(secret) | Event::Delete(secret) if !self.replacements.is_empty() => {
+                // What we wrote before is over with this too.
+                let version = version_of(secret);
+                let over = self
+                    .written
+                    .iter()
+                    .filter(|(_, written)| written.secret.version() <= version);
+                let mut names: Vec<_> = over.map(|(name, _)| name.clone()).collect();
+                names.push(name_of(secret));
+                self.noting(names, |state| state.follow(event))
+            }
+            Event::InitDone => {
+                self.replacements.relisted();
+                self.follow(event)
+            }
+            _ => self.follow(event),
+        }
+    }
+
+    fn follow(&mut self, event: Event<Arc<Observed>>) -> Vec<Named> {
         match &event {
             Event::Init => self.lists += 1,
             Event::InitApply(_) | Event::InitDone => {}
@@ -143,6 +196,28 @@ impl State {
     /// Follows the watch of all others, and says which Secrets changed by this event.
     pub(super) fn follow_others(&mut self, event: Event<(Named, u64)>) -> Vec<Named> {
         self.others.follow(event)
+    }
+
+    /// Makes a change that concerns these Secrets, and takes note of what it does to the issuers whose CA is being replaced.
+    fn noting<T>(&mut self, names: Vec<Named>, change: impl FnOnce(&mut Self) -> T) -> T {
+        if self.replacements.is_empty() {
+            return change(self);
+        }
+        let names: BTreeSet<_> = names.into_iter().collect();
+        let before: Vec<_> = names
+            .into_iter()
+            .map(|name| (self.held(&name), name))
+            .collect();
+        let result = change(self);
+        for (before, name) in before {
+            let after = self.held(&name);
+            if before.as_ref().map(Versioned::version) == after.as_ref().map(Versioned::version) {
+                continue;
+            }
+            self.replacements
+                .changed(before.as_deref(), after.as_deref());
+        }
+        result
     }
 
     fn come_to(&mut self, version: u64) {
@@ -203,6 +278,21 @@ impl<V: Versioned> Shown<V> {
     }
 }
 
+/// The Secret as last seen or written.
+fn newest<'a>(
+    ours: &'a Shown<Arc<Observed>>,
+    written: &'a HashMap<Named, Written>,
+    name: &Named,
+) -> Option<&'a Arc<Observed>> {
+    let seen = ours.objects.get(name);
+    let written = written.get(name).map(|written| &written.secret);
+    match (seen, written) {
+        (Some(seen), Some(written)) if seen.version() > written.version() => Some(seen),
+        (_, Some(written)) => Some(written),
+        (seen, None) => seen,
+    }
+}
+
 trait Versioned {
     /// The resourceVersion, as a number.
     fn version(&self) -> u64;
@@ -220,7 +310,7 @@ impl Versioned for Arc<Observed> {
     }
 }
 
-fn name_of(secret: &Observed) -> Named {
+pub(super) fn name_of(secret: &Observed) -> Named {
     Named::new(&secret.namespace, &secret.name)
 }
 

@@ -197,7 +197,7 @@ fn a_secret_that_gets_or_loses_the_label_is_known_by_one_watch_or_the_other() {
 fn all_are_those_seen_and_those_written() {
     let mut state = State::default();
     list(&mut state, [ours(10)]);
-    state.wrote(&Arc::new(named("new-tls", 20)));
+    state.wrote(&named("new-tls", 20));
     write(&mut state, 21);
     let mut all: Vec<_> = state
         .all()
@@ -241,7 +241,11 @@ fn server(secret: Value) -> (Arc<Server>, Secrets) {
         *response.status_mut() = status;
         async move { Ok::<_, Infallible>(response) }
     });
-    let secrets = Secrets::new(Client::new(service, "default"), Group::default());
+    let secrets = Secrets::new(
+        Client::new(service, "default"),
+        Group::default(),
+        Scope::Cluster,
+    );
     (server, secrets)
 }
 
@@ -250,7 +254,9 @@ async fn a_secret_is_read_live_only_where_the_watches_do_not_hold_it() {
     let (server, secrets) = server(object(10));
     assert!(secrets.find(&web()).await.unwrap().is_none());
     assert_eq!(server.calls.load(Ordering::SeqCst), 0);
-    secrets.state().follow_others(Event::Apply((web(), 10)));
+    secrets
+        .state("shop")
+        .follow_others(Event::Apply((web(), 10)));
     assert!(secrets.find(&web()).await.unwrap().is_some());
     assert_eq!(server.calls.load(Ordering::SeqCst), 1);
     // It carried our label by then, so that it is held from now on.
@@ -261,7 +267,7 @@ async fn a_secret_is_read_live_only_where_the_watches_do_not_hold_it() {
 #[tokio::test]
 async fn a_doubted_secret_is_read_live_once_and_doubted_until_that_succeeds() {
     let (server, secrets) = server(object(20));
-    list(&mut secrets.state(), [ours(10)]);
+    list(&mut secrets.state("shop"), [ours(10)]);
     secrets.doubt(&web());
     server.fails.store(true, Ordering::SeqCst);
     secrets.find(&web()).await.unwrap_err();

@@ -8,8 +8,7 @@ use kube::ResourceExt;
 use kube::runtime::reflector::Store;
 use kube::runtime::watcher::Event;
 
-use super::IssuerKey;
-use crate::cluster::secrets::Named;
+use crate::cluster::secrets::{IssuerKey, Named};
 use crate::controller::IssuerKind;
 
 /// The issuers of one kind as their Certificates last saw them.

@@ -1,4 +1,5 @@
 use certwright_core::api::Issuer;
+use certwright_core::plan::request::IssuerName;
 use kube::runtime::reflector::store::Writer;
 use serde_json::json;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use certwright_core::api::certificate::RolloutStrategy;
 use certwright_core::api::{Certificate, Group};
-use certwright_core::rollout::{Held, SecretName};
+use certwright_core::rollout::{Held, SecretName, WorkloadKind};
 use futures::channel::mpsc;
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::server::{DEPLOYMENT, Server};
 use super::context::Context;
-use super::{Notice, Report, Rollout, Surroundings, act, run};
+use super::{Notice, Report, Rollout, Surroundings, act, run, status};
+use crate::cluster::scope::Scope;
 use crate::error::Retry;
 
 const MARK: &str = "certwright.dev/secret-web-tls";
@@ -51,6 +52,8 @@ fn deployment() -> Value {
 struct Around {
     leads: AtomicBool,
     held: Mutex<Held>,
+    /// The Certificate as last written.
+    newer: Mutex<Option<Arc<Certificate>>>,
     reports: Mutex<Vec<Report>>,
 }
 
@@ -59,6 +62,7 @@ impl Around {
         Arc::new(Self {
             leads: AtomicBool::new(true),
             held: Mutex::new(held("new")),
+            newer: Mutex::default(),
             reports: Mutex::default(),
         })
     }
@@ -103,6 +107,14 @@ impl Surroundings for Around {
         ours.then(|| self.held.lock().unwrap().clone())
     }
 
+    fn certificate(&self, _: &str, _: &str) -> Option<Arc<Certificate>> {
+        self.newer.lock().unwrap().clone()
+    }
+
+    fn wrote(&self, certificate: Certificate) {
+        *self.newer.lock().unwrap() = Some(Arc::new(certificate));
+    }
+
     async fn publish(&self, report: Report) {
         self.reports.lock().unwrap().push(report);
     }
@@ -138,6 +150,7 @@ fn rollout(server: &Arc<Server>, around: &Arc<Around>) -> Rollout<Around> {
         group: Group::default(),
         surroundings: Arc::clone(around),
         certificates: certificates().1,
+        scope: Scope::Cluster,
     }
 }
 
@@ -297,6 +310,41 @@ async fn a_workload_that_has_gone_or_moved_on_is_left() {
         .await
         .unwrap();
     assert_eq!(server.writes(), []);
+}
+
+#[tokio::test]
+async fn a_certificate_tells_on_its_newest_state_and_only_once_while_the_watch_is_behind() {
+    let (server, around) = (Server::new(deployment()), Around::new());
+    let (context, mut sources) = Context::new(rollout(&server, &around));
+    let listed = [
+        Event::Init,
+        Event::InitApply(server.observed()),
+        Event::InitDone,
+    ];
+    for event in listed {
+        sources.deployments.writer.apply_watcher_event(&event);
+    }
+    for kind in [
+        WorkloadKind::Deployment,
+        WorkloadKind::StatefulSet,
+        WorkloadKind::DaemonSet,
+    ] {
+        context.index().list_begins(kind);
+        context.index().list_ends(kind);
+    }
+    context.index().applied(&server.observed().workload);
+    let seen = Arc::new(certificate());
+    let mut written = certificate();
+    written.metadata.resource_version = Some("9".to_owned());
+    around.wrote(written);
+    for _ in 0..2 {
+        status::reconcile(Arc::clone(&seen), &context)
+            .await
+            .unwrap();
+    }
+    let writes = server.writes();
+    assert_eq!(writes.len(), 1, "{writes:?}");
+    assert_eq!(writes[0].1["metadata"]["resourceVersion"], "9");
 }
 
 /// From a notice to the Deployment's mark and the Certificate's status, through the real controllers.

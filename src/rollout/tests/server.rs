@@ -89,9 +89,15 @@ impl Server {
                         apply(&mut deployment, &body);
                         (200, deployment.clone())
                     } else {
+                        let mut metadata = body["metadata"].clone();
+                        metadata["generation"] = json!(1);
                         (
                             200,
-                            json!({ "metadata": body["metadata"], "spec": { "secretName": "web-tls", "issuerRef": { "name": "ca" } } }),
+                            json!({
+                                "metadata": metadata,
+                                "spec": { "secretName": "web-tls", "issuerRef": { "name": "ca" } },
+                                "status": body["status"],
+                            }),
                         )
                     }
                 }

@@ -40,6 +40,9 @@ pub struct AuditEvent {
     pub response_object: Option<Value>,
     /// When the request came in, RFC 3339 with microseconds.
     pub request_received_timestamp: String,
+    /// When it came to its stage, RFC 3339 with microseconds; for `ResponseComplete`, when it was answered.
+    #[serde(default)]
+    pub stage_timestamp: String,
     /// What authorization and admission noted.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,

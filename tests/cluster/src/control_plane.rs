@@ -195,15 +195,23 @@ impl ControlPlane {
         self.wait_for_api_server().await
     }
 
-    /// What the audit log holds so far, oldest first; [`Options::audit`] must have asked for one.
+    /// Where the audit log is written; [`Options::audit`] must have asked for one.
     ///
-    /// An event is written just after its answer: a test that looks for one polls.
-    pub fn audit_events(&self) -> anyhow::Result<Vec<AuditEvent>> {
+    /// # Errors
+    /// When there is none.
+    pub fn audit_log(&self) -> anyhow::Result<PathBuf> {
         ensure!(
             self.services.options.audit.is_some(),
             "no audit log; ask for it with Options::audit"
         );
-        audit::read(&self.services.audit_log())
+        Ok(self.services.audit_log())
+    }
+
+    /// What the audit log holds so far, oldest first; [`Options::audit`] must have asked for one.
+    ///
+    /// An event is written just after its answer: a test that looks for one polls.
+    pub fn audit_events(&self) -> anyhow::Result<Vec<AuditEvent>> {
+        audit::read(&self.audit_log()?)
     }
 
     /// The programs that run, by name, and how they ended if they did.

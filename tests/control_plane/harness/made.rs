@@ -23,7 +23,17 @@ impl Made {
         Self::certificate(until, IsCa::ExplicitNoCa)
     }
 
+    /// The same CA with a new certificate for its key.
+    pub(crate) fn renewed(&self, until: Date) -> Self {
+        let key = KeyPair::from_pem(&self.key).unwrap();
+        Self::signed(until, IsCa::Ca(BasicConstraints::Unconstrained), &key)
+    }
+
     fn certificate(until: Date, is_ca: IsCa) -> Self {
+        Self::signed(until, is_ca, &KeyPair::generate().unwrap())
+    }
+
+    fn signed(until: Date, is_ca: IsCa, key: &KeyPair) -> Self {
         let mut parameters = CertificateParams::default();
         parameters
             .distinguished_name
@@ -32,9 +42,8 @@ impl Made {
         let [month, day] = [until.month(), until.day()].map(i8::unsigned_abs);
         parameters.not_after = date_time_ymd(until.year().into(), month, day);
         parameters.is_ca = is_ca;
-        let key = KeyPair::generate().unwrap();
         Self {
-            certificate: parameters.self_signed(&key).unwrap().pem(),
+            certificate: parameters.self_signed(key).unwrap().pem(),
             key: key.serialize_pem(),
         }
     }

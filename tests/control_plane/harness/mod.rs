@@ -2,15 +2,19 @@
 
 mod made;
 mod operator;
+mod permissions;
+mod record;
 mod recorder;
 mod scene;
 mod see;
+mod telling;
 
 pub(crate) use made::Made;
 pub(crate) use operator::{Calls, Operator, get};
 pub(crate) use recorder::Recorder;
 pub(crate) use scene::{Scene, ShiftedClock};
 pub(crate) use see::{Held, condition, eventually, reads};
+pub(crate) use telling::{Keys, Told};
 
 use certwright_test_cluster::{AuditLevel, Options, SharedControlPlane};
 

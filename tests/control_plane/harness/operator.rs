@@ -8,6 +8,7 @@ use axum::body::{Bytes, HttpBody};
 use certwright::app;
 use certwright::cli::{LeaderElection, LogFormat, LogSettings, RunSettings};
 use certwright::clock::Clock;
+use certwright::cluster::retry_after::RetryAfter;
 use http::{Request, Response};
 use jiff::SignedDuration;
 use kube::Client;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tower::util::BoxCloneService;
 use tower::{BoxError, Layer, Service, ServiceExt as _};
 
+use super::record::Record;
 use super::{Scene, eventually};
 
 /// What a layer is put around: the client's calls to the API server.
@@ -30,6 +32,7 @@ pub(crate) struct Operator {
     pub(crate) address: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
+    record: Record,
 }
 
 impl Operator {
@@ -101,7 +104,8 @@ impl Operator {
             .unwrap();
         config.default_retry = false;
         let client = Client::try_from(config).unwrap();
-        let client = Client::new(layer.layer(calls(client)), &scene.system);
+        let calls = RetryAfter.layer(layer.layer(calls(client)));
+        let client = Client::new(calls, &scene.system);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let settings = settings(scene, address, election);
@@ -115,6 +119,7 @@ impl Operator {
             address,
             stop,
             task,
+            record: Record::of(scene),
         }
     }
 
@@ -129,14 +134,17 @@ impl Operator {
         .await;
     }
 
-    /// Stops it as SIGTERM does; it ends without a failure.
+    /// Stops it as SIGTERM does; it ends without a failure, and has told nobody a key.
     pub(crate) async fn stop(self) {
+        let (_, metrics) = self.get("/metrics").await;
         self.stop.cancel();
         self.task.await.unwrap().unwrap();
+        self.record.holds_no_key(&metrics).await;
     }
 
-    /// Ends it where it stands, in the middle of whatever it does.
+    /// Ends it where it stands, in the middle of whatever it does. It has told nobody a key.
     pub(crate) async fn kill(self) {
+        let (_, metrics) = self.get("/metrics").await;
         self.task.abort();
         let ended = self.task.await;
         assert!(
@@ -145,6 +153,7 @@ impl Operator {
                 .is_err_and(tokio::task::JoinError::is_cancelled),
             "it had ended before: {ended:?}"
         );
+        self.record.holds_no_key(&metrics).await;
     }
 
     /// Whether it still runs.
@@ -204,6 +213,9 @@ fn settings(
     RunSettings {
         group: scene.group.clone(),
         namespace: scene.system.clone(),
+        scope: scene.scope.clone(),
+        cluster_issuers: scene.serves_cluster_issuers,
+        rollout: true,
         cluster_resource_namespace: scene.system.clone(),
         concurrency: 16,
         ca_overlap: SignedDuration::from_hours(1),

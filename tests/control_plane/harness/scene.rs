@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, Once};
 
 use certwright::clock::{Clock, SystemClock};
+use certwright::cluster::scope::Scope;
 use certwright_core::api::{Certificate, ClusterIssuer, Group, Issuer, schema};
 use certwright_test_cluster::ControlPlane;
 use jiff::{SignedDuration, Timestamp};
@@ -15,9 +16,12 @@ use kube::api::{
     ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams,
 };
 use kube::{Api, Client, Resource};
-use serde::Deserialize as _;
 use serde_json::{Value, json};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
+use super::telling::Listener;
 use super::{CLUSTER, eventually};
 
 /// What a test works on.
@@ -34,6 +38,12 @@ pub(crate) struct Scene<'c> {
     pub(crate) account: String,
     /// The user's namespace.
     pub(crate) namespace: String,
+    /// Which namespaces the operator looks after.
+    pub(crate) scope: Scope,
+    /// Whether it serves ClusterIssuers.
+    pub(crate) serves_cluster_issuers: bool,
+    /// The namespaces of users so far, the operator's own, and that of Events about what is in none.
+    pub(crate) namespaces: Arc<Mutex<Vec<String>>>,
     /// The operator's clock.
     pub(crate) clock: Arc<ShiftedClock>,
 }
@@ -77,41 +87,47 @@ impl<'c> Scene<'c> {
         )
         .await;
         scene.install_definitions().await;
-        for document in permissions(&scene.group, &scene.system, &scene.account) {
-            scene.apply(&document).await;
-        }
+        scene
+            .permit(include_str!("../../../deploy/install.yaml"))
+            .await;
         scene
     }
 
     /// A scene without definitions and permissions.
     pub(crate) async fn bare(cluster: &'c ControlPlane, group: Group, name: &str) -> Self {
         static LOGS: Once = Once::new();
-        LOGS.call_once(|| {
-            let _ = tracing_subscriber::fmt()
-                .with_test_writer()
-                .with_env_filter("warn,certwright=info")
-                .try_init();
-        });
+        LOGS.call_once(listen);
+        let system = cluster.namespace(&format!("{name}-system")).await.unwrap();
+        let namespace = cluster.namespace(name).await.unwrap();
+        let namespaces = vec!["default".to_owned(), system.clone(), namespace.clone()];
         Self {
             cluster,
             client: cluster.client().unwrap(),
             account: group.manager().to_owned(),
             group,
-            system: cluster.namespace(&format!("{name}-system")).await.unwrap(),
-            namespace: cluster.namespace(name).await.unwrap(),
+            system,
+            namespace,
+            scope: Scope::Cluster,
+            serves_cluster_issuers: true,
+            namespaces: Arc::new(Mutex::new(namespaces)),
             clock: Arc::default(),
         }
     }
 
     /// The same scene with another namespace for the user.
     pub(crate) async fn elsewhere(&self, name: &str) -> Scene<'c> {
+        let namespace = self.cluster.namespace(name).await.unwrap();
+        self.namespaces.lock().unwrap().push(namespace.clone());
         Scene {
             cluster: self.cluster,
             client: self.client.clone(),
             group: self.group.clone(),
             system: self.system.clone(),
             account: self.account.clone(),
-            namespace: self.cluster.namespace(name).await.unwrap(),
+            namespace,
+            namespaces: Arc::clone(&self.namespaces),
+            scope: self.scope.clone(),
+            serves_cluster_issuers: self.serves_cluster_issuers,
             clock: Arc::clone(&self.clock),
         }
     }
@@ -327,45 +343,29 @@ impl<'c> Scene<'c> {
     }
 }
 
-/// Account, role and binding as they are shipped, with nothing but group, names and namespace changed.
-fn permissions(group: &Group, system: &str, account: &str) -> Vec<Value> {
-    let all = serde_yaml::Deserializer::from_str(include_str!("../../../deploy/install.yaml"))
-        .map(|document| Value::deserialize(document).unwrap());
-    let mut wanted: Vec<Value> = all
-        .filter(|document| document["metadata"]["name"] == "certwright")
-        .filter(|document| {
-            let kind = document["kind"].as_str().unwrap_or_default();
-            ["ServiceAccount", "ClusterRole", "ClusterRoleBinding"].contains(&kind)
-        })
-        .collect();
-    assert_eq!(wanted.len(), 3, "account, role and binding");
-    for document in &mut wanted {
-        document["metadata"] = json!({ "name": account });
-        match document["kind"].as_str() {
-            Some("ServiceAccount") => document["metadata"]["namespace"] = system.into(),
-            Some("ClusterRoleBinding") => {
-                document["roleRef"]["name"] = account.into();
-                document["subjects"][0]["name"] = account.into();
-                document["subjects"][0]["namespace"] = system.into();
-            }
-            _ => {
-                for rule in document["rules"].as_array_mut().unwrap() {
-                    for own in rule["apiGroups"].as_array_mut().unwrap() {
-                        if *own == "certwright.dev" {
-                            *own = group.name().into();
-                        }
-                    }
-                }
-            }
-        }
-    }
-    wanted
+/// Shows what is of interest, and searches all there is for keys.
+fn listen() {
+    let shown = fmt::layer()
+        .with_test_writer()
+        .with_filter(EnvFilter::new("warn,certwright=info"));
+    let searched = fmt::layer()
+        .with_ansi(false)
+        .with_writer(|| Listener)
+        .with_filter(EnvFilter::new(
+            "debug,certwright=trace,hyper_util=info,tower=info",
+        ));
+    let _ = tracing_subscriber::registry()
+        .with(shown)
+        .with(searched)
+        .try_init();
 }
 
-const CLUSTER_WIDE: [&str; 5] = [
+const CLUSTER_WIDE: [&str; 7] = [
     "ClusterIssuer",
     "ClusterRole",
     "ClusterRoleBinding",
     "CustomResourceDefinition",
     "Namespace",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
 ];

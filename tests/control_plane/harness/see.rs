@@ -15,7 +15,7 @@ use kube::api::ListParams;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Scene;
+use super::{Scene, telling};
 
 /// How long anything may take. Nothing that is waited for should take a tenth of it; machines may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -73,7 +73,10 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    fn read(secret: Secret) -> Result<Self, String> {
+    /// What it holds, or why that is no pair.
+    pub(crate) fn read(secret: Secret) -> Result<Self, String> {
+        // It may be replaced before the operator ends, and is to be told nowhere all the same.
+        telling::held().add(bytes(&secret, "tls.key"));
         let key = PrivateKey::from_pem(bytes(&secret, "tls.key")).map_err(|e| e.to_string())?;
         let certificates =
             |name| chain::read_pem(bytes(&secret, name)).map_err(|problem| problem.to_string());
@@ -317,7 +320,7 @@ impl Scene<'_> {
 
     /// The requests that the operator has made so far, by the API server's own record.
     pub(crate) fn calls(&self) -> Vec<AuditEvent> {
-        let user = format!("system:serviceaccount:{}:{}", self.system, self.account);
+        let user = self.username();
         let log = std::fs::read_to_string(self.cluster.folder().join("audit.log")).unwrap();
         let whole = log.rfind('\n').map_or("", |end| &log[..end]);
         whole

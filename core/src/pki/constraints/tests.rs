@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 
+use x509_parser::asn1_rs::Tag;
+
 use super::*;
 use crate::pki::profile::{NameConstraints, Names, Subtrees};
 use crate::pki::testing::{
@@ -195,6 +197,39 @@ fn subjects_and_masks_with_gaps_are_held_against_what_openssl_wrote() {
     assert!(under(&[], "IP:10.7.7.2").is_err());
 }
 
+/// A base of any kind whose octets can't be read, such as a DNS name that is no text.
+#[test]
+fn constraints_that_cannot_be_read_let_no_name_of_their_kind_pass() {
+    let names = [
+        (0, Name::Other("1.2.3")),
+        (1, Name::Email("jo@example.com")),
+        (2, Name::Dns("example.com")),
+        (4, Name::Directory(&DistinguishedName::default())),
+        (6, Name::Uri("spiffe://example.com/a")),
+        (7, Name::Ip(IpAddr::from([192, 0, 2, 1]))),
+    ];
+    for (tag, _) in &names {
+        let subtree = [GeneralSubtree {
+            base: GeneralName::Invalid(Tag(*tag), &[0xff]),
+        }];
+        for (kind, name) in &names {
+            let passes = kind != tag;
+            assert_eq!(
+                check_name(name, &subtree, &[]).is_ok(),
+                passes,
+                "{}",
+                name.text()
+            );
+            assert_eq!(
+                check_name(name, &[], &subtree).is_ok(),
+                passes,
+                "{}",
+                name.text()
+            );
+        }
+    }
+}
+
 #[test]
 fn a_path_length_counts_the_cas_below() {
     // The certificate that OpenSSL made allows three CAs below it.
@@ -219,4 +254,16 @@ fn a_path_length_counts_the_cas_below() {
         Ok(()),
         "self-issued ones don't count"
     );
+}
+
+#[test]
+fn a_ca_of_more_constraints_than_are_checked_signs_nothing() {
+    let many = |count: usize| {
+        let domains: Vec<_> = (0..count).map(|n| format!("DNS:{n}.example")).collect();
+        let domains: Vec<_> = domains.iter().map(String::as_str).collect();
+        check(&profile("DNS:0.example"), &authority(&domains, &[]).chain)
+    };
+    assert_eq!(many(MAX_SUBTREES), Ok(()));
+    let refused = many(MAX_SUBTREES + 1).unwrap_err();
+    assert!(refused.contains("4097 name constraints"), "{refused}");
 }

@@ -43,7 +43,7 @@ fn a_self_signed_leaf_says_what_was_asked_and_nothing_more() {
         path_length: None,
         name_constraints: None,
         unknown_constraints: Vec::new(),
-        authority_key_id: None,
+        authority_key_id: Some(key.public().key_identifier()),
         crl_distribution_points: Vec::new(),
         ocsp_servers: Vec::new(),
         issuing_certificate_urls: Vec::new(),

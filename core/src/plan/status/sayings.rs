@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{FIELDS_IGNORED, ISSUING, LIMITED_BY_CA, READY, RENEWAL_ADJUSTED, is_anothers};
+use super::{FIELDS_IGNORED, ISSUING, LIMITED_BY_CA, READY, RENEWAL_ADJUSTED, cut, is_anothers};
 use crate::api::Group;
 use crate::api::certificate::LastFailure;
 use crate::api::condition::{self, Condition, ConditionStatus};
@@ -44,7 +44,7 @@ impl Sayings<'_> {
                     observed_generation: self.inputs.certificate.metadata.generation,
                     last_transition_time: Time(self.now),
                     reason,
-                    message,
+                    message: cut(message),
                 },
             );
         }
@@ -178,7 +178,7 @@ impl Sayings<'_> {
         }
         if let CaState::Following { due } = self.assessment.ca {
             let message = format!(
-                "The issuer's key was replaced. Clients read the new root now; a new certificate follows at {due}."
+                "The issuer's CA was replaced. Clients read the new root now; a new certificate follows at {due}."
             );
             return (ConditionStatus::False, "CAReplaced".to_owned(), message);
         }

@@ -32,7 +32,16 @@ impl Ca {
 
     /// One with a new key, signed by this one.
     pub(super) fn below(&self, name: &str, from: &str, lives: &str) -> Self {
-        let key = new_key();
+        self.sign(new_key(), name, from, lives)
+    }
+
+    /// The same key and name, signed by another CA.
+    pub(super) fn signed_anew_by(&self, other: &Self, from: &str, lives: &str) -> Self {
+        let name = &self.facts().subject.0[0][0].value;
+        other.sign(self.key.clone(), name, from, lives)
+    }
+
+    fn sign(&self, key: String, name: &str, from: &str, lives: &str) -> Self {
         let certificate = sign::by_authority(
             &profile(name, lives),
             &Locations::default(),

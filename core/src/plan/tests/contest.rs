@@ -127,6 +127,81 @@ fn putting_the_secret_of_an_older_spec_back_counts_as_well() {
     calms_down(world, now);
 }
 
+/// `backup` puts the Secret back to what it was before its last renewal, a hundred times in a minute: `whole`, or only
+/// its data.
+fn put_back(mut world: World, old: &Secret, whole: bool) {
+    let before = world.issued.len();
+    let now = disturbed(&mut world, |world, now| {
+        world.edit("backup", now, |secret| {
+            secret.data.clone_from(&old.data);
+            if whole {
+                secret
+                    .metadata
+                    .annotations
+                    .clone_from(&old.metadata.annotations);
+            }
+        });
+    });
+    let issued = world.issued.len() - before;
+    assert!((2..=5).contains(&issued), "{issued}");
+    let issuing = world.condition("Issuing").unwrap();
+    assert_eq!(issuing.reason, "Contested");
+    assert!(issuing.message.contains(r#""backup""#), "{issuing:?}");
+    calms_down(world, now);
+}
+
+#[test]
+fn putting_a_certificate_back_that_was_renewed_counts_as_well() {
+    let renewed = |issued: &str| {
+        let mut world = Given::certificate("web").by(&root()).issued(issued);
+        let old = world.secret.clone().unwrap();
+        let step = world.reconcile(at("2026-11-02T11:00:00Z"));
+        assert!(
+            matches!(
+                step.plan,
+                Plan::Issue {
+                    undoes: Undoes::Nothing,
+                    ..
+                }
+            ),
+            "{step:?}"
+        );
+        (world, old)
+    };
+    // It was due, or had expired.
+    for issued in ["2026-08-20", "2026-06-01"] {
+        for whole in [true, false] {
+            let (world, old) = renewed(issued);
+            put_back(world, &old, whole);
+        }
+    }
+}
+
+#[test]
+fn putting_a_certificate_of_a_replaced_ca_back_counts_as_well() {
+    let mut world = held();
+    world.reconcile(at("2026-11-02T08:00:00Z"));
+    world.sign_by(&root());
+    world.run(at("2026-11-02T08:00:01Z"), at("2026-11-02T08:03:00Z"));
+    // With both roots, a moment before it was followed.
+    let old = world.secret.clone().unwrap();
+    world.run(at("2026-11-02T08:03:00Z"), at("2026-11-02T11:00:00Z"));
+    assert_eq!(world.issued.len(), 2);
+    put_back(world, &old, true);
+}
+
+#[test]
+fn a_renewal_that_is_due_is_no_part_of_a_contest_though_the_status_was_lost() {
+    let mut world = Given::certificate("web").by(&root()).issued("2026-08-20");
+    world.loses_status = true;
+    world.reconcile(at("2026-11-02T11:00:00Z"));
+    assert_eq!((world.issued.len(), world.status().revision), (2, Some(1)));
+    world.reconcile(at("2026-11-02T11:00:01Z"));
+    world.reconcile(at("2027-01-20"));
+    assert_eq!(world.issued.len(), 3);
+    assert_eq!(world.status().last_restored, None);
+}
+
 #[test]
 fn a_hundred_changes_around_the_pair_cost_five_repairs_and_no_issue() {
     let mut world = held();

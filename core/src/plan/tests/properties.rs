@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, Time};
@@ -20,7 +20,7 @@ use crate::api::certificate::{LastFailure, PrivateKey, Renewal, RenewalWindow};
 use crate::api::{CertificateSpec, CertificateStatus};
 use crate::plan::drift::differences;
 use crate::plan::status::{Failure, Outcome};
-use crate::plan::{Observed, Plan, Undoes, assess, decide, status};
+use crate::plan::{MAX_LOOK_AGAIN, Observed, OldLeaves, Plan, Undoes, assess, decide, status};
 
 fn ca() -> &'static Ca {
     static CA: OnceLock<Ca> = OnceLock::new();
@@ -94,7 +94,7 @@ proptest! {
         told in of(any_status()),
         now in any_time(),
         issuer in 0..4,
-        old_leaves: bool,
+        old_leaves in of(any_time()),
     ) {
         let mut world = Given::certificate("web").with(|given| *given = spec).asked("1");
         world = match issuer {
@@ -105,7 +105,7 @@ proptest! {
         };
         world.secret = secret;
         world.certificate.status = told;
-        world.old_leaves = old_leaves;
+        world.old_leaves = old_leaves.map_or(OldLeaves::Held, OldLeaves::GoneSince);
         looks(&world, now);
     }
 }
@@ -123,6 +123,17 @@ fn looks(world: &World, now: Timestamp) {
         decide(now, &inputs, &assess(now, &inputs)),
         "it is the same each time"
     );
+    if let Plan::Keep { look_again: next }
+    | Plan::Hold { until: next, .. }
+    | Plan::HoldRepair { until: next, .. } = &plan
+    {
+        // Rounded up to whole seconds.
+        let longest = MAX_LOOK_AGAIN + SignedDuration::from_secs(1);
+        assert!(
+            *next >= now && next.duration_since(now) <= longest,
+            "{next}"
+        );
+    }
     let failed = Failure {
         reason: "No",
         message: "No.".into(),

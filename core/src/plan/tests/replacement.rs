@@ -6,7 +6,7 @@ use super::cas::{Ca, root};
 use super::secret::data;
 use super::world::{Given, Issuer, World, at, days};
 use crate::pki::Facts;
-use crate::plan::{CaState, Flaw, IssueReason, Plan};
+use crate::plan::{CaState, Flaw, IssueReason, OldLeaves, Plan};
 
 const NOON: &str = "2026-11-02T12:00:00Z";
 
@@ -61,7 +61,7 @@ fn a_new_certificate_of_the_same_key_only_repairs() {
 fn a_new_key_adds_its_root_at_once_and_the_leaf_follows_within_the_overlap() {
     let (old, new) = (root(), root());
     let mut world = held_by(&old);
-    world.old_leaves = true;
+    world.old_leaves = OldLeaves::Held;
     world.sign_by(&new);
     world.reconcile(at(NOON));
     assert_eq!(roots(&world), tops(&[&new, &old]));
@@ -76,7 +76,7 @@ fn a_new_key_adds_its_root_at_once_and_the_leaf_follows_within_the_overlap() {
     assert_eq!(
         world.condition("Issuing").unwrap().message,
         format!(
-            "The issuer's key was replaced. Clients read the new root now; a new certificate follows at {due}."
+            "The issuer's CA was replaced. Clients read the new root now; a new certificate follows at {due}."
         )
     );
     world.run(at(NOON), at(NOON) + minutes(90));
@@ -84,8 +84,11 @@ fn a_new_key_adds_its_root_at_once_and_the_leaf_follows_within_the_overlap() {
     assert!(world.leaf().is_signed_by(new.authority().certificate()));
     // Another server still holds a leaf of the old key.
     assert_eq!(roots(&world), tops(&[&new, &old]));
-    world.old_leaves = false;
-    world.run(at(NOON) + minutes(90), at(NOON) + minutes(180));
+    world.old_leaves = OldLeaves::GoneSince(at(NOON) + minutes(90));
+    world.run(at(NOON) + minutes(90), at(NOON) + minutes(94));
+    // The server may not have read its new certificate yet.
+    assert_eq!(roots(&world), tops(&[&new, &old]));
+    world.run(at(NOON) + minutes(94), at(NOON) + minutes(95));
     assert_eq!(roots(&world), tops(&[&new]));
     assert_eq!((world.issued.len(), world.repaired.len()), (2, 2));
     assert_eq!(world.status().last_restored, None);
@@ -153,7 +156,7 @@ fn a_second_replacement_inside_the_overlap_begins_anew_and_keeps_all_roots() {
 fn a_second_replacement_after_the_leaf_followed_keeps_the_first_root_too() {
     let (first, second, third) = (root(), root(), root());
     let mut world = held_by(&first);
-    world.old_leaves = true;
+    world.old_leaves = OldLeaves::Held;
     world.sign_by(&second);
     world.run(at(NOON), at(NOON) + minutes(61));
     world.sign_by(&third);
@@ -217,6 +220,55 @@ fn an_intermediate_replaced_under_the_same_root_is_followed_in_turn() {
 }
 
 #[test]
+fn an_intermediate_signed_anew_by_its_root_only_repairs() {
+    let root = root();
+    let old = root.below("A", "2026-01-02", &days(3000));
+    let new = old.signed_anew_by(&root, "2026-11-01", &days(3000));
+    let mut world = held_by(&old);
+    world.sign_by(&new);
+    world.run(at(NOON), at("2026-11-03"));
+    assert_eq!(
+        fingerprints(&world.stored("tls.crt"))[1..],
+        [new.facts().fingerprint.to_string()]
+    );
+    assert_eq!(roots(&world), tops(&[&root]));
+    assert_eq!((world.issued.len(), world.repaired.len()), (1, 1));
+}
+
+#[test]
+fn an_intermediate_signed_anew_by_another_root_is_followed_like_a_new_key() {
+    let (first, second) = (root(), root());
+    let old = first.below("A", "2026-01-02", &days(3000));
+    let new = old.signed_anew_by(&second, "2026-11-01", &days(3000));
+    let mut world = held_by(&old);
+    let above = |world: &World| fingerprints(&world.stored("tls.crt"))[1..].to_vec();
+    let before = above(&world);
+    world.sign_by(&new);
+    world.reconcile(at(NOON));
+    assert_eq!(roots(&world), tops(&[&second, &first]));
+    assert_eq!(above(&world), before, "clients don't know the new root yet");
+    let due = due(&world, at(NOON));
+    world.run(at(NOON), due - minutes(1));
+    assert_eq!((world.issued.len(), above(&world)), (1, before));
+    world.old_leaves = OldLeaves::GoneSince(due);
+    world.run(due, due);
+    let after = [new.facts().fingerprint.to_string()];
+    assert_eq!(world.issued[1..], [(due, IssueReason::CaReplaced)]);
+    assert_eq!(above(&world), after);
+    assert_eq!(roots(&world), tops(&[&second, &first]));
+    // Whoever takes the chain out has it put back, and no more.
+    world.edit("editor", due + minutes(1), |secret| {
+        let crt = &mut data(secret).get_mut("tls.crt").unwrap().0;
+        let mark = b"-----END CERTIFICATE-----\n";
+        let end = crt.windows(mark.len()).position(|found| found == mark);
+        crt.truncate(end.unwrap() + mark.len());
+    });
+    world.run(due + minutes(1), at(NOON) + minutes(120));
+    assert_eq!((world.issued.len(), above(&world)), (2, after.to_vec()));
+    assert_eq!(roots(&world), tops(&[&second]));
+}
+
+#[test]
 fn an_intermediate_below_another_root_keeps_both_roots() {
     let (first, second) = (root(), root());
     let old = first.below("A", "2026-01-02", &days(3000));
@@ -262,7 +314,7 @@ fn a_changed_request_does_not_wait_and_keeps_the_old_root() {
     // Both in one moment, and after the new root was added.
     for seen in [false, true] {
         let mut world = held_by(&old);
-        world.old_leaves = true;
+        world.old_leaves = OldLeaves::Held;
         world.sign_by(&new);
         if seen {
             world.reconcile(at(NOON));
@@ -274,7 +326,7 @@ fn a_changed_request_does_not_wait_and_keeps_the_old_root() {
         assert_eq!(roots(&world), tops(&[&new, &old]), "{seen}");
         world.run(now, now + minutes(120));
         assert_eq!(roots(&world), tops(&[&new, &old]), "{seen}");
-        world.old_leaves = false;
+        world.old_leaves = OldLeaves::GoneSince(now + minutes(120));
         world.run(now + minutes(120), now + minutes(240));
         assert_eq!(roots(&world), tops(&[&new]), "{seen}");
         assert_eq!(world.issued.len(), 2);

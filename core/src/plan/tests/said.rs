@@ -349,3 +349,34 @@ fn nothing_is_said_twice() {
         assert_eq!(*world.status(), status, "{name}");
     }
 }
+
+#[test]
+fn what_is_quoted_is_cut_so_that_the_status_can_be_written() {
+    let long = "ü".repeat(100_000);
+    let mut worlds = [
+        // What the user wrote, and waits for an issuer.
+        held().asked(&long).without_issuer(),
+        // What the issuer says of itself.
+        held()
+            .changed(more)
+            .lapsed(Box::leak(long.clone().into_boxed_str())),
+        // What somebody put into the Secret.
+        Given::certificate("web")
+            .by(&root())
+            .with(|spec| spec.uris = vec![format!("spiffe://{}", "u".repeat(100_000))])
+            .issued("2026-11-02")
+            .with(|spec| spec.uris.clear()),
+    ];
+    for world in &mut worlds {
+        world.refuses = Some("no");
+        world.reconcile(at(NOON));
+        let said = world.status();
+        let failures = said.last_failure.iter().map(|failure| &failure.message);
+        let messages = said.conditions.iter().map(|said| &said.message);
+        let longest = messages.chain(failures).map(String::len).max();
+        assert!(
+            longest.is_some_and(|longest| (4000..4200).contains(&longest)),
+            "{longest:?}"
+        );
+    }
+}

@@ -18,8 +18,8 @@ use crate::plan::intent::{Contents, Metadata};
 use crate::plan::marks::{Marks, RENEW};
 use crate::plan::status::{self, Failure, Outcome};
 use crate::plan::{
-    Assessment, Inputs, IssueReason, IssuerState, MAX_LOOK_AGAIN, Observed, Plan, ReadyIssuer,
-    Settings, Signer, Undoes, assess, contents, decide,
+    Assessment, Inputs, IssueReason, IssuerState, MAX_LOOK_AGAIN, Observed, OldLeaves, Plan,
+    ReadyIssuer, Settings, Signer, Undoes, assess, contents, decide,
 };
 
 /// A moment such as `2026-11-02` or `2026-11-02T10:00:00Z`.
@@ -50,7 +50,7 @@ pub(super) struct World {
     pub(super) secret: Option<Secret>,
     pub(super) owner: Option<String>,
     pub(super) issuer: Issuer,
-    pub(super) old_leaves: bool,
+    pub(super) old_leaves: OldLeaves,
     pub(super) settings: Settings,
     /// The issuer refuses with these words.
     pub(super) refuses: Option<&'static str>,
@@ -99,7 +99,7 @@ impl Given {
             certificate,
             secret: None,
             issuer: Issuer::Missing,
-            old_leaves: false,
+            old_leaves: OldLeaves::GoneSince(Timestamp::MIN),
             settings: Settings::default(),
             refuses: None,
             loses_status: false,
@@ -242,7 +242,7 @@ impl World {
     }
 
     /// The Secret as planning sees it; read again only where it changed, as in the shell.
-    fn observed(&self) -> Option<Rc<Observed>> {
+    pub(super) fn observed(&self) -> Option<Rc<Observed>> {
         let secret = self.secret.as_ref()?;
         let mut seen = self.seen.borrow_mut();
         match seen.as_ref().filter(|(of, _)| of == secret) {

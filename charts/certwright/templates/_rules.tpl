@@ -1,0 +1,47 @@
+{{- /* What the operator may do where it looks after Certificates. Each rule says what for. */ -}}
+{{- define "certwright.rules" -}}
+rules:
+  # To know what is wanted. The specs are the users': the operator never writes them.
+  - apiGroups: [certwright.dev]
+    resources: [certificates, issuers]
+    verbs: [get, list, watch]
+  # To say what is held and what is wrong. Status is written by server-side apply, which is a patch.
+  - apiGroups: [certwright.dev]
+    resources: [certificates/status, issuers/status]
+    verbs: [patch]
+  # To store certificates and keys where the users name them, to read CAs, and to see both change: list and watch
+  # can't be limited by label or type. Server-side apply is a patch, and needs create where nothing is there yet.
+  # Nothing is deleted: a Secret that goes with its Certificate is collected by its ownerReference.
+  - apiGroups: [""]
+    resources: [secrets]
+    verbs: [get, list, watch, create, patch]
+  {{- if .Values.rollout.enabled }}
+  # To find the workloads that read a Secret, to note on them which certificate they run with, and to restart them.
+  - apiGroups: [apps]
+    resources: [deployments, statefulsets, daemonsets]
+    verbs: [get, list, watch, patch]
+  # To learn when a workload's current Pods were started: before or after the Secret last changed.
+  - apiGroups: [""]
+    resources: [pods]
+    verbs: [list]
+  {{- end }}
+  {{- include "certwright.eventRule" . }}
+{{- end -}}
+
+{{- define "certwright.clusterIssuerRules" }}
+  # To know who signs for the whole cluster.
+  - apiGroups: [certwright.dev]
+    resources: [clusterissuers]
+    verbs: [get, list, watch]
+  # To say whether they can.
+  - apiGroups: [certwright.dev]
+    resources: [clusterissuers/status]
+    verbs: [patch]
+{{- end -}}
+
+{{- define "certwright.eventRule" }}
+  # To tell users what happened.
+  - apiGroups: [events.k8s.io]
+    resources: [events]
+    verbs: [create]
+{{- end -}}

@@ -1,0 +1,76 @@
+//! Workloads as they come from the API server. Whatever they hold: once what was planned for one has been applied to
+//! it, there is nothing left to do.
+#![no_main]
+
+use std::collections::BTreeMap;
+
+use certwright_core::api::Group;
+use certwright_core::rollout::{
+    Held, Index, Inputs, Marks, Pods, RolloutPlan, Workload, WorkloadKind, apply_body, plan_rollout,
+};
+use certwright_fuzz::now;
+use jiff::SignedDuration;
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+
+fuzz_target!(|json: &[u8]| {
+    let Ok(object) = serde_json::from_slice::<Value>(json) else {
+        return;
+    };
+    for kind in WorkloadKind::ALL {
+        let workload = Workload::from_object(kind, &object);
+        assert!(workload.problem.is_none() || workload.secrets.is_empty());
+        let touched = Index::default().applied(&workload);
+        assert_eq!(touched.len(), workload.secrets.len());
+        let marks = match plan(&workload) {
+            RolloutPlan::Baseline { marks } | RolloutPlan::Roll { marks, .. } => marks,
+            RolloutPlan::NeedPods => panic!("they were read"),
+            _ => continue,
+        };
+        let _ = apply_body(&workload, &marks);
+        assert_eq!(plan(&applied(&workload, marks)), RolloutPlan::Nothing);
+    }
+});
+
+fn plan(workload: &Workload) -> RolloutPlan {
+    let group = Group::default();
+    let held: BTreeMap<String, Held> = workload
+        .secrets
+        .iter()
+        .map(|secret| (secret.clone(), held(secret)))
+        .collect();
+    let hour = SignedDuration::from_hours(1);
+    let pods = Some(Pods {
+        earliest_start: Some(now() - hour),
+    });
+    plan_rollout(
+        now(),
+        &Inputs {
+            group: &group,
+            workload,
+            held: &held,
+            pods,
+        },
+    )
+}
+
+fn held(secret: &str) -> Held {
+    Held {
+        certificate: secret.to_owned(),
+        fingerprint: "00".repeat(32),
+        issued_at: Some(now() - SignedDuration::from_mins(30)),
+        strategy: Default::default(),
+        issuing: false,
+    }
+}
+
+fn applied(workload: &Workload, marks: Marks) -> Workload {
+    let mut workload = workload.clone();
+    workload.template_annotations.extend(marks.template);
+    workload
+        .metadata
+        .annotations
+        .get_or_insert_default()
+        .extend(marks.baseline);
+    workload
+}
