@@ -211,7 +211,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     Crds(CrdsArguments),
     /// Print the version
     Version,
@@ -283,7 +283,7 @@ struct ScopeArguments {
     #[arg(
         long,
         env = "CERTWRIGHT_CLUSTER_ISSUERS",
-        value_name = "BOOL",
+        value_name = "BOOLEAN",
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "true"
@@ -294,7 +294,7 @@ struct ScopeArguments {
     #[arg(
         long,
         env = "CERTWRIGHT_ROLLOUT",
-        value_name = "BOOL",
+        value_name = "BOOLEAN",
         num_args = 0..=1,
         require_equals = true,
         default_value_t = true,

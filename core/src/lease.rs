@@ -84,7 +84,7 @@ impl Election {
     pub fn other_holder(&self) -> Option<&str> {
         let record = self.seen.as_ref()?.record.as_ref()?;
         self.is_others(record)
-            .then(|| record.holder_identity.as_deref())
+            .then_some(record.holder_identity.as_deref())
             .flatten()
     }
 

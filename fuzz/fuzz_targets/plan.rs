@@ -9,8 +9,8 @@ use certwright_core::api::{Certificate, CertificateStatus, Group};
 use certwright_core::pki::Authority;
 use certwright_core::plan::status::{self, Failure, Outcome};
 use certwright_core::plan::{
-    Inputs, IssuerState, MAX_LOOK_AGAIN, Observed, Plan, ReadyIssuer, Settings, Signer, Undoes,
-    assess, decide,
+    Inputs, IssuerState, MAX_LOOK_AGAIN, Observed, OldLeaves, Plan, ReadyIssuer, Settings, Signer,
+    Undoes, assess, decide,
 };
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -26,8 +26,8 @@ struct World {
     data: Option<BTreeMap<String, String>>,
     issuer: Option<Issuer>,
     owner: Option<String>,
-    #[serde(default)]
-    old_leaves: bool,
+    /// Since when none of a replaced CA's certificates is held.
+    old_leaves_gone: Option<String>,
     now: String,
 }
 
@@ -76,6 +76,11 @@ fuzz_target!(|json: &[u8]| {
         },
         None => IssuerState::Missing,
     };
+    let gone = world
+        .old_leaves_gone
+        .as_deref()
+        .and_then(|text| text.parse().ok());
+    let old_leaves = gone.map_or(OldLeaves::Held, OldLeaves::GoneSince);
     look(
         now,
         &Inputs {
@@ -84,7 +89,7 @@ fuzz_target!(|json: &[u8]| {
             secret: secret.as_ref(),
             owner: world.owner.as_deref(),
             issuer,
-            old_leaves: world.old_leaves,
+            old_leaves,
             settings: &Settings::default(),
         },
     );
@@ -97,7 +102,8 @@ fn look(now: Timestamp, inputs: &Inputs<'_>) {
     if let Plan::Keep { look_again } = &plan {
         let wait = look_again.duration_since(now);
         assert!(wait.is_positive() || now == Timestamp::MAX, "{wait:?}");
-        assert!(wait <= MAX_LOOK_AGAIN, "{wait:?}");
+        // In whole seconds.
+        assert!(wait.as_secs() <= MAX_LOOK_AGAIN.as_secs(), "{wait:?}");
     }
     if let Plan::Hold { until, .. } | Plan::HoldRepair { until, .. } = &plan {
         assert!((now..).contains(until) && until.duration_since(now) <= status::MAX_HOLD);

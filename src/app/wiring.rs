@@ -17,7 +17,7 @@ use kube::core::{DeserializeGuard, DynamicResourceScope};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::Store;
 use kube::runtime::reflector::store::Writer;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Client, Resource, ResourceExt};
 use prometheus_client::registry::Registry;
 use serde::de::DeserializeOwned;
@@ -34,6 +34,7 @@ use crate::cluster::readable::{Broken, readable};
 use crate::cluster::scope::{Scope, merged};
 use crate::cluster::secrets::{Named, Secrets};
 use crate::cluster::watch_failed;
+use crate::cluster::watched::watched;
 use crate::controller::watches::{Certificates, IssuersSeen};
 use crate::controller::{self, Context, IssuerKind};
 use crate::health::{Heartbeats, Readiness};
@@ -305,7 +306,7 @@ async fn follow<K>(
 {
     let context = &routes.context;
     let watches = apis.into_iter().map(|api| {
-        let events = watcher(api, watcher::Config::default())
+        let events = watched(api, watcher::Config::default())
             .default_backoff()
             .modify(|object| object.managed_fields_mut().clear());
         readable(events, context.group.clone(), routes.broken.clone()).boxed()

@@ -7,6 +7,7 @@ pub mod readable;
 pub mod retry_after;
 pub mod scope;
 pub mod secrets;
+pub mod watched;
 
 use std::future::Future;
 use std::time::Duration;

@@ -154,7 +154,7 @@ mod tests {
         events: impl IntoIterator<Item = Event<DeserializeGuard<Issuer>>>,
     ) -> (Vec<String>, Vec<Broken>) {
         let (sender, receiver) = mpsc::unbounded();
-        let events = futures::stream::iter(events.into_iter().map(Ok).collect::<Vec<_>>());
+        let events = futures::stream::iter(events.into_iter().map(Ok));
         let name = |issuer: Issuer| issuer.metadata.name.unwrap();
         let seen = readable(events, Group::default(), sender)
             .map(|event| match event.unwrap() {

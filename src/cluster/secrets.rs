@@ -22,11 +22,12 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 
 use super::scope::Scope;
+use super::watched::watched;
 use super::{call, version, watch_failed};
 use crate::error::{Error, Object};
 pub use leaves::IssuerKey;
@@ -221,10 +222,10 @@ impl Secrets {
         let label = self.group.key(MANAGED);
         let config = watcher::Config::default().labels(&label).page_size(100);
         // Reduced before anything is kept.
-        let ours = watcher(whole, config)
+        let ours = watched(whole, config)
             .default_backoff()
             .map_ok(|event| state::map(event, |secret| self.observed(&secret)));
-        let others = watcher(
+        let others = watched(
             named,
             watcher::Config::default().labels(&format!("!{label}")),
         )

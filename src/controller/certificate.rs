@@ -112,7 +112,7 @@ async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
     let done = thought.plan.clone();
     let thought = match &acted.secret {
         Some(secret) => {
-            gathered.secret = Some(Arc::clone(secret));
+            gathered.wrote(context, now, secret);
             Thought::of(context, now, &gathered)
         }
         None => thought,

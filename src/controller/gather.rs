@@ -57,6 +57,12 @@ impl Gathered {
         Ok(gathered)
     }
 
+    /// Takes note of what was just written.
+    pub(super) fn wrote(&mut self, context: &Context, now: Timestamp, secret: &Arc<Observed>) {
+        self.secret = Some(Arc::clone(secret));
+        self.old_leaves = self.old_leaves(context, now);
+    }
+
     /// What was read, for planning.
     pub(super) fn inputs<'a>(&'a self, context: &'a Context) -> Inputs<'a> {
         Inputs {

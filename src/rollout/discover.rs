@@ -8,13 +8,14 @@ use futures::StreamExt;
 use kube::Api;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use tokio_util::sync::CancellationToken;
 
 use super::Surroundings;
 use super::context::{Context, Kind, named};
 use crate::cluster::scope::merged;
 use crate::cluster::watch_failed;
+use crate::cluster::watched::watched;
 
 /// Follows all workloads of a kind until `stop`: keeps `writer`'s store and the index up to date, and has each one
 /// looked at that came or changed, once the store has it.
@@ -29,7 +30,7 @@ pub(super) async fn follow<K: Kind, S: Surroundings>(
         |namespace| Api::namespaced(client(), namespace),
     );
     let watches = apis.into_iter().map(|workloads: Api<Observed<K>>| {
-        watcher(workloads, watcher::Config::default())
+        watched(workloads, watcher::Config::default())
             .default_backoff()
             .boxed()
     });

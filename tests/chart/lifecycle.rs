@@ -17,7 +17,11 @@ async fn definitions_are_upgraded_kept_and_taken_over_again() {
     }
     // Those of the first version, as its release would have left them, with Certificates in use.
     for plural in PLURALS {
-        apply(cluster, &first_version(plural)).await;
+        let as_helm = "apply --server-side --field-manager=helm -f -";
+        let definition = first_version(plural).to_string();
+        kubectl_with(cluster, as_helm, Some(&definition))
+            .await
+            .unwrap();
     }
     wait_for_definitions(cluster).await;
     apply(cluster, &certificate()).await;

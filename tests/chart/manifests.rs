@@ -23,13 +23,13 @@ async fn the_file_and_the_base_install_the_same() {
     .await;
     let changed = kubectl(
         cluster,
-        &format!("diff --server-side -k {DEPLOY}/kustomize"),
+        &format!("diff --server-side -k {DEPLOY}/kustomize/base"),
     )
     .await;
     assert_eq!(changed, Ok(String::new()));
     kubectl(
         cluster,
-        &format!("apply --server-side -k {DEPLOY}/kustomize"),
+        &format!("apply --server-side -k {DEPLOY}/kustomize/base"),
     )
     .await
     .unwrap();

@@ -110,6 +110,7 @@ async fn what_makes_no_sense_is_refused_with_its_name() {
         ("--set clusterIssuers=true", "clusterIssuers"),
         ("--set caOverlap=1d", "caOverlap"),
         ("--set log.format=xml", "format"),
+        ("--set leaderElection.leaseDuration=2s", "leaseDuration"),
         ("--set proxy.https=proxy:3128", "https"),
         ("--set extraArgs=--listen", "extraArgs"),
         ("--set leaderElection.enabled=false", "replicas must be 1"),
@@ -170,9 +171,9 @@ async fn prepared() -> &'static ControlPlane {
         .await
         .unwrap();
     eventually("the kinds are served", async || {
-        let get =
-            "get servicemonitors,podmonitors,prometheusrules,serviceaccounts/default -n matrix";
-        kubectl_with(cluster, get, None).await
+        let get = "get servicemonitors,podmonitors,prometheusrules -n matrix";
+        kubectl_with(cluster, get, None).await?;
+        kubectl_with(cluster, "get serviceaccount default -n matrix", None).await
     })
     .await;
     cluster

@@ -63,6 +63,15 @@ async fn a_replaced_ca_is_trusted_first_and_followed_later() {
     let held = scene.held("web-tls").await;
     assert!(held.leaf().is_signed_by(&new(&held).unwrap()));
 
+    // The label shows that the operator has looked, and so seen that no old certificate is held.
+    let labels = json!({ "looked": "1" });
+    let change = json!({ "secretTemplate": { "labels": labels } });
+    scene.change("web", change).await;
+    scene
+        .holds("web-tls", "looked at", |held| {
+            held.label("looked") == Some("1")
+        })
+        .await;
     scene.clock.advance(SignedDuration::from_mins(61));
     scene.touch("web").await;
     let held = scene

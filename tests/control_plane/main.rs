@@ -8,6 +8,8 @@
 
 mod argocd;
 mod authorities;
+mod bounds;
+mod broken;
 mod conflicts;
 mod contest;
 mod deletion;

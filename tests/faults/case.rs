@@ -16,7 +16,8 @@ use crate::fault::{Call, Faults, Shot};
 use crate::harness::{Held, Scene, condition};
 
 const POLL: Duration = Duration::from_millis(400);
-const PATIENCE: Duration = Duration::from_secs(100);
+/// A watch that keeps failing is taken up again after half a minute at most, and may have to be twice.
+const PATIENCE: Duration = Duration::from_secs(200);
 
 /// One namespace in which something happens once.
 pub(crate) struct Case<'c> {
@@ -366,8 +367,10 @@ impl Case<'_> {
     }
 }
 
-/// How far the clock goes between a CA's replacement and its end.
+/// How far the clock goes between a CA's replacement and the end of its overlap.
 pub(crate) const PAST_OVERLAP: SignedDuration = SignedDuration::from_hours(2);
+/// How far the clock goes between the last certificate of the old CA and the end of its root.
+pub(crate) const SERVERS_HAVE_READ: SignedDuration = SignedDuration::from_mins(6);
 /// How far the clock goes until a certificate of 90 days is due.
 pub(crate) const UNTIL_DUE: SignedDuration = SignedDuration::from_hours(61 * 24);
 

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::case::{Case, NEXT_ROOT, Outcome, PAST_OVERLAP, ROOT, UNTIL_DUE};
+use crate::case::{Case, NEXT_ROOT, Outcome, PAST_OVERLAP, ROOT, SERVERS_HAVE_READ, UNTIL_DUE};
 
 /// A way through the operator, in steps that each end at rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub(crate) enum Path {
     Due,
     /// Somebody breaks what is around the pair.
     Repair,
+    /// Somebody deletes the Secret.
+    Robbed,
     /// A Deployment begins to read the Secret.
     Adopt,
     /// A Deployment is rolled.
@@ -32,7 +34,7 @@ impl Path {
         const NOW: SignedDuration = SignedDuration::ZERO;
         match self {
             Self::Due => &[UNTIL_DUE],
-            Self::ReplaceCa => &[NOW, PAST_OVERLAP],
+            Self::ReplaceCa => &[NOW, PAST_OVERLAP, SERVERS_HAVE_READ],
             _ => &[NOW],
         }
     }
@@ -41,8 +43,6 @@ impl Path {
     pub(crate) fn secret_writes(self, step: usize) -> usize {
         match (self, step) {
             (Self::Issuer | Self::Adopt, _) => 0,
-            // A new certificate, and the old root goes.
-            (Self::ReplaceCa, 1) => 2,
             _ => 1,
         }
     }
@@ -80,7 +80,8 @@ impl Path {
             (Self::Issuer, _) => case.put_issuer().await,
             (Self::First, _) => case.put_certificate(json!({})).await,
             (Self::ByHand | Self::Roll, _) => case.scene.renew("web", "please").await,
-            (Self::Due, _) | (Self::ReplaceCa, 1) => case.scene.touch("web").await,
+            (Self::Due, _) | (Self::ReplaceCa, 1 | 2) => case.scene.touch("web").await,
+            (Self::Robbed, _) => case.scene.delete_secret("web-tls").await,
             (Self::Repair, _) => {
                 let broken = json!({ "data": { "ca.crt": "YnJva2Vu" } });
                 case.scene.meddle("web-tls", broken).await;
@@ -97,7 +98,7 @@ impl Path {
         match (self, step) {
             (Self::Issuer, _) => return case.issuer_is_ready().await,
             (Self::First, _) => {}
-            (Self::ByHand | Self::Due, _) => outcome.revision = 2,
+            (Self::ByHand | Self::Due | Self::Robbed, _) => outcome.revision = 2,
             (Self::Repair, _) => outcome.repairs = 1,
             (Self::Adopt, _) => outcome.rolls = Some(0),
             (Self::Roll, _) => {
@@ -107,6 +108,11 @@ impl Path {
             (Self::ReplaceCa, 0) => {
                 outcome.repairs = 1;
                 outcome.because = "CAReplaced";
+                roots = [NEXT_ROOT.facts(), roots].concat();
+            }
+            (Self::ReplaceCa, 1) => {
+                outcome.revision = 2;
+                outcome.repairs = 1;
                 roots = [NEXT_ROOT.facts(), roots].concat();
             }
             (Self::ReplaceCa, _) => {

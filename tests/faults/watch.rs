@@ -1,8 +1,9 @@
 //! Makes watches lag, break off, and lose their place.
 
+use std::collections::HashSet;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,38 +11,51 @@ use axum::body::{Body as Stream, Bytes};
 use futures::channel::mpsc;
 use futures::future::BoxFuture;
 use futures::{StreamExt as _, stream};
-use http::{Request, Response, Uri};
+use http::{Request, Response, StatusCode, Uri};
 use kube::client::Body;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until};
 use tower::{BoxError, Layer, Service};
 
 /// What happens to a watch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Trouble {
-    /// What it shows arrives 3 to 5 seconds late, in its order.
-    Late,
+    /// What it shows arrives this late, in its order.
+    Late(Duration),
     /// It breaks off after this long, and shows no bookmarks.
     Cut(Duration),
+    /// It breaks off in the middle of what it shows after this long.
+    Torn(Duration),
     /// After this long the server has forgotten where it was (410).
     Expired(Duration),
+    /// It breaks off after this long, and the server refuses to take it up again, having forgotten where it was (410),
+    /// until it is begun anew with a list.
+    Forgotten(Duration),
 }
 
 /// A layer that gives trouble to the watches of some kinds, by their plural names.
 #[derive(Clone)]
 pub(crate) struct Watches {
-    kinds: Arc<[&'static str]>,
-    trouble: Trouble,
+    troubles: Arc<[(&'static [&'static str], Trouble)]>,
     troubled: Arc<AtomicUsize>,
+    /// Of what a list was read that has not been watched from there.
+    listed: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Watches {
     /// The watches of these kinds; of all kinds if there are none.
-    pub(crate) fn of(kinds: &[&'static str], trouble: Trouble) -> Self {
+    pub(crate) fn of(kinds: &'static [&'static str], trouble: Trouble) -> Self {
+        Self::each([(kinds, trouble)])
+    }
+
+    /// Each kind's watches have a trouble of their own: the first that names it.
+    pub(crate) fn each(
+        troubles: impl IntoIterator<Item = (&'static [&'static str], Trouble)>,
+    ) -> Self {
         Self {
-            kinds: kinds.into(),
-            trouble,
+            troubles: troubles.into_iter().collect(),
             troubled: Arc::default(),
+            listed: Arc::default(),
         }
     }
 
@@ -50,17 +64,36 @@ impl Watches {
         self.troubled.load(Ordering::Relaxed)
     }
 
+    /// What happens to a watch.
     fn trouble(&self, uri: &Uri) -> Option<Trouble> {
         let kind = uri.path().rsplit('/').next().unwrap_or_default();
-        let meant = self.kinds.is_empty() || self.kinds.contains(&kind);
-        let watches = uri
-            .query()
-            .is_some_and(|query| query.contains("watch=true"));
-        (meant && watches).then(|| {
-            self.troubled.fetch_add(1, Ordering::Relaxed);
-            self.trouble
-        })
+        let meant = |kinds: &[&str]| kinds.is_empty() || kinds.contains(&kind);
+        let (_, trouble) = self.troubles.iter().find(|(kinds, _)| meant(kinds))?;
+        if !asks_for(uri, "watch=true") {
+            self.listed.lock().unwrap().insert(what(uri));
+            return None;
+        }
+        self.troubled.fetch_add(1, Ordering::Relaxed);
+        Some(*trouble)
     }
+
+    /// Whether a watch is one that follows a list, which none does after it.
+    fn follows_a_list(&self, uri: &Uri) -> bool {
+        self.listed.lock().unwrap().remove(&what(uri))
+    }
+}
+
+fn asks_for(uri: &Uri, part: &str) -> bool {
+    uri.query().is_some_and(|query| query.contains(part))
+}
+
+/// What is listed or watched: there are two watches of Secrets.
+fn what(uri: &Uri) -> String {
+    let parts = uri.query().unwrap_or_default().split('&');
+    let label = parts
+        .filter(|part| part.starts_with("labelSelector="))
+        .collect::<String>();
+    format!("{} {label}", uri.path())
 }
 
 impl<S> Layer<S> for Watches {
@@ -102,17 +135,22 @@ where
                 .replace("allowWatchBookmarks=true", "allowWatchBookmarks=false");
             *request.uri_mut() = bare.parse().unwrap();
         }
+        if matches!(trouble, Some(Trouble::Forgotten(_)))
+            && !self.watches.follows_a_list(request.uri())
+        {
+            return Box::pin(async { Ok(forgotten()) });
+        }
         let answer = self.inner.call(request);
         Box::pin(async move {
             let (parts, body) = answer.await?.into_parts();
             let body = Stream::new(body);
             let body = match trouble {
                 None => body,
-                Some(Trouble::Late) => late(body),
-                Some(Trouble::Cut(after)) => {
-                    let cut = io::Error::from(io::ErrorKind::ConnectionReset);
-                    ends(body, after, Err(axum::Error::new(cut)))
+                Some(Trouble::Late(lag)) => late(body, lag),
+                Some(Trouble::Cut(after) | Trouble::Forgotten(after)) => {
+                    ends(body, after, Err(cut()))
                 }
+                Some(Trouble::Torn(after)) => torn(body, after),
                 Some(Trouble::Expired(after)) => ends(body, after, Ok(expired())),
             };
             Ok(Response::from_parts(parts, body))
@@ -120,14 +158,12 @@ where
     }
 }
 
-fn late(body: Stream) -> Stream {
+fn late(body: Stream, lag: Duration) -> Stream {
     let (sender, receiver) = mpsc::unbounded();
     let mut arriving = body.into_data_stream();
     tokio::spawn(async move {
-        let mut lags = (0..).map(|n: u64| Duration::from_millis(3000 + n * 700 % 2000));
         while let Some(data) = arriving.next().await {
-            let due = Instant::now() + lags.next().unwrap_or_default();
-            if sender.unbounded_send((due, data)).is_err() {
+            if sender.unbounded_send((Instant::now() + lag, data)).is_err() {
                 return;
             }
         }
@@ -138,19 +174,49 @@ fn late(body: Stream) -> Stream {
     }))
 }
 
+/// The first that comes after this time comes half.
+fn torn(body: Stream, after: Duration) -> Stream {
+    let until = Instant::now() + after;
+    let mut whole = true;
+    let pieces = body.into_data_stream().flat_map(move |data| {
+        whole &= Instant::now() < until;
+        let half = data.as_ref().map(|data| data.slice(..data.len() / 2));
+        stream::iter(match (whole, half) {
+            (false, Ok(half)) => vec![Ok(half), Err(cut())],
+            _ => vec![data],
+        })
+    });
+    Stream::from_stream(pieces)
+}
+
 fn ends(body: Stream, after: Duration, with: Result<Bytes, axum::Error>) -> Stream {
     let until = body.into_data_stream().take_until(Box::pin(sleep(after)));
     Stream::from_stream(until.chain(stream::iter([with])))
 }
 
+fn cut() -> axum::Error {
+    axum::Error::new(io::Error::from(io::ErrorKind::ConnectionReset))
+}
+
 fn expired() -> Bytes {
-    let status = json!({
+    format!("{}\n", json!({ "type": "ERROR", "object": too_old() })).into()
+}
+
+fn forgotten() -> Response<Stream> {
+    Response::builder()
+        .status(StatusCode::GONE)
+        .header("content-type", "application/json")
+        .body(too_old().to_string().into())
+        .unwrap()
+}
+
+fn too_old() -> Value {
+    json!({
         "kind": "Status",
         "apiVersion": "v1",
         "status": "Failure",
         "code": 410,
         "reason": "Expired",
         "message": "too old resource version",
-    });
-    format!("{}\n", json!({ "type": "ERROR", "object": status })).into()
+    })
 }

@@ -21,29 +21,60 @@ use crate::watch::{Trouble, Watches};
 /// How many Certificates there are.
 const MANY: usize = 20;
 /// Longer than any watch lags.
-const QUIET: Duration = Duration::from_secs(6);
+const QUIET: Duration = Duration::from_secs(8);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_need_is_met_once_whatever_watches_do() {
-    const OURS: &[&str] = &["certificates", "issuers"];
-    const WORKLOADS: &[&str] = &["deployments", "statefulsets", "daemonsets"];
-    let cut = Trouble::Cut(Duration::from_secs(1));
-    let expired = Trouble::Expired(Duration::from_millis(1500));
+async fn each_need_is_met_once_while_watches_are_late_and_out_of_order() {
     join_all([
-        each_need_once("late-secrets", Watches::of(&["secrets"], Trouble::Late)),
-        each_need_once("late-ours", Watches::of(OURS, Trouble::Late)),
-        each_need_once("late-workloads", Watches::of(WORKLOADS, Trouble::Late)),
-        each_need_once("late-all", Watches::of(&[], Trouble::Late)),
-        each_need_once("cut", Watches::of(&[], cut)),
-        each_need_once("expired", Watches::of(&[], expired)),
+        each_need_once("late-all", Watches::of(&[], LATE)),
+        each_need_once("late-secrets", Watches::of(&["secrets"], LATE)),
+        each_need_once("late-certificates", Watches::of(&["certificates"], LATE)),
+        each_need_once("late-issuers", Watches::of(&["issuers"], LATE)),
+        each_need_once("late-workloads", Watches::of(WORKLOADS, LATE)),
+        // What happened first is seen last, and the other way round.
+        each_need_once(
+            "late-by-turns",
+            Watches::each([
+                (&["issuers"][..], lag(5000)),
+                (&["certificates"], lag(3500)),
+                (&["secrets"], lag(1500)),
+            ]),
+        ),
+        each_need_once(
+            "late-in-turn",
+            Watches::each([
+                (WORKLOADS, lag(5000)),
+                (&["secrets"], lag(3500)),
+                (&["certificates"], lag(1500)),
+            ]),
+        ),
     ])
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_need_is_met_once_while_watches_break_off_and_lose_their_place() {
+    let after = Duration::from_secs(1);
+    join_all([
+        each_need_once("cut", Watches::of(&[], Trouble::Cut(after))),
+        each_need_once("torn", Watches::of(&[], Trouble::Torn(after))),
+        each_need_once("expired", Watches::of(&[], Trouble::Expired(after * 3 / 2))),
+        each_need_once("forgotten", Watches::of(&[], Trouble::Forgotten(after))),
+    ])
+    .await;
+}
+
+const WORKLOADS: &[&str] = &["deployments", "statefulsets", "daemonsets"];
+const LATE: Trouble = lag(5000);
+
+const fn lag(milliseconds: u64) -> Trouble {
+    Trouble::Late(Duration::from_millis(milliseconds))
 }
 
 /// Certificates are made, changed, asked for anew and robbed of their Secrets: each of that costs each of them one
 /// certificate, and the Deployment that reads two of them is rolled once each time both change.
 ///
-/// The answer to the very first write of a Secret is lost on top.
+/// The answer to one write is lost on top each time: of a Secret, and of the Deployment that is rolled.
 async fn each_need_once(name: &str, watches: Watches) {
     let scene = Scene::new(name).await;
     let faults = Faults::default();
@@ -56,7 +87,7 @@ async fn each_need_once(name: &str, watches: Watches) {
     };
     case.issuer().await;
 
-    case.faults.arm(case.namespace(), Some(lost(0)));
+    case.faults.arm(case.namespace(), Some(lost_secret(0)));
     join_all((0..MANY).map(|n| make(&case, n))).await;
     let mut issued = [1; MANY];
     settled(&case, &issued, 0).await;
@@ -67,7 +98,7 @@ async fn each_need_once(name: &str, watches: Watches) {
     settled(&case, &issued, 0).await;
 
     // All get another name.
-    case.faults.arm(case.namespace(), Some(lost(1)));
+    case.faults.arm(case.namespace(), Some(lost_secret(1)));
     join_all((0..MANY).map(|n| {
         let names = [
             format!("{}.example.com", name_of(n)),
@@ -86,7 +117,7 @@ async fn each_need_once(name: &str, watches: Watches) {
     assert!(case.faults.hit(case.namespace()));
 
     // Some lose their Secret, some are asked for by hand; the first two stay as they are.
-    case.faults.arm(case.namespace(), Some(lost(12)));
+    case.faults.arm(case.namespace(), Some(lost_secret(12)));
     let robbed = async |n: usize| {
         case.scene
             .delete_secret(&format!("{}-tls", name_of(n)))
@@ -98,6 +129,14 @@ async fn each_need_once(name: &str, watches: Watches) {
     issued[2..18].fill(3);
     settled(&case, &issued, 1).await;
     assert!(case.faults.hit(case.namespace()));
+
+    // One of the two that the Deployment reads.
+    let deployment = Call::new("PATCH", "/apis/apps/v1/deployments/web");
+    case.faults.arm(case.namespace(), Some(lost(deployment)));
+    asked(0).await;
+    issued[0] = 3;
+    settled(&case, &issued, 2).await;
+    assert!(case.faults.hit(case.namespace()));
     assert!(watches.troubled() > 0);
     println!("{name}: {} watches were troubled", watches.troubled());
     operator.stop().await;
@@ -108,9 +147,17 @@ fn name_of(n: usize) -> String {
 }
 
 /// The first answer to a write of this Secret is lost.
-fn lost(n: usize) -> Shot {
+fn lost_secret(n: usize) -> Shot {
+    lost(Call::new(
+        "PATCH",
+        format!("/api/v1/secrets/{}-tls", name_of(n)),
+    ))
+}
+
+/// The first answer to this call is lost.
+fn lost(call: Call) -> Shot {
     Shot {
-        call: Call::new("PATCH", format!("/api/v1/secrets/{}-tls", name_of(n))),
+        call,
         nth: 1,
         fault: Fault::CutAfter,
     }

@@ -50,6 +50,8 @@ pub(crate) fn archive() -> PathBuf {
 /// A Pod of the image, under the restricted Pod Security Standard and with nothing that it could write to.
 pub(crate) fn pod(name: &str, arguments: &[&str]) -> Value {
     json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
         "metadata": { "name": name },
         "spec": {
             "restartPolicy": "Never",

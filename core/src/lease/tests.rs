@@ -57,7 +57,7 @@ fn who_has_read_nothing_reads() {
 #[test]
 fn the_first_to_come_creates_it_and_renews_it_twice_in_its_duration() {
     let (mut election, first) = leading("a", seconds(100));
-    let spec = first.spec.clone().unwrap();
+    let spec = first.spec.unwrap();
     assert_eq!(spec.holder_identity.as_deref(), Some("a"));
     assert_eq!(
         (spec.lease_duration_seconds, spec.lease_transitions),

@@ -98,10 +98,23 @@ impl Scene<'_> {
             };
         }
         document["metadata"] = metadata;
+        let rules = document.get_mut("rules").and_then(Value::as_array_mut);
+        for rule in rules.into_iter().flatten() {
+            let names = rule.get_mut("resourceNames").and_then(Value::as_array_mut);
+            for name in names.into_iter().flatten() {
+                *name = renamed(name);
+            }
+        }
         if document["roleRef"].is_object() {
             document["roleRef"]["name"] = renamed(&document["roleRef"]["name"]);
             document["subjects"][0]["name"] = self.account.clone().into();
             document["subjects"][0]["namespace"] = self.system.clone().into();
+        }
+        let rules = document["rules"].as_array_mut();
+        for rule in rules.into_iter().flatten() {
+            for name in rule["resourceNames"].as_array_mut().into_iter().flatten() {
+                *name = renamed(name);
+            }
         }
         if document["spec"]["policyName"].is_string() {
             document["spec"]["policyName"] = renamed(&document["spec"]["policyName"]);

@@ -389,7 +389,7 @@ impl World {
             certificate_name: self.certificate.metadata.name.clone(),
             request: Some(assessment.hash.clone()),
             issued_at: Some(now),
-            revision: Some(revision.unwrap_or_default() + 1),
+            revision: Some(revision.unwrap_or_default().saturating_add(1)),
             renew_request: assessment.asked.clone().or(marks.renew_request),
             ca_replaced_at: assessment
                 .marks

@@ -80,6 +80,23 @@ impl Cable {
         ip(&["route", "add", &services, "via", &node])?;
         // The node's own programs reach a Service only if there is a route to it, wherever that leads.
         sandbox.run("ip", &["route", "add", &services, "via", &host])?;
+        // What others send to a Service that kube-proxy doesn't know, or not yet, is refused rather than lost.
+        sandbox.run(
+            "ip",
+            &[
+                "rule", "add", "priority", "100", "iif", "lo", "lookup", "main",
+            ],
+        )?;
+        let unreachable = [
+            "rule",
+            "add",
+            "priority",
+            "101",
+            "to",
+            &services,
+            "unreachable",
+        ];
+        sandbox.run("ip", &unreachable)?;
         Ok(cable)
     }
 

@@ -96,8 +96,7 @@ impl NodeServices<'_> {
 
     pub(crate) fn coredns(&self) -> anyhow::Result<Process> {
         let configuration = format!(
-            ".:53 {{\n    bind {node}\n    errors\n    hosts {hosts} {{\n        reload 500ms\n        fallthrough\n    }}\n    \
-             kubernetes cluster.local in-addr.arpa {{\n        endpoint {url}\n        kubeconfig {kubeconfig}\n    }}\n}}\n",
+            include_str!("../../assets/Corefile"),
             node = self.network.node(),
             hosts = self.write("hosts", "")?.display(),
             url = self.control_plane.url(),

@@ -1,6 +1,6 @@
 //! Pods are containers, Services answer, names are found.
 
-use std::{collections::BTreeSet, fmt::Debug};
+use std::{collections::BTreeSet, fmt::Debug, time::Duration};
 
 use certwright_test_cluster::{Binaries, Cluster, Image, Options, Program, SharedCluster};
 use k8s_openapi::{
@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    time::timeout,
 };
 
 use crate::{STARTS, eventually};
@@ -53,7 +54,8 @@ async fn pods_find_names_inside_and_outside() {
 
     let script = "
         nslookup kubernetes.default.svc.cluster.local | grep -A1 ^Name
-        until nslookup outside.example >/tmp/answer; do sleep 0.2; done; grep -A1 ^Name /tmp/answer";
+        until nslookup outside.example >/tmp/answer; do sleep 0.2; done; grep -A1 ^Name /tmp/answer
+        nslookup nowhere.example | grep -o NXDOMAIN | uniq";
     let logs = run(cluster, &namespace, script).await;
     let number = cluster.host_address().octets()[1];
     let host = cluster.host_address();
@@ -61,7 +63,7 @@ async fn pods_find_names_inside_and_outside() {
         logs,
         format!(
             "Name:\tkubernetes.default.svc.cluster.local\nAddress: 10.{number}.2.1\n\
-             Name:\toutside.example\nAddress: {host}\n"
+             Name:\toutside.example\nAddress: {host}\nNXDOMAIN\n"
         )
     );
 }
@@ -252,6 +254,12 @@ async fn names(pods: &Api<Pod>) -> BTreeSet<String> {
 
 /// The body of `http://<address>/`, if there is one.
 async fn get(address: &str) -> Option<String> {
+    // A connection begun before the Service is known may never come about.
+    let patience = Duration::from_secs(5);
+    timeout(patience, body(address)).await.ok().flatten()
+}
+
+async fn body(address: &str) -> Option<String> {
     let mut stream = TcpStream::connect((address, 80)).await.ok()?;
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await.ok()?;
     let mut answer = String::new();
