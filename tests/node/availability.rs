@@ -127,6 +127,7 @@ async fn a_leader_killed_without_warning_is_followed_by_the_other() {
     let scene = Scene::new("killed").await;
     for _ in 0..2 {
         let leader = scene.operator.leader().await;
+        let before = lives(&scene.operator.pods().await);
         let killed = Timestamp::now();
         scene.ctr(&leader, &["kill", "--signal", "SIGKILL"]).await;
         let gap = scene.taken_over(&leader, killed).await;
@@ -134,7 +135,15 @@ async fn a_leader_killed_without_warning_is_followed_by_the_other() {
         assert!(gap < BOUND, "{gap:?}");
         scene.all_are_ready().await;
         assert_ne!(scene.operator.leader().await, leader);
-        scene.operator.is_whole().await;
+        eventually("the kubelet has started it again", async || {
+            let now = lives(&scene.operator.is_whole().await);
+            if now == before {
+                Err(format!("{now:?}"))
+            } else {
+                Ok(())
+            }
+        })
+        .await;
     }
     let stored = scene.stored(Timestamp::UNIX_EPOCH);
     assert!(

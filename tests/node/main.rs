@@ -8,7 +8,9 @@
     reason = "all of this is tests, also what is outside their functions"
 )]
 
+mod application;
 mod availability;
+mod chart;
 mod harness;
 mod image;
 mod installed;
