@@ -7,7 +7,7 @@ use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
-/// Watches objects, as [`watcher`] does, but also begins anew where the server answers a watch's request itself with 410:
+/// Watches objects, as [`watcher()`] does, but also begins anew where the server answers a watch's request itself with 410:
 /// `watcher` only does so for a 410 within the watch, and asks for the same forgotten place for ever.
 pub fn watched<K>(
     api: Api<K>,

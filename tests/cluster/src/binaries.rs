@@ -182,6 +182,18 @@ mod tests {
     }
 
     #[test]
+    fn the_node_is_as_new_as_the_control_plane() {
+        let version = |modules: &'static str| {
+            modules
+                .lines()
+                .find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes v"))
+        };
+        let control_plane = version(include_str!("../tools/kubernetes/go.mod"));
+        assert!(control_plane.is_some());
+        assert_eq!(version(include_str!("../tools/node/go.mod")), control_plane);
+    }
+
+    #[test]
     fn takes_kubebuilder_assets_first_and_the_rest_from_the_built_ones() {
         let folder = tempfile::tempdir().unwrap();
         let (assets, built) = (folder.path().join("assets"), folder.path().join("built"));

@@ -110,12 +110,6 @@ impl Scene<'_> {
             document["subjects"][0]["name"] = self.account.clone().into();
             document["subjects"][0]["namespace"] = self.system.clone().into();
         }
-        let rules = document["rules"].as_array_mut();
-        for rule in rules.into_iter().flatten() {
-            for name in rule["resourceNames"].as_array_mut().into_iter().flatten() {
-                *name = renamed(name);
-            }
-        }
         if document["spec"]["policyName"].is_string() {
             document["spec"]["policyName"] = renamed(&document["spec"]["policyName"]);
         }

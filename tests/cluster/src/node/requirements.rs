@@ -35,9 +35,9 @@ pub(crate) fn check() -> anyhow::Result<Requirements> {
     if cni.is_none() {
         missing.push(("the CNI plugin ptp", "containernetworking-plugins"));
     }
-    let busybox = find(FOLDERS, "busybox");
+    let busybox = find(FOLDERS, "busybox").filter(|path| needs_no_library(path));
     if busybox.is_none() {
-        missing.push(("busybox", "busybox-static"));
+        missing.push(("a static busybox", "busybox-static"));
     }
     match (cni, busybox) {
         (Some(cni), Some(busybox)) if missing.is_empty() => Ok(Requirements {
@@ -53,6 +53,11 @@ fn find(folders: &[&str], program: &str) -> Option<PathBuf> {
         .iter()
         .map(|folder| Path::new(folder).join(program))
         .find(|path| path.is_file())
+}
+
+/// Whether a program names no loader, and so runs where there is nothing but itself.
+fn needs_no_library(program: &Path) -> bool {
+    fs::read(program).is_ok_and(|content| !content.windows(5).any(|word| word == b"/ld-l"))
 }
 
 fn words(missing: &[(&str, &str)]) -> String {
@@ -99,5 +104,13 @@ mod tests {
             ]),
             "a node lacks unshare, runc, nsenter. On Debian: apt-get install runc util-linux"
         );
+    }
+
+    #[test]
+    fn knows_a_program_that_needs_libraries() {
+        // A test is one; a script needs an interpreter, but names no loader.
+        assert!(!needs_no_library(&std::env::current_exe().unwrap()));
+        assert!(needs_no_library(Path::new("/etc/passwd")));
+        assert!(!needs_no_library(Path::new("/nowhere")));
     }
 }
