@@ -133,9 +133,24 @@ pub struct InspectSettings {
     pub namespace: Option<String>,
     /// The kubeconfig's context; its current one otherwise.
     pub context: Option<String>,
+    /// The name by which a server is asked for its certificate; its host otherwise.
+    pub server_name: Option<String>,
+    /// How servers are reached and judged.
+    pub outside: OutsideSettings,
 }
 
-/// A file or a Secret.
+/// How what is outside the cluster is reached and judged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutsideSettings {
+    /// The proxy, as a URL.
+    pub https_proxy: Option<String>,
+    /// What is reached without it, with commas between.
+    pub no_proxy: Option<String>,
+    /// A file of CAs that are trusted besides the public ones.
+    pub extra_ca_file: Option<PathBuf>,
+}
+
+/// A file, a Secret or a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A file of PEM blocks, or one certificate in DER.
@@ -144,6 +159,13 @@ pub enum Target {
     StandardInput,
     /// A Secret, by name.
     Secret(String),
+    /// A TLS server.
+    Server {
+        /// Its name or address.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
 }
 
 impl FromStr for Target {
@@ -160,9 +182,29 @@ impl FromStr for Target {
             ),
             Some(name) => Ok(Self::Secret(name.to_owned())),
             None if text == "-" => Ok(Self::StandardInput),
-            None => Ok(Self::File(text.into())),
+            None => Ok(server(text).unwrap_or_else(|| Self::File(text.into()))),
         }
     }
+}
+
+/// `HOST:PORT`, with an IPv6 address in brackets. A file of such a name is given as `./NAME`.
+fn server(text: &str) -> Option<Target> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let named = || {
+        !host.is_empty()
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+    };
+    let host = match bare {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().ok()?.to_string(),
+        None => named().then(|| host.to_owned())?,
+    };
+    Some(Target::Server { host, port })
 }
 
 /// Reads the process's arguments and environment. Ends the process for `--help` (0) and for arguments that make no
@@ -391,18 +433,20 @@ struct CrdsArguments {
     group: GroupArguments,
 }
 
-/// Say what is in a certificate file or in a Secret
+/// Say what is in a certificate file or in a Secret, or what a server shows
 ///
 /// Shows names, issuer, dates with what is left, key, usages and the chain as a tree, and whether the private key
-/// beside it fits. A private key is never printed.
+/// beside it fits. A private key is never printed. Of a server it says too whether a client would trust it: by the public
+/// CAs, which are part of the program, and those of a file.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   certwright inspect fullchain.pem
   certwright inspect secret/web-tls -n shop
+  certwright inspect example.com:443
   openssl s_client -connect example.com:443 -showcerts </dev/null | certwright inspect -")]
 struct InspectArguments {
-    /// A file of PEM blocks or one certificate in DER, - for standard input, or a Secret
-    #[arg(value_name = "FILE|secret/NAME")]
+    /// A file of PEM blocks or one certificate in DER, - for standard input, a Secret, or a TLS server
+    #[arg(value_name = "FILE|secret/NAME|HOST:PORT")]
     target: Target,
 
     /// The Secret's namespace [default: the context's]
@@ -412,6 +456,29 @@ struct InspectArguments {
     /// The kubeconfig's context [default: its current one]
     #[arg(long)]
     context: Option<String>,
+
+    /// The name by which a server is asked for its certificate [default: its host]
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+
+    #[command(flatten)]
+    outside: OutsideArguments,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Outside the cluster")]
+struct OutsideArguments {
+    /// The proxy that leads there, as http://[USER:PASSWORD@]HOST:PORT
+    #[arg(long, env = "HTTPS_PROXY", value_name = "URL", hide_env_values = true)]
+    https_proxy: Option<String>,
+
+    /// What is reached without it: names with all below them, addresses and networks, with commas between; * for all
+    #[arg(long, env = "NO_PROXY", value_name = "LIST")]
+    no_proxy: Option<String>,
+
+    /// A file of CAs, as PEM, that are trusted besides the public ones
+    #[arg(long, env = "CERTWRIGHT_EXTRA_CA_FILE", value_name = "FILE")]
+    extra_ca_file: Option<PathBuf>,
 }
 
 /// What the machine is called; in a Pod, that is the Pod's name.
@@ -433,10 +500,18 @@ impl Arguments {
                 target,
                 namespace,
                 context,
+                server_name,
+                outside,
             }) => Command::Inspect(InspectSettings {
                 target,
                 namespace,
                 context,
+                server_name,
+                outside: OutsideSettings {
+                    https_proxy: outside.https_proxy,
+                    no_proxy: outside.no_proxy,
+                    extra_ca_file: outside.extra_ca_file,
+                },
             }),
         }
     }

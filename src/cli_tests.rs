@@ -145,7 +145,7 @@ fn what_makes_no_sense_ends_with_2_and_says_why() {
         (&["run", "--api-group=Certwright.dev"], "lower case"),
         (&["run", "--field-manager="], "1 to 120 printable"),
         (&["run", "--lease-duration=2s"], "from 3s to 60s"),
-        (&["inspect"], "<FILE|secret/NAME>"),
+        (&["inspect"], "<FILE|secret/NAME|HOST:PORT>"),
         (&["inspect", "secret/"], "the Secret's name is missing"),
         (
             &["inspect", "secret/shop/web"],
@@ -161,7 +161,11 @@ fn what_makes_no_sense_ends_with_2_and_says_why() {
 }
 
 #[test]
-fn inspect_tells_files_from_secrets() {
+fn inspect_tells_files_from_secrets_and_servers() {
+    let server = |host: &str, port| Target::Server {
+        host: host.to_owned(),
+        port,
+    };
     for (text, target) in [
         ("web.pem", Target::File("web.pem".into())),
         ("./secret/web", Target::File("./secret/web".into())),
@@ -169,13 +173,21 @@ fn inspect_tells_files_from_secrets() {
         ("-", Target::StandardInput),
         ("secret/web-tls", Target::Secret("web-tls".into())),
         ("secrets/web-tls", Target::Secret("web-tls".into())),
+        ("example.com:443", server("example.com", 443)),
+        ("192.0.2.1:8443", server("192.0.2.1", 8443)),
+        ("[2001:db8::1]:443", server("2001:db8::1", 443)),
+        ("./a:1", Target::File("./a:1".into())),
+        ("a:0", Target::File("a:0".into())),
+        ("C:tls", Target::File("C:tls".into())),
     ] {
         assert_eq!(
             parsed(&["inspect", text]).unwrap(),
             Command::Inspect(InspectSettings {
                 target,
                 namespace: None,
-                context: None
+                context: None,
+                server_name: None,
+                outside: OutsideSettings::default(),
             }),
             "{text}"
         );
@@ -185,7 +197,9 @@ fn inspect_tells_files_from_secrets() {
         Command::Inspect(InspectSettings {
             target: Target::Secret("web".into()),
             namespace: Some("shop".into()),
-            context: Some("prod".into())
+            context: Some("prod".into()),
+            server_name: None,
+            outside: OutsideSettings::default(),
         })
     );
 }

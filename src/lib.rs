@@ -15,6 +15,7 @@ pub mod health;
 pub mod inspect;
 pub mod issuer;
 pub mod metrics;
+pub mod outside;
 pub mod rollout;
 pub mod server;
 pub mod telemetry;

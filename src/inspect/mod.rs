@@ -1,4 +1,4 @@
-//! `certwright inspect`: what is in a file or a Secret, for a person to read.
+//! `certwright inspect`: what is in a file or a Secret, or what a server shows, for a person to read.
 //!
 //! What is found ([`Found`]) is plain data, and [`render()`] makes text of it without looking at anything else. Private
 //! keys are named by kind, and never printed.
@@ -21,10 +21,11 @@ use zeroize::Zeroizing;
 
 use crate::cli::{self, InspectSettings, Target};
 use crate::clock::{Clock, SystemClock};
+use crate::outside::Outside;
 
 pub use render::render;
 
-/// What is in a file or a Secret.
+/// What is in a file or a Secret, or what a server shows.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// Where it was found, such as `web.pem` or `Secret shop/web-tls`.
@@ -35,6 +36,19 @@ pub struct Found {
     pub key: Option<Key>,
     /// What is there and can't be read, in sentences.
     pub problems: Vec<String>,
+    /// Of a server: where it was reached, and whether a client would trust it.
+    pub service: Option<Service>,
+}
+
+/// How a server shows what was found.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Where it was reached, and how.
+    pub reached: String,
+    /// The name it was asked for.
+    pub name: String,
+    /// Whether a client would trust it for this name, or why not.
+    pub verdict: Result<(), String>,
 }
 
 /// A certificate, and where it stands.
@@ -80,6 +94,15 @@ pub async fn run(settings: InspectSettings) -> anyhow::Result<()> {
             let namespace = settings.namespace.unwrap_or(default_namespace);
             read::secret(&namespace, &name, &secret(client, &namespace, &name).await?)
         }
+        Target::Server { host, port } => {
+            let name = settings.server_name.unwrap_or_else(|| host.clone());
+            let outside = Outside::new(&settings.outside)?;
+            let asked = outside.served(&host, port, &name);
+            let served = tokio::time::timeout(OUTSIDE_PATIENCE, asked)
+                .await
+                .with_context(|| format!("{host}:{port} took too long"))??;
+            read::served(&format!("{host}:{port}"), &name, served)
+        }
     };
     if found.certificates.is_empty() && found.key.is_none() {
         let why = if found.problems.is_empty() {
@@ -96,6 +119,9 @@ pub async fn run(settings: InspectSettings) -> anyhow::Result<()> {
 const MAX_BYTES: u64 = 1 << 20;
 /// How long the API server may take. Somebody waits.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long a server may take, with all looks for it.
+const OUTSIDE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// There may be a private key among the bytes: they are wiped when they are dropped.
 fn bounded(reader: impl Read, name: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {

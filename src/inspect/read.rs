@@ -6,7 +6,8 @@ use certwright_core::pki::chain::{self, BundleError};
 use certwright_core::pki::{CertificateDer, Facts, PrivateKey};
 use k8s_openapi::api::core::v1::Secret;
 
-use super::{Found, Key, Placed};
+use super::{Found, Key, Placed, Service};
+use crate::outside::Served;
 
 /// Reads a file: PEM blocks, or one certificate in DER.
 pub(super) fn bundle(source: &str, bytes: &[u8]) -> Found {
@@ -49,6 +50,32 @@ pub(super) fn secret(namespace: &str, name: &str, secret: &Secret) -> Found {
     if let Some(bytes) = data.get("tls.key") {
         found.key_of("tls.key: ", &bytes.0);
     }
+    found
+}
+
+/// Reads what a server showed.
+pub(super) fn served(source: &str, name: &str, served: Served) -> Found {
+    let mut found = Found {
+        source: source.to_owned(),
+        ..Found::default()
+    };
+    for (index, der) in served.chain.iter().enumerate() {
+        match Facts::read(der) {
+            Ok(facts) => found.add(&format!("certificate {}", index + 1), facts),
+            Err(problem) => {
+                let problem = format!("certificate {}: {problem}", index + 1);
+                found.problems.push(problem);
+            }
+        }
+    }
+    let how = served
+        .protocol
+        .unwrap_or_else(|| "a handshake that it broke off".to_owned());
+    found.service = Some(Service {
+        reached: format!("{}, {how}", served.at),
+        name: name.to_owned(),
+        verdict: served.verdict,
+    });
     found
 }
 

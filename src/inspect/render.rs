@@ -11,6 +11,17 @@ use super::{Found, Key, Placed};
 pub fn render(found: &Found, now: Timestamp) -> String {
     let mut page = Page::default();
     page.line(shown(&found.source));
+    if let Some(service) = &found.service {
+        page.field("reached at", [shown(&service.reached)]);
+        let name = shown(&service.name);
+        page.field(
+            "trusted",
+            [match &service.verdict {
+                Ok(()) => format!("yes, as {name}"),
+                Err(why) => format!("NO, not as {name}: {}", shown(why)),
+            }],
+        );
+    }
     for problem in &found.problems {
         page.line(format!("  Problem: {}", shown(problem)));
     }

@@ -1,0 +1,122 @@
+//! What is outside the cluster: found, reached and judged by our own means.
+//!
+//! The image has no C library that could look up names and no file of public CAs, so both are part of the program.
+//! Nothing here decides whether somebody may be asked; that is for whoever asks.
+
+mod proxy;
+mod served;
+mod trust;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use hickory_resolver::TokioResolver;
+use rustls::RootCertStore;
+use tokio::net::TcpStream;
+
+use crate::cli::OutsideSettings;
+use proxy::Proxies;
+
+pub use served::Served;
+
+/// How long one address may take to take a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// The ways out of the cluster.
+pub struct Outside {
+    resolver: TokioResolver,
+    proxies: Proxies,
+    roots: Arc<RootCertStore>,
+}
+
+/// A connection, and to where it leads.
+#[derive(Debug)]
+struct Connection {
+    stream: TcpStream,
+    /// The address, or the proxy that knows it.
+    to: String,
+}
+
+impl Outside {
+    /// Names are asked for where `/etc/resolv.conf` says, after a look into `/etc/hosts`.
+    ///
+    /// # Errors
+    /// When a proxy is given that makes no sense, or a file of CAs that can't be read.
+    pub fn new(settings: &OutsideSettings) -> anyhow::Result<Self> {
+        let resolver = TokioResolver::builder_tokio()
+            .and_then(|builder| builder.build())
+            .map_err(|problem| anyhow!("failed to set up the look-up of names: {problem}"))?;
+        Ok(Self {
+            resolver,
+            proxies: Proxies::new(
+                settings.https_proxy.as_deref(),
+                settings.no_proxy.as_deref(),
+            )?,
+            roots: Arc::new(trust::roots(settings.extra_ca_file.as_deref())?),
+        })
+    }
+
+    /// The certificates that a TLS server shows, and whether a client would trust them for `name`.
+    ///
+    /// # Errors
+    /// When it can't be reached, or shows none.
+    pub async fn served(&self, host: &str, port: u16, name: &str) -> anyhow::Result<Served> {
+        let connection = self.connect(host, port).await?;
+        served::ask(connection, name, &self.roots).await
+    }
+
+    /// Connects to a host, by the proxy where one is to be used.
+    async fn connect(&self, host: &str, port: u16) -> anyhow::Result<Connection> {
+        let Some(proxy) = self.proxies.of(host, port) else {
+            return self.dial(host, port).await;
+        };
+        let connection = self
+            .dial(proxy.host(), proxy.port())
+            .await
+            .with_context(|| format!("failed to reach the proxy {proxy}"))?;
+        let stream = proxy
+            .tunnel(connection.stream, host, port)
+            .await
+            .with_context(|| format!("the proxy {proxy} leads nowhere"))?;
+        Ok(Connection {
+            stream,
+            to: format!("{host}:{port}, through the proxy {proxy}"),
+        })
+    }
+
+    /// Connects to the first address of a host that takes it.
+    async fn dial(&self, host: &str, port: u16) -> anyhow::Result<Connection> {
+        let mut problems = Vec::new();
+        for address in self.addresses(host).await? {
+            let address = SocketAddr::new(address, port);
+            match tokio::time::timeout(CONNECT, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
+                    return Ok(Connection {
+                        stream,
+                        to: address.to_string(),
+                    });
+                }
+                Ok(Err(problem)) => problems.push(format!("{address}: {problem}")),
+                Err(_) => problems.push(format!("{address}: no answer within {CONNECT:?}")),
+            }
+        }
+        bail!("nobody takes a connection at {}", problems.join("; "))
+    }
+
+    async fn addresses(&self, host: &str) -> anyhow::Result<Vec<IpAddr>> {
+        if let Ok(address) = host.parse() {
+            return Ok(vec![address]);
+        }
+        let found = self
+            .resolver
+            .lookup_ip(host)
+            .await
+            .map_err(|problem| anyhow!("failed to look up {host}: {problem}"))?;
+        Ok(found.iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;
