@@ -10,6 +10,7 @@ use k8s_openapi::ByteString;
 
 use self::shop::{Shop, at, ca, common_name, generate, issued, pem, profile};
 use super::*;
+use crate::cli::OutsideSettings;
 
 #[test]
 fn a_secret_shows_its_leaf_its_chain_and_whether_the_key_fits() {
@@ -361,6 +362,8 @@ async fn a_file_without_anything_to_show_is_a_failure_and_one_that_is_too_large_
             target: Target::File(path),
             namespace: None,
             context: None,
+            server_name: None,
+            outside: OutsideSettings::default(),
         };
         let error = run(settings).await.unwrap_err().to_string();
         assert!(error.contains(part), "{error}");

@@ -82,8 +82,11 @@ pub(super) async fn ask(
 #[derive(Debug)]
 struct Recorder {
     judge: Arc<WebPkiServerVerifier>,
-    seen: Mutex<Option<(Vec<CertificateDer>, Result<(), String>)>>,
+    seen: Mutex<Option<Seen>>,
 }
+
+/// The chain, leaf first, and why it would not be trusted.
+type Seen = (Vec<CertificateDer>, Result<(), String>);
 
 impl ServerCertVerifier for Recorder {
     fn verify_server_cert(

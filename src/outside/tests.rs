@@ -100,7 +100,8 @@ async fn a_server_is_trusted_by_the_added_ca_for_its_own_name_only() {
 async fn one_that_wants_to_know_its_clients_shows_its_certificate_all_the_same() {
     let ca = authority();
     let port = server(&ca, true).await;
-    let served = outside(Some(&ca)).served("127.0.0.1", port, "www.example.com");
+    let outside = outside(Some(&ca));
+    let served = outside.served("127.0.0.1", port, "www.example.com");
     let served = served.await.unwrap();
     assert_eq!((served.verdict, served.chain.len()), (Ok(()), 1));
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use certwright::clock::{Clock as _, SystemClock};
 use certwright_test_cluster::{AuditLevel, Cluster, Options, SharedCluster};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -128,7 +129,7 @@ async fn a_leader_killed_without_warning_is_followed_by_the_other() {
     for _ in 0..2 {
         let leader = scene.operator.leader().await;
         let before = lives(&scene.operator.pods().await);
-        let killed = Timestamp::now();
+        let killed = SystemClock.now();
         scene.ctr(&leader, &["kill", "--signal", "SIGKILL"]).await;
         let gap = scene.taken_over(&leader, killed).await;
         println!("Leader killed: the other replica wrote after {gap:.1?}");
@@ -157,7 +158,7 @@ async fn a_leader_that_is_told_to_stop_hands_over_at_once() {
     let scene = Scene::new("stopped").await;
     for _ in 0..2 {
         let leader = scene.operator.leader().await;
-        let stopped = Timestamp::now();
+        let stopped = SystemClock.now();
         let pods = scene.operator.api::<Pod>(NAMESPACE);
         pods.delete(&leader, &DeleteParams::default())
             .await
@@ -180,7 +181,7 @@ async fn a_leader_that_was_frozen_changes_nothing_once_it_is_thawed() {
     let scene = Scene::new("frozen").await;
     let (operator, namespace) = (&scene.operator, &scene.namespace);
     let leader = operator.leader().await;
-    let began = Timestamp::now();
+    let began = SystemClock.now();
     // In the middle of its work.
     for number in 0..40 {
         operator
@@ -197,7 +198,7 @@ async fn a_leader_that_was_frozen_changes_nothing_once_it_is_thawed() {
     scene.all_are_ready().await;
 
     let before = operator.versions(namespace).await;
-    let thawed = Timestamp::now();
+    let thawed = SystemClock.now();
     scene.ctr(&leader, &["resume"]).await;
     eventually(
         "the thawed replica knows that it leads no more",
@@ -234,7 +235,7 @@ async fn a_leader_that_was_frozen_changes_nothing_once_it_is_thawed() {
 
 /// Has a Certificate issued; the Pod that wrote its Secret.
 async fn issued_by(scene: &Scene) -> String {
-    let began = Timestamp::now();
+    let began = SystemClock.now();
     scene
         .operator
         .certificate(&scene.namespace, "afterwards")
@@ -331,7 +332,7 @@ async fn each_of_200_is_issued_once_while_the_operator_is_updated() {
     const COUNT: usize = 200;
     let scene = Scene::new("updated").await;
     let (operator, namespace) = (&scene.operator, &scene.namespace);
-    let began = Timestamp::now();
+    let began = SystemClock.now();
     let before = lives(&operator.pods().await);
     let restart = format!("rollout restart deployment certwright --namespace {NAMESPACE}");
     operator.kubectl(&restart, "").await;

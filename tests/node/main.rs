@@ -14,3 +14,4 @@ mod chart;
 mod harness;
 mod image;
 mod installed;
+mod outside;

@@ -41,10 +41,16 @@ async fn a_server_outside_is_found_by_dns_and_trusted_by_the_added_ca() {
     container["env"] = json!([{ "name": "CERTWRIGHT_EXTRA_CA_FILE", "value": "/cas/ca.crt" }]);
     let (phase, said) = run(&pods, trusting).await;
     assert_eq!(phase, "Succeeded", "{said}");
-    assert!(said.contains(&format!("trusted      yes, as {NAME}")), "{said}");
+    assert!(
+        said.contains(&format!("trusted      yes, as {NAME}")),
+        "{said}"
+    );
     assert!(said.contains(&format!("DNS {NAME}")), "{said}");
     let address = cluster.host_address();
-    assert!(said.contains(&format!("reached at   {address}:{port}")), "{said}");
+    assert!(
+        said.contains(&format!("reached at   {address}:{port}")),
+        "{said}"
+    );
 
     // The public CAs don't know ours.
     let (phase, said) = run(&pods, pod("public", &["inspect", &server])).await;
@@ -55,7 +61,10 @@ async fn a_server_outside_is_found_by_dns_and_trusted_by_the_added_ca() {
     let nobody = "nobody.outside.example.net:443";
     let (phase, said) = run(&pods, pod("nobody", &["inspect", nobody])).await;
     assert_eq!(phase, "Failed", "{said}");
-    assert!(said.contains("failed to look up nobody.outside.example.net"), "{said}");
+    assert!(
+        said.contains("failed to look up nobody.outside.example.net"),
+        "{said}"
+    );
 }
 
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
