@@ -14,6 +14,7 @@ mod constraints;
 pub mod csr;
 mod encode;
 pub mod facts;
+pub mod jose;
 pub mod key;
 mod key_der;
 pub mod profile;
