@@ -248,6 +248,7 @@ fn status<K: IssuerKind>(now: Timestamp, issuer: &K, state: &State) -> (IssuerSt
         IssuerStatus {
             observed_generation: generation,
             conditions,
+            acme: issuer.status().and_then(|status| status.acme.clone()),
         },
         turns,
     )

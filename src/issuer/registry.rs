@@ -172,12 +172,17 @@ impl Issuers {
             metadata.uid.as_deref().unwrap_or_default(),
             metadata.generation.unwrap_or_default()
         );
-        match (&spec.self_signed, &spec.ca) {
-            (Some(settings), None) => Ok(State::Ready(Box::new(self_signed(settings, identity)))),
-            (None, Some(settings)) => self.ca(now, settings, namespace, identity).await,
+        match (&spec.self_signed, &spec.ca, &spec.acme) {
+            (Some(settings), None, None) => {
+                Ok(State::Ready(Box::new(self_signed(settings, identity))))
+            }
+            (None, Some(settings), None) => self.ca(now, settings, namespace, identity).await,
+            (None, None, Some(_)) => {
+                not_ready("NotServed", "This release asks no ACME CA yet.".to_owned())
+            }
             _ => not_ready(
                 "InvalidSpec",
-                "Its spec must have exactly one of selfSigned and ca.".to_owned(),
+                "Its spec must have exactly one of selfSigned, ca and acme.".to_owned(),
             ),
         }
     }

@@ -95,10 +95,16 @@ async fn refused_manifests_say_what_to_do_instead() {
 }
 
 /// Fields that cert-manager doesn't have.
-const OUR_OWN: &[&str] = &["Certificate.secretDeletionPolicy", "Certificate.rollout"];
+const OUR_OWN: &[&str] = &[
+    "Certificate.secretDeletionPolicy",
+    "Certificate.rollout",
+    "Certificate.fallbackIssuerRefs",
+    "Certificate.fallbackAfter",
+    "Issuer.acme.solvers.http01.placement",
+];
 const UNSERVED: &[&str] = &[
     "Certificate.keystores",
-    "Issuer.acme",
+    "Issuer.acme.solvers.dns01",
     "Issuer.vault",
     "Issuer.venafi",
 ];
@@ -183,6 +189,12 @@ fn collect_used(path: &str, value: &Value, fields: &mut BTreeSet<String>) {
                 if ![
                     "Certificate.secretTemplate.labels",
                     "Certificate.secretTemplate.annotations",
+                    "Issuer.acme.solvers.selector.matchLabels",
+                    "Issuer.acme.solvers.http01.ingress.podTemplate",
+                    "Issuer.acme.solvers.http01.ingress.ingressTemplate.metadata.annotations",
+                    "Issuer.acme.solvers.http01.ingress.ingressTemplate.metadata.labels",
+                    "Issuer.acme.solvers.http01.gatewayHTTPRoute.labels",
+                    "Issuer.acme.solvers.http01.gatewayHTTPRoute.podTemplate",
                 ]
                 .contains(&path.as_str())
                     && !UNSERVED.contains(&path.as_str())

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 
 use crate::cluster::{Kind, control_plane};
 
+mod acme;
 mod bounds;
+mod fallback;
 mod issuers;
 mod keys;
 mod names;
@@ -36,12 +38,20 @@ fn case(refused: Value, field: &'static str, says: &'static str, passes: Value) 
     }
 }
 
+fn issuer_cases() -> Vec<Case> {
+    [issuers::cases(), acme::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
 fn certificate_cases() -> Vec<Case> {
     [
         names::cases(),
         times::cases(),
         keys::cases(),
         secrets::cases(),
+        fallback::cases(),
     ]
     .into_iter()
     .flatten()
@@ -57,8 +67,8 @@ async fn every_certificate_rule_refuses_with_its_words_and_lets_the_neighbour_pa
 
 #[tokio::test]
 async fn every_issuer_rule_refuses_with_its_words_and_lets_the_neighbour_pass() {
-    check("Issuer", &json!({}), &issuers::cases()).await;
-    check("ClusterIssuer", &json!({}), &issuers::cases()).await;
+    check("Issuer", &json!({}), &issuer_cases()).await;
+    check("ClusterIssuer", &json!({}), &issuer_cases()).await;
 }
 
 #[test]
@@ -66,7 +76,7 @@ fn no_rule_is_without_a_case() {
     let group = Group::default();
     for (rules, cases) in [
         (schema::certificate_rules(&group), certificate_cases()),
-        (schema::issuer_rules(), issuers::cases()),
+        (schema::issuer_rules(), issuer_cases()),
     ] {
         let tested: BTreeSet<_> = cases
             .iter()
@@ -93,16 +103,19 @@ fn shown_at(rule: &schema::Rule) -> String {
 
 /// `spec.dnsNames[3]` as `spec.dnsNames[]`, `spec.secretTemplate.labels[a]` as `spec.secretTemplate.labels{}`.
 fn pattern(field: &str) -> String {
-    let Some((before, rest)) = field.split_once('[') else {
-        return field.to_owned();
-    };
-    let (index, after) = rest.split_once(']').unwrap();
-    let mark = if index.bytes().all(|b| b.is_ascii_digit()) {
-        "[]"
-    } else {
-        "{}"
-    };
-    format!("{before}{mark}{after}")
+    let mut pattern = String::new();
+    let mut rest = field;
+    while let Some((before, after)) = rest.split_once('[') {
+        let (index, after) = after.split_once(']').unwrap();
+        pattern.push_str(before);
+        pattern.push_str(if index.bytes().all(|b| b.is_ascii_digit()) {
+            "[]"
+        } else {
+            "{}"
+        });
+        rest = after;
+    }
+    pattern + rest
 }
 
 async fn check(kind: &'static str, base: &Value, cases: &[Case]) {

@@ -245,7 +245,7 @@ pub struct Problem {
     pub identifier: Option<Identifier>,
     /// Its parts, one for each identifier.
     #[serde(default)]
-    pub subproblems: Vec<Problem>,
+    pub subproblems: Vec<Self>,
 }
 
 /// When a CA suggests to renew (RFC 9773 section 4.2).

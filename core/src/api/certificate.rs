@@ -1,5 +1,6 @@
 //! `Certificate`: what the user wants.
 
+use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,7 @@ use super::DurationText;
 
 mod key;
 mod names;
+mod order;
 mod renewal;
 mod rollout;
 mod secret;
@@ -15,10 +17,11 @@ mod status;
 
 pub use key::{KeyAlgorithm, KeyEncoding, PrivateKey, RotationPolicy, SignatureAlgorithm, Usage};
 pub use names::{NameConstraintItems, NameConstraints, OtherName, Subject};
+pub use order::{OrderStatus, PresentedChallenge};
 pub use renewal::{Renewal, RenewalPolicy, RenewalWindow};
 pub use rollout::{Rollout, RolloutStatus, RolloutStrategy, WaitingWorkload};
 pub use secret::{AdditionalOutputFormat, OutputFormat, SecretDeletionPolicy, SecretTemplate};
-pub use status::{CertificateStatus, LastFailure};
+pub use status::{CertificateStatus, LastFailure, SuggestedWindow};
 
 /// A certificate that is issued, stored in a Secret, renewed in time and rolled out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -44,6 +47,14 @@ pub struct CertificateSpec {
     pub secret_name: String,
     /// Who signs: an Issuer of the same namespace, or a ClusterIssuer.
     pub issuer_ref: IssuerRef,
+    /// Who signs instead while `issuerRef` can't, in this order: at most four.
+    ///
+    /// One is asked once the one before it has failed for `fallbackAfter`. What a fallback signed is as good as what the first one would have: it stays until its renewal, which begins with `issuerRef` again. The status says who signed and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallback_issuer_refs: Vec<IssuerRef>,
+    /// How long an issuer may fail before the next of `fallbackIssuerRefs` is asked, such as `30m`: at least `1m`. Defaults to `1h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback_after: Option<DurationText>,
     /// The subject's common name, such as `example.com`: at most 64 characters.
     ///
     /// Servers don't need it: clients look at `dnsNames` only, and it isn't added there. A CA is known by it. Not together with `literalSubject`.
@@ -153,13 +164,28 @@ pub struct IssuerRef {
     pub group: Option<String>,
 }
 
-impl CertificateSpec {
-    /// `Issuer` or `ClusterIssuer`: the kind of `issuerRef`, `Issuer` if it names none.
-    pub fn issuer_kind(&self) -> &str {
-        match self.issuer_ref.kind.as_deref() {
+impl IssuerRef {
+    /// `Issuer` or `ClusterIssuer`: `Issuer` if it names none.
+    pub fn kind(&self) -> &str {
+        match self.kind.as_deref() {
             None | Some("") => "Issuer",
             Some(kind) => kind,
         }
+    }
+}
+
+impl CertificateSpec {
+    /// `Issuer` or `ClusterIssuer`: the kind of `issuerRef`, `Issuer` if it names none.
+    pub fn issuer_kind(&self) -> &str {
+        self.issuer_ref.kind()
+    }
+
+    /// How long an issuer may fail before the next one is asked: an hour if the spec doesn't say, or not readably.
+    pub fn fallback_after(&self) -> SignedDuration {
+        self.fallback_after
+            .as_ref()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(SignedDuration::from_hours(1))
     }
 
     /// What is done to the workloads that read the Secret: `Restart` if the spec doesn't say.
@@ -223,6 +249,7 @@ mod tests {
         assert_eq!(spec.secret_deletion_policy(), SecretDeletionPolicy::Retain);
         assert_eq!(spec.rotation_policy(), RotationPolicy::Always);
         assert_eq!(spec.key_encoding(), KeyEncoding::Pkcs8);
+        assert_eq!(spec.fallback_after(), SignedDuration::from_hours(1));
         assert!(!spec.is_ca());
         assert!(spec.ignored_fields().is_empty());
     }
@@ -244,6 +271,7 @@ mod tests {
                 ..PrivateKey::default()
             }),
             revision_history_limit: Some(1),
+            fallback_after: Some("30m".into()),
             ..CertificateSpec::default()
         };
         assert_eq!(spec.issuer_kind(), "ClusterIssuer");
@@ -251,6 +279,7 @@ mod tests {
         assert_eq!(spec.secret_deletion_policy(), SecretDeletionPolicy::Delete);
         assert_eq!(spec.rotation_policy(), RotationPolicy::Never);
         assert_eq!(spec.key_encoding(), KeyEncoding::Pkcs1);
+        assert_eq!(spec.fallback_after(), SignedDuration::from_mins(30));
         assert_eq!(spec.ignored_fields(), ["spec.revisionHistoryLimit"]);
     }
 

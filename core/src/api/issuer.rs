@@ -6,6 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use super::Condition;
 
+mod acme;
+mod solver;
+
+pub use acme::{
+    Acme, AcmeStatus, DEFAULT_KEY_ENTRY, ExternalAccountBinding, MacAlgorithm,
+    RenewalInformationSource, SecretKeyRef,
+};
+pub use solver::{
+    AnyObject, Http01, Http01GatewayHttpRoute, Http01Ingress, IngressTemplate, ParentRef,
+    Placement, Selector, ServiceType, Solver, TemplateMetadata,
+};
+
 /// Signs certificates for its own namespace.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Issuer {
@@ -42,6 +54,9 @@ pub struct IssuerSpec {
     /// Certificates are signed by a CA whose certificate and key are in a Secret, such as one that a Certificate with `isCA: true` made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<Ca>,
+    /// Certificates come from a CA that speaks ACME (RFC 8555), such as Let's Encrypt or a private one, which is shown that the names are yours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acme: Option<Acme>,
 }
 
 /// Settings of a self-signed issuer.
@@ -87,4 +102,7 @@ pub struct IssuerStatus {
     /// `Ready` is True while the issuer can sign; otherwise its message says what is missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// The account with an ACME CA, and what the CA says of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acme: Option<AcmeStatus>,
 }

@@ -140,11 +140,7 @@ fn issuer(
             "What the operator says"
         ),
     ]);
-    let spec = spec::<IssuerSpec>(
-        bounds::ISSUER_SPEC,
-        &issuer_rules(),
-        &["acme", "vault", "venafi"],
-    );
+    let spec = spec::<IssuerSpec>(bounds::ISSUER_SPEC, &issuer_rules(), &["vault", "venafi"]);
     let status = status::<IssuerStatus>(bounds::ISSUER_STATUS);
     definition(
         Kind {

@@ -99,6 +99,8 @@ pub fn status(
         last_failure,
         last_restored,
         last_renew_request: last_renew_request(inputs, marks, &old),
+        order: old.order.clone(),
+        renewal_window: old.renewal_window.clone(),
         rollout: None,
     };
     let says = Sayings {

@@ -121,6 +121,12 @@ async fn bounds_and_closed_sets_are_said_by_the_api_server() {
             json!({ "dnsNames": ["a.".repeat(126) + "a"] }),
         ),
         (
+            json!({ "fallbackIssuerRefs": vec![json!({ "name": "other" }); 5] }),
+            "spec.fallbackIssuerRefs",
+            "must have at most 4 items",
+            json!({ "fallbackIssuerRefs": vec![json!({ "name": "other" }); 4] }),
+        ),
+        (
             json!({ "dnsNames": vec!["a"; 1001] }),
             "spec.dnsNames",
             "must have at most 1000 items",
@@ -137,6 +143,101 @@ async fn bounds_and_closed_sets_are_said_by_the_api_server() {
         let objections = kind.objections(&with(&base, &passes)).await;
         assert_eq!(objections, [], "{passes}");
     }
+}
+
+#[tokio::test]
+async fn bounds_of_acme_issuers_are_said_by_the_api_server() {
+    let kind = Kind::new(control_plane().await, &Group::default(), "Issuer");
+    let base = json!({
+        "server": "https://acme.example/directory",
+        "privateKeySecretRef": { "name": "account" },
+    });
+    let solver = |http01: Value| json!({ "solvers": [{ "http01": http01 }] });
+    let parent = |port: i32| {
+        solver(json!({ "gatewayHTTPRoute": { "parentRefs": [{ "name": "web", "port": port }] } }))
+    };
+    for (refused, field, says, passes) in [
+        (
+            json!({ "server": null }),
+            "spec.acme.server",
+            "Required value",
+            json!({}),
+        ),
+        (
+            json!({ "privateKeySecretRef": null }),
+            "spec.acme.privateKeySecretRef",
+            "Required value",
+            json!({}),
+        ),
+        (
+            json!({ "privateKeySecretRef": {} }),
+            "spec.acme.privateKeySecretRef.name",
+            "Required value",
+            json!({}),
+        ),
+        (
+            json!({ "externalAccountBinding": { "keyID": "kid" } }),
+            "spec.acme.externalAccountBinding.keySecretRef",
+            "Required value",
+            json!({ "externalAccountBinding": { "keyID": "kid", "keySecretRef": { "name": "eab", "key": "mac" }, "keyAlgorithm": "HS256" } }),
+        ),
+        (
+            json!({ "renewalInformationSource": "CA" }),
+            "spec.acme.renewalInformationSource",
+            "\"ARI\", \"None\"",
+            json!({ "renewalInformationSource": "None" }),
+        ),
+        (
+            json!({ "preferredChain": "a".repeat(65) }),
+            "spec.acme.preferredChain",
+            "may not be more than 64",
+            json!({ "preferredChain": "a".repeat(64) }),
+        ),
+        (
+            solver(json!({ "placement": "Gateway", "ingress": {} })),
+            "spec.acme.solvers[0].http01.placement",
+            "\"Certificate\", \"Operator\"",
+            solver(json!({ "placement": "Operator", "ingress": {} })),
+        ),
+        (
+            solver(json!({ "ingress": { "serviceType": "LoadBalancer" } })),
+            "spec.acme.solvers[0].http01.ingress.serviceType",
+            "\"NodePort\", \"ClusterIP\"",
+            solver(json!({ "ingress": { "serviceType": "" } })),
+        ),
+        (
+            parent(0),
+            "spec.acme.solvers[0].http01.gatewayHTTPRoute.parentRefs[0].port",
+            "should be greater than or equal to 1",
+            parent(65_535),
+        ),
+        (
+            json!({ "solvers": vec![json!({ "http01": { "ingress": {} } }); 65] }),
+            "spec.acme.solvers",
+            "must have at most 64 items",
+            json!({ "solvers": vec![json!({ "http01": { "ingress": {} } }); 64] }),
+        ),
+    ] {
+        let objections = kind
+            .objections(&json!({ "acme": with(&base, &refused) }))
+            .await;
+        assert!(
+            objections
+                .iter()
+                .any(|(at, words)| at == field && words.contains(says)),
+            "{refused}: {objections:#?}"
+        );
+        let objections = kind
+            .objections(&json!({ "acme": with(&base, &passes) }))
+            .await;
+        assert_eq!(objections, [], "{passes}");
+    }
+}
+
+#[tokio::test]
+async fn the_largest_acme_issuer_passes_within_the_cost_budget() {
+    let kind = Kind::new(control_plane().await, &Group::default(), "Issuer");
+    assert_eq!(kind.objections(&super::acme::largest()).await, []);
 }
 
 #[tokio::test]

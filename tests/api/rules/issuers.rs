@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Case, case};
 
-const ONE: &str = "an issuer signs in one way: write exactly one of selfSigned and ca";
-const ACME: &str = "ACME is not served yet: leave such certificates to your present operator, or use an internal CA with ca";
+const ONE: &str = "an issuer signs in one way: write exactly one of selfSigned, ca and acme";
 const VAULT: &str = "Vault is not served yet: write an intermediate CA's certificate and key into a Secret and use ca";
 const VENAFI: &str = "Venafi is not served yet: write an intermediate CA's certificate and key into a Secret and use ca";
 const SECRET: &str = "write the name of the Secret that holds the CA, such as internal-ca: lower-case letters, digits, - and ., at most 253 characters";
@@ -26,10 +25,10 @@ pub(super) fn cases() -> Vec<Case> {
             ca("ca"),
         ),
         case(
-            json!({ "acme": { "server": "https://acme.example.com" } }),
-            "spec.acme",
-            ACME,
-            ca("ca"),
+            json!({ "ca": { "secretName": "ca" }, "acme": { "server": "https://acme.example", "privateKeySecretRef": { "name": "account" } } }),
+            "spec",
+            ONE,
+            json!({ "acme": { "server": "https://acme.example", "privateKeySecretRef": { "name": "account" } } }),
         ),
         case(
             json!({ "vault": { "path": "pki/sign/web" } }),

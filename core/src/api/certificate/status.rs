@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::RolloutStatus;
+use super::{OrderStatus, RolloutStatus};
 use crate::api::Condition;
 
 /// What is held.
@@ -44,6 +44,12 @@ pub struct CertificateStatus {
     /// The value of the `renew` annotation that was last acted on; each new value of the annotation renews once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_renew_request: Option<String>,
+    /// What an unfinished issuance holds outside the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderStatus>,
+    /// When the CA suggests to renew the held certificate, if it says so (RFC 9773).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal_window: Option<SuggestedWindow>,
     /// How far the held certificate has been carried into the workloads that read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutStatus>,
@@ -68,4 +74,24 @@ pub struct LastFailure {
     /// The value of the `renew` annotation the try was made for, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew_request: Option<String>,
+}
+
+/// When a CA suggests to renew (RFC 9773). The moment is chosen once, inside; a window in the past means at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SuggestedWindow {
+    /// From when.
+    pub start: Time,
+    /// Until when.
+    pub end: Time,
+    /// A page of the CA's that says why, if it has a reason.
+    #[serde(
+        default,
+        rename = "explanationURL",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub explanation_url: Option<String>,
+    /// When the CA was first heard to say so. It is asked more often than that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked_at: Option<Time>,
 }

@@ -43,6 +43,12 @@ pub(super) const CERTIFICATE_SPEC: &[Bounds] = &[
     ("issuerRef.name", Characters(1024)),
     ("issuerRef.kind", Characters(253)),
     ("issuerRef.group", Characters(253)),
+    // The API server's own words say how many; each may have to be tried within a day.
+    ("fallbackIssuerRefs", Entries(4)),
+    ("fallbackIssuerRefs[].name", Characters(1024)),
+    ("fallbackIssuerRefs[].kind", Characters(253)),
+    ("fallbackIssuerRefs[].group", Characters(253)),
+    ("fallbackAfter", DURATION),
     ("commonName", Characters(1024)),
     ("subject.organizations", SUBJECTS),
     ("subject.organizations[]", SUBJECT),
@@ -118,6 +124,14 @@ pub(super) const CERTIFICATE_STATUS: &[Bounds] = &[
     ("lastFailure.attempted", Characters(1024)),
     ("lastFailure.renewRequest", RENEW_REQUEST),
     ("lastRenewRequest", RENEW_REQUEST),
+    ("order.attempted", Characters(1024)),
+    ("order.url", URL),
+    ("order.challenges", Entries(100)),
+    ("order.challenges[].kind", Characters(64)),
+    ("order.challenges[].identifier", NAME),
+    ("order.challenges[].token", Characters(128)),
+    ("order.challenges[].authorizationUrl", URL),
+    ("renewalWindow.explanationURL", URL),
     ("rollout.fingerprint", Characters(128)),
     ("rollout.waiting", Entries(20)),
     ("rollout.waiting[].kind", Characters(64)),
@@ -138,13 +152,103 @@ pub(super) const ISSUER_SPEC: &[Bounds] = &[
     ("ca.ocspServers[]", URL),
     ("ca.issuingCertificateURLs", Entries(16)),
     ("ca.issuingCertificateURLs[]", URL),
+    ("acme.server", URL),
+    ("acme.email", Characters(320)),
+    ("acme.privateKeySecretRef.name", Characters(1024)),
+    ("acme.privateKeySecretRef.key", Characters(1024)),
+    ("acme.externalAccountBinding.keyID", Characters(1024)),
+    (
+        "acme.externalAccountBinding.keySecretRef.name",
+        Characters(1024),
+    ),
+    (
+        "acme.externalAccountBinding.keySecretRef.key",
+        Characters(1024),
+    ),
+    ("acme.preferredChain", Characters(64)),
+    ("acme.profile", Characters(64)),
+    ("acme.caBundle", Characters(262_144)),
+    ("acme.solvers", Entries(64)),
+    ("acme.solvers[].selector.matchLabels", Entries(32)),
+    ("acme.solvers[].selector.matchLabels{}", Characters(63)),
+    ("acme.solvers[].selector.dnsNames", SELECTED),
+    ("acme.solvers[].selector.dnsNames[]", NAME),
+    ("acme.solvers[].selector.dnsZones", SELECTED),
+    ("acme.solvers[].selector.dnsZones[]", NAME),
+    ("acme.solvers[].waitInsteadOfSelfCheck", DURATION),
+    (
+        "acme.solvers[].http01.ingress.ingressClassName",
+        Characters(1024),
+    ),
+    ("acme.solvers[].http01.ingress.class", Characters(1024)),
+    ("acme.solvers[].http01.ingress.name", Characters(1024)),
+    (
+        "acme.solvers[].http01.ingress.ingressTemplate.metadata.annotations",
+        Entries(32),
+    ),
+    (
+        "acme.solvers[].http01.ingress.ingressTemplate.metadata.annotations{}",
+        Characters(4096),
+    ),
+    (
+        "acme.solvers[].http01.ingress.ingressTemplate.metadata.labels",
+        Entries(32),
+    ),
+    (
+        "acme.solvers[].http01.ingress.ingressTemplate.metadata.labels{}",
+        Characters(253),
+    ),
+    ("acme.solvers[].http01.gatewayHTTPRoute.labels", Entries(32)),
+    (
+        "acme.solvers[].http01.gatewayHTTPRoute.labels{}",
+        Characters(253),
+    ),
+    (
+        "acme.solvers[].http01.gatewayHTTPRoute.parentRefs",
+        Entries(16),
+    ),
+    (
+        "acme.solvers[].http01.gatewayHTTPRoute.parentRefs[].group",
+        NAME,
+    ),
+    (
+        "acme.solvers[].http01.gatewayHTTPRoute.parentRefs[].kind",
+        Characters(63),
+    ),
+    (
+        "acme.solvers[].http01.gatewayHTTPRoute.parentRefs[].namespace",
+        Characters(63),
+    ),
+    (
+        "acme.solvers[].http01.gatewayHTTPRoute.parentRefs[].name",
+        OBJECT_NAME,
+    ),
+    (
+        "acme.solvers[].http01.gatewayHTTPRoute.parentRefs[].sectionName",
+        NAME,
+    ),
+    (
+        "acme.solvers[].http01.gatewayHTTPRoute.parentRefs[].port",
+        Between(1, 65_535),
+    ),
 ];
+
+/// As many as the cost of rules allows for in each of so many solvers.
+const SELECTED: Bound = Entries(100);
 
 pub(super) const ISSUER_STATUS: &[Bounds] = &[
     ("conditions", Entries(16)),
     ("conditions[].type", SomeCharacters(316)),
     ("conditions[].reason", Characters(1024)),
     ("conditions[].message", Characters(32_768)),
+    ("acme.uri", URL),
+    ("acme.lastRegisteredEmail", Characters(320)),
+    ("acme.lastPrivateKeyHash", Characters(128)),
+    ("acme.termsOfService", URL),
+    ("acme.caaIdentities", Entries(32)),
+    ("acme.caaIdentities[]", NAME),
+    ("acme.profiles", Entries(64)),
+    ("acme.profiles[]", Characters(64)),
 ];
 
 pub(super) fn add(schema: &mut Value, bounds: &[Bounds]) {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::structural::at;
 
+mod acme;
 mod certificate;
 mod issuer;
 mod syntax;

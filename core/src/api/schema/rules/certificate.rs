@@ -13,7 +13,7 @@ pub fn certificate_rules(group: &Group) -> Vec<Rule> {
         "secretName",
         "the name of a Secret, such as example-com-tls",
     )];
-    rules.extend(issuer_reference(group));
+    rules.extend(issuer_references(group));
     rules.extend(subject());
     rules.extend(names());
     rules.extend(times());
@@ -33,22 +33,60 @@ pub(super) fn object_name(field: &'static str, what: &str) -> Rule {
     )
 }
 
-fn issuer_reference(group: &Group) -> Vec<Rule> {
-    let name = group.name();
+fn issuer_references(group: &Group) -> Vec<Rule> {
+    let group_name = group.name();
+    let mut rules = Vec::new();
+    for [name, kind, group] in [
+        ["issuerRef.name", "issuerRef.kind", "issuerRef.group"],
+        [
+            "fallbackIssuerRefs[].name",
+            "fallbackIssuerRefs[].kind",
+            "fallbackIssuerRefs[].group",
+        ],
+    ] {
+        rules.extend([
+            object_name(
+                name,
+                "the name of an Issuer or ClusterIssuer, such as internal-ca",
+            ),
+            Rule::new(
+                kind,
+                "self in ['', 'Issuer', 'ClusterIssuer']",
+                "write Issuer or ClusterIssuer",
+            ),
+            Rule::new(
+                group,
+                format!("self in ['', '{group_name}']"),
+                format!(
+                    "issuers of other groups are not served: leave group out, or write {group_name}"
+                ),
+            ),
+        ]);
+    }
+    rules.extend(fallback());
+    rules
+}
+
+fn fallback() -> Vec<Rule> {
+    let readable = is_duration("self");
+    let kind_of =
+        |reference: &str| format!("(has({reference}.kind) && {reference}.kind == 'ClusterIssuer')");
     vec![
-        object_name(
-            "issuerRef.name",
-            "the name of an Issuer or ClusterIssuer, such as internal-ca",
-        ),
         Rule::new(
-            "issuerRef.kind",
-            "self in ['', 'Issuer', 'ClusterIssuer']",
-            "write Issuer or ClusterIssuer",
-        ),
+            "",
+            format!(
+                "!has(self.fallbackIssuerRefs) || self.fallbackIssuerRefs.all(other, other.name != self.issuerRef.name || {} != {})",
+                kind_of("other"),
+                kind_of("self.issuerRef"),
+            ),
+            "a fallback is another issuer than issuerRef: leave that one out",
+        )
+        .shown_at(".fallbackIssuerRefs"),
+        Rule::new("fallbackAfter", &readable, DURATION_FORM),
         Rule::new(
-            "issuerRef.group",
-            format!("self in ['', '{name}']"),
-            format!("issuers of other groups are not served: leave group out, or write {name}"),
+            "fallbackAfter",
+            format!("!{readable} || duration(self) >= duration('1m')"),
+            "an issuer gets some time: write at least 1m",
         ),
     ]
 }

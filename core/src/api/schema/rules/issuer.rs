@@ -1,6 +1,7 @@
 //! What is refused of an Issuer or ClusterIssuer.
 
 use super::Rule;
+use super::acme::acme_rules;
 use super::certificate::object_name;
 
 /// What is refused of an Issuer's or ClusterIssuer's spec.
@@ -9,9 +10,8 @@ pub fn issuer_rules() -> Vec<Rule> {
         Rule::new(
             "",
             "[has(self.selfSigned), has(self.ca), has(self.acme), has(self.vault), has(self.venafi)].filter(given, given).size() == 1",
-            "an issuer signs in one way: write exactly one of selfSigned and ca",
+            "an issuer signs in one way: write exactly one of selfSigned, ca and acme",
         ),
-        Rule::new("", "!has(self.acme)", "ACME is not served yet: leave such certificates to your present operator, or use an internal CA with ca").shown_at(".acme"),
         Rule::new("", "!has(self.vault)", "Vault is not served yet: write an intermediate CA's certificate and key into a Secret and use ca").shown_at(".vault"),
         Rule::new("", "!has(self.venafi)", "Venafi is not served yet: write an intermediate CA's certificate and key into a Secret and use ca").shown_at(".venafi"),
         object_name("ca.secretName", "the name of the Secret that holds the CA, such as internal-ca"),
@@ -36,10 +36,11 @@ pub fn issuer_rules() -> Vec<Rule> {
         "['http', 'https']",
         "write an http or https URL in ASCII, such as http://pki.example.com/ca.crt",
     ));
+    rules.extend(acme_rules());
     rules
 }
 
-fn url(field: &'static str, schemes: &str, message: &str) -> Rule {
+pub(super) fn url(field: &'static str, schemes: &str, message: &str) -> Rule {
     let rule = format!(
         r"self.matches(r'^[\x21-\x7e]+$') && isURL(self) && url(self).getScheme() in {schemes} && (url(self).getHost() != '' || url(self).getScheme() in ['ldap', 'ldaps'])"
     );

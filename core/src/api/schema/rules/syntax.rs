@@ -40,6 +40,9 @@ pub(super) const OBJECT_IDENTIFIER: &str =
 pub(super) const QUALIFIED_NAME: &str =
     "^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$";
 
+/// The name of an entry of a Secret; the empty text counts as absent.
+pub(super) const SECRET_ENTRY: &str = "^[0-9A-Za-z._-]*$";
+
 /// The value of a label.
 pub(super) const LABEL_VALUE: &str = "^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$";
 
