@@ -307,7 +307,6 @@ async fn follow<K>(
     let context = &routes.context;
     let watches = apis.into_iter().map(|api| {
         let events = watched(api, watcher::Config::default())
-            .default_backoff()
             .modify(|object| object.managed_fields_mut().clear());
         readable(events, context.group.clone(), routes.broken.clone()).boxed()
     });
