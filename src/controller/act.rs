@@ -33,17 +33,18 @@ pub(super) struct Acted {
 }
 
 impl Acted {
-    fn nothing() -> Self {
-        Self {
-            outcome: Outcome::Nothing,
-            secret: None,
-            issued: None,
-        }
+    pub(super) fn nothing() -> Self {
+        Self::of(Outcome::Nothing)
     }
 
     pub(super) fn failed(reason: &'static str, message: String) -> Self {
+        Self::of(Outcome::Failed(Failure::new(reason, message)))
+    }
+
+    /// Nothing was written to the Secret.
+    pub(super) fn of(outcome: Outcome) -> Self {
         Self {
-            outcome: Outcome::Failed(Failure { reason, message }),
+            outcome,
             secret: None,
             issued: None,
         }

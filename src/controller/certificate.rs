@@ -178,10 +178,7 @@ fn not_kept(target: &Named, acted: &Acted, plan: &Plan) -> Option<Failure> {
         why.clause(&target.name),
         target.name
     );
-    Some(Failure {
-        reason: "NotKept",
-        message,
-    })
+    Some(Failure::new("NotKept", message))
 }
 
 /// Whether the Certificate goes, where its Secret was deleted: the two watches don't wait for each other, and what is

@@ -31,8 +31,8 @@ pub struct Request<'a> {
 pub struct Issued {
     /// The certificate, then what goes with it into `tls.crt`.
     pub chain: Vec<CertificateDer>,
-    /// What a client trusts to verify it.
-    pub ca: CertificateDer,
+    /// What a client trusts to verify it, where the issuer knows.
+    pub ca: Option<CertificateDer>,
 }
 
 /// Why an issuer gives nothing.

@@ -332,10 +332,7 @@ impl World {
             Plan::Issue { why, undoes } => {
                 self.tries += 1;
                 if let Some(message) = self.refuses {
-                    return Outcome::Failed(Failure {
-                        reason: "SigningRefused",
-                        message: format!("{message}."),
-                    });
+                    return Outcome::Failed(Failure::new("SigningRefused", format!("{message}.")));
                 }
                 self.issue(now, assessment);
                 self.issued.push((now, why.clone()));
@@ -369,14 +366,19 @@ impl World {
         let (chain, top) = match &issuer.signer {
             Signer::SelfSigned => {
                 let leaf = sign::self_signed(profile, &places, &key, now).unwrap();
-                (vec![leaf.clone()], leaf)
+                (vec![leaf.clone()], Some(leaf))
             }
             Signer::Authority(ca) => {
                 let leaf = sign::by_authority(profile, &places, key.public(), ca, now).unwrap();
                 let above = ca.intermediates().iter().map(|facts| facts.der.clone());
                 let chain = std::iter::once(leaf).chain(above).collect();
-                (chain, ca.top().der.clone())
+                (chain, Some(ca.top().der.clone()))
             }
+            // Whoever it is: all that we are told is the certificate.
+            Signer::Outside => (
+                vec![sign::self_signed(profile, &places, &key, now).unwrap()],
+                None,
+            ),
         };
         let read: Vec<Facts> = chain.iter().map(|der| Facts::read(der).unwrap()).collect();
         chain::check_pair(profile, key.public(), &read, now).unwrap();
@@ -395,6 +397,7 @@ impl World {
                 .marks
                 .ca_replaced_at
                 .filter(|_| contents::keeps_older_roots(assessment)),
+            outside: matches!(issuer.signer, Signer::Outside),
         };
         let ca = contents::ca_after_issuing(assessment, top, &older);
         self.write(now, &read[0], &marks, &Contents { key, chain, ca });
