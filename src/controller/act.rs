@@ -11,7 +11,7 @@ use certwright_core::plan::intent::{Contents, Metadata};
 use certwright_core::plan::marks::Marks;
 use certwright_core::plan::observed::{Observed, Stored};
 use certwright_core::plan::status::{Failure, Outcome};
-use certwright_core::plan::{Assessment, Plan, Undoes, contents};
+use certwright_core::plan::{Assessment, Plan, Signer, Undoes, contents};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 
@@ -73,7 +73,9 @@ pub(super) async fn act(
             None => Ok(Acted::nothing()),
         },
         Plan::Repair { undoes, .. } => attempt(undoes).repair().await,
-        Plan::Keep { .. }
+        Plan::Abandon { .. } => Ok(Acted::of(Outcome::Abandoned)),
+        Plan::Continue { .. }
+        | Plan::Keep { .. }
         | Plan::Hold { .. }
         | Plan::HoldRepair { .. }
         | Plan::Blocked { .. }
@@ -269,6 +271,7 @@ impl Attempt<'_> {
                 .marks
                 .ca_replaced_at
                 .filter(|_| contents::keeps_older_roots(self.assessment)),
+            outside: self.gathered.usable().is_some_and(|usable| matches!(usable.facts.signer, Signer::Outside)),
         }
     }
 

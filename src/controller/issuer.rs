@@ -214,6 +214,11 @@ fn status<K: IssuerKind>(now: Timestamp, issuer: &K, state: &State) -> (IssuerSt
                 "Ready",
                 "Each certificate is signed by its own key.".to_owned(),
             ),
+            Signer::Outside => (
+                ConditionStatus::True,
+                "ACMEAccountRegistered",
+                "The CA knows its account.".to_owned(),
+            ),
             Signer::Authority(authority) => {
                 let ca = authority.certificate();
                 let expired = ca
