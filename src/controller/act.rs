@@ -271,7 +271,10 @@ impl Attempt<'_> {
                 .marks
                 .ca_replaced_at
                 .filter(|_| contents::keeps_older_roots(self.assessment)),
-            outside: self.gathered.usable().is_some_and(|usable| matches!(usable.facts.signer, Signer::Outside)),
+            outside: self
+                .gathered
+                .usable()
+                .is_some_and(|usable| matches!(usable.facts.signer, Signer::Outside)),
         }
     }
 

@@ -91,7 +91,7 @@ impl Failure {
             reason,
             message,
             pace: Pace::Soon,
-            order: order(&old, outcome),
+            order: None,
         }
     }
 }
@@ -135,7 +135,7 @@ pub fn status(
         last_failure,
         last_restored,
         last_renew_request: last_renew_request(inputs, marks, &old),
-        order: old.order.clone(),
+        order: order(&old, outcome),
         renewal_window: old.renewal_window.clone(),
         rollout: None,
     };

@@ -157,7 +157,9 @@ impl Sayings<'_> {
     fn under_way(&self, why: &IssueReason) -> Saying {
         let order = self.order.as_ref();
         let begun = order.map(|order| format!("; it was ordered at {}", order.started_at.0));
-        let names = order.map(|order| order.challenges.as_slice()).unwrap_or_default();
+        let names = order
+            .map(|order| order.challenges.as_slice())
+            .unwrap_or_default();
         let shown: Vec<_> = names
             .iter()
             .take(SHOWN)
@@ -166,11 +168,14 @@ impl Sayings<'_> {
         let shown = match (shown.join(", "), names.len().saturating_sub(SHOWN)) {
             (names, _) if names.is_empty() => String::new(),
             (names, 0) => format!(", and the CA is to find our answer at {names}"),
-            (names, more) => format!(", and the CA is to find our answer at {names} and {more} more"),
+            (names, more) => {
+                format!(", and the CA is to find our answer at {names} and {more} more")
+            }
         };
-        let failed = self.failure.as_ref().map(|failure| {
-            format!(" Try {} failed: {}", failure.attempts, failure.message)
-        });
+        let failed = self
+            .failure
+            .as_ref()
+            .map(|failure| format!(" Try {} failed: {}", failure.attempts, failure.message));
         let message = format!(
             "A certificate is needed because {}{}{shown}.{}",
             why.clause(self.secret()),

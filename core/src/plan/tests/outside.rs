@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::rules::not_ours;
 use super::world::{Given, World, at};
-use crate::api::certificate::{KeyUsage, OrderStatus, PresentedChallenge};
+use crate::api::certificate::{OrderStatus, PresentedChallenge, Usage};
 use crate::api::{CertificateSpec, ConditionStatus, condition};
 use crate::plan::status::{Failure, Pace};
 use crate::plan::{AbandonReason, BlockReason, IssueReason, Plan, Undoes};
@@ -53,7 +53,10 @@ fn an_order_is_begun_gone_on_with_and_forgotten_once_its_certificate_is_held() {
     let world = held();
     let status = world.certificate.status.as_ref().unwrap();
     assert_eq!(status.order, None);
-    assert!(condition::is_true(&status.conditions, "Ready"), "{status:?}");
+    assert!(
+        condition::is_true(&status.conditions, "Ready"),
+        "{status:?}"
+    );
     assert!(matches!(world.plan(LATER), Plan::Keep { .. }));
 }
 
@@ -83,18 +86,21 @@ fn while_it_is_under_way_the_status_says_where_the_ca_looks() {
 
 #[test]
 fn what_the_ca_chose_is_no_drift_also_while_the_issuer_can_not_be_asked() {
-    let world = held()
-        .with(|spec| {
-            // None of it was what came back, and nobody asked anew.
-            spec.usages = vec![KeyUsage::ClientAuth];
-        });
+    let world = held().with(|spec| {
+        // None of it was what came back, and nobody asked anew.
+        spec.usages = vec![Usage::ClientAuth];
+    });
     let mut world = world;
     // The same request as was recorded: it is the certificate that differs.
     let hash = world.assess(at(LATER)).hash;
     world.edit("certwright", at(LATER), |secret| {
         super::secret::annotations(secret).insert("certwright.dev/request".to_owned(), hash);
     });
-    assert!(matches!(world.plan(LATER), Plan::Keep { .. }), "{:?}", world.plan(LATER));
+    assert!(
+        matches!(world.plan(LATER), Plan::Keep { .. }),
+        "{:?}",
+        world.plan(LATER)
+    );
     let lapsed = world.lapsed("it is away");
     assert!(matches!(lapsed.plan(LATER), Plan::Keep { .. }));
     let gone = lapsed.without_issuer();
@@ -125,7 +131,10 @@ fn an_order_is_given_up_when_it_is_for_something_that_nobody_wants_any_more() {
             ordered().changed(|spec| spec.literal_subject = Some("nonsense".into())),
             AbandonReason::RequestChanged,
         ),
-        (ordered().by_an_outsider("acme.2"), AbandonReason::RequestChanged),
+        (
+            ordered().by_an_outsider("acme.2"),
+            AbandonReason::RequestChanged,
+        ),
         (ordered().claimed_by("api"), AbandonReason::SecretInTheWay),
         (ordered().without_issuer(), AbandonReason::IssuerGone),
     ];
@@ -181,7 +190,10 @@ fn the_cas_own_time_is_waited_for_within_bounds() {
         panic!("{:?}", world.plan(LATER))
     };
     assert_eq!(not_before, Some(moment));
-    assert_eq!(world.plan("2026-11-02T12:05:00Z"), go_on(IssueReason::Missing));
+    assert_eq!(
+        world.plan("2026-11-02T12:05:00Z"),
+        go_on(IssueReason::Missing)
+    );
     // A day is no answer to an order: whoever wrote that, it holds nobody up.
     order(&mut world).look_again = Some(Time(at("2026-11-03")));
     assert_eq!(world.plan(LATER), go_on(IssueReason::Missing));
@@ -204,8 +216,16 @@ fn after_a_failure_the_order_is_kept_or_begun_anew_as_the_failure_says() {
         let next = status.last_failure.as_ref().unwrap().next_try.0;
         assert!(matches!(world.plan(LATER), Plan::Hold { .. }));
         let plan = world.plan(&next.to_string());
-        assert_eq!(matches!(plan, Plan::Continue { .. }), order.is_some(), "{plan:?}");
-        assert_eq!(matches!(plan, Plan::Issue { .. }), order.is_none(), "{plan:?}");
+        assert_eq!(
+            matches!(plan, Plan::Continue { .. }),
+            order.is_some(),
+            "{plan:?}"
+        );
+        assert_eq!(
+            matches!(plan, Plan::Issue { .. }),
+            order.is_none(),
+            "{plan:?}"
+        );
     }
 }
 
@@ -235,7 +255,10 @@ fn a_refusal_is_waited_off_longer_and_longer_and_the_cas_word_counts() {
 
     let mut world = ordered();
     let named = at("2026-11-05T09:00:00Z");
-    for (until, next) in [(named, named), (at("2027-11-05"), at("2026-11-09T12:00:10Z"))] {
+    for (until, next) in [
+        (named, named),
+        (at("2027-11-05"), at("2026-11-09T12:00:10Z")),
+    ] {
         world.certificate.status.as_mut().unwrap().last_failure = None;
         world.fails = Some(Failure {
             pace: Pace::Until(until),
@@ -246,6 +269,9 @@ fn a_refusal_is_waited_off_longer_and_longer_and_the_cas_word_counts() {
         let status = world.certificate.status.as_mut().unwrap();
         assert_eq!(status.last_failure.as_ref().unwrap().next_try.0, next);
         status.order = Some(order);
-        assert!(matches!(world.plan("2026-11-05T08:59:59Z"), Plan::Hold { .. }));
+        assert!(matches!(
+            world.plan("2026-11-05T08:59:59Z"),
+            Plan::Hold { .. }
+        ));
     }
 }

@@ -355,7 +355,8 @@ impl World {
                 })
             }
             Plan::Continue {
-                not_before: Some(_), ..
+                not_before: Some(_),
+                ..
             } => Outcome::Nothing,
             Plan::Continue { why, undoes, .. } => {
                 if let Some(failure) = &self.fails {
