@@ -468,7 +468,7 @@ struct InspectArguments {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Outside the cluster")]
 struct OutsideArguments {
-    /// The proxy that leads there, as http://[USER:PASSWORD@]HOST:PORT
+    /// The proxy that leads there, as http://HOST:PORT, with USER:PASSWORD@ before the host if it asks for them
     #[arg(long, env = "HTTPS_PROXY", value_name = "URL", hide_env_values = true)]
     https_proxy: Option<String>,
 

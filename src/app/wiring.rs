@@ -2,8 +2,8 @@
 
 mod around;
 mod routes;
+mod unreadable;
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -11,7 +11,6 @@ use certwright_core::api::{Certificate, ClusterIssuer, Group, Issuer};
 use certwright_core::plan::Settings;
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
-use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::Api;
 use kube::core::{DeserializeGuard, DynamicResourceScope};
 use kube::runtime::WatchStreamExt;
@@ -22,15 +21,14 @@ use kube::{Client, Resource, ResourceExt};
 use prometheus_client::registry::Registry;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
-use tracing::warn;
 
 use super::tasks::Tasks;
 use crate::backoff::Backoff;
 use crate::cli::{RunSettings, host_name};
 use crate::clock::Clock;
-use crate::cluster::events::{Events, Kind};
+use crate::cluster::events::Events;
 use crate::cluster::leadership::Leadership;
-use crate::cluster::readable::{Broken, readable};
+use crate::cluster::readable::readable;
 use crate::cluster::scope::{Scope, merged};
 use crate::cluster::secrets::{Named, Secrets};
 use crate::cluster::watch_failed;
@@ -141,7 +139,7 @@ impl Parts {
     pub(super) fn start(self, tasks: &mut Tasks) {
         let (routes, ends) = Routes::new(self.context);
         start_secrets(tasks, &routes);
-        start_broken(tasks, &routes.context, ends.broken);
+        unreadable::start(tasks, &routes.context, ends.broken);
         let (client, group) = (&routes.context.client, &routes.context.group);
         if self.rollout {
             let certificates = self.certificates.as_reader();
@@ -182,44 +180,6 @@ fn start_secrets(tasks: &mut Tasks, routes: &Routes) {
         let changed = |change| routes.secret_changed(&change);
         routes.context.secrets.watch(changed).await;
     });
-}
-
-/// Tells of objects that can't be read: once for each time they are seen so, by the replica that leads.
-fn start_broken(tasks: &mut Tasks, context: &Arc<Context>, mut broken: UnboundedReceiver<Broken>) {
-    let context = Arc::clone(context);
-    tasks.following("reporter of unreadable objects", async move {
-        let mut untold = BTreeMap::new();
-        loop {
-            tokio::select! {
-                Some(found) = broken.next() => {
-                    let ObjectReference { kind, namespace, name, .. } = found.about.clone();
-                    untold.insert((kind, namespace, name), found);
-                }
-                _ = context.leadership.term(), if !untold.is_empty() => {
-                    for found in std::mem::take(&mut untold).into_values() {
-                        tell_broken(&context, found).await;
-                    }
-                }
-            }
-        }
-    });
-}
-
-async fn tell_broken(context: &Context, Broken { about, problem }: Broken) {
-    warn!(
-        kind = about.kind,
-        namespace = about.namespace,
-        name = about.name,
-        problem,
-        "Object can't be read"
-    );
-    let note = format!(
-        "It can't be read, and is left alone: {problem}. Was it written for another version of Certwright? Apply it anew."
-    );
-    let (now, events) = (context.clock.now(), &context.events);
-    events
-        .publish(now, about, Kind::Warning, "Unreadable", "Read", &note)
-        .await;
 }
 
 fn start_rollout(
@@ -307,7 +267,6 @@ async fn follow<K>(
     let context = &routes.context;
     let watches = apis.into_iter().map(|api| {
         let events = watched(api, watcher::Config::default())
-            .default_backoff()
             .modify(|object| object.managed_fields_mut().clear());
         readable(events, context.group.clone(), routes.broken.clone()).boxed()
     });

@@ -21,7 +21,6 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta, PartialObjectMeta};
-use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Client, ResourceExt};
 use tokio::sync::watch;
@@ -223,13 +222,11 @@ impl Secrets {
         let config = watcher::Config::default().labels(&label).page_size(100);
         // Reduced before anything is kept.
         let ours = watched(whole, config)
-            .default_backoff()
             .map_ok(|event| state::map(event, |secret| self.observed(&secret)));
         let others = watched(
             named,
             watcher::Config::default().labels(&format!("!{label}")),
         )
-        .default_backoff()
         .map_ok(|event| state::map(event, sighted));
         tokio::join!(
             self.follow(&namespace, ours, State::is_own, State::follow_ours, changed),

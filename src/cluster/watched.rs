@@ -1,14 +1,21 @@
 //! Watches that find their way back.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
+use backon::ExponentialBuilder;
 use futures::{Stream, StreamExt, stream};
-use kube::runtime::watcher::{self, watcher};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::utils::ResetTimerBackoff;
+use kube::runtime::watcher::{self, ExponentialBackoff, watcher};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
 /// Watches objects, as [`watcher()`] does, but also begins anew where the server answers a watch's request itself with 410:
 /// `watcher` only does so for a 410 within the watch, and asks for the same forgotten place for ever.
+///
+/// After failures it waits for up to five seconds, not for a minute: work is to go on soon once the API server is back,
+/// and a handful of watches for each replica is no burden to it.
 pub fn watched<K>(
     api: Api<K>,
     config: watcher::Config,
@@ -24,6 +31,17 @@ where
         }
         Some((event, (events, begin)))
     })
+    .backoff(wait_after_failures())
+}
+
+fn wait_after_failures() -> ResetTimerBackoff<ExponentialBackoff> {
+    let growing = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(500))
+        .with_max_delay(Duration::from_secs(5))
+        .with_factor(2.0)
+        .with_jitter()
+        .without_max_times();
+    ResetTimerBackoff::new(growing.into(), Duration::from_secs(120))
 }
 
 /// Whether a watch could not be taken up where it was.

@@ -29,11 +29,9 @@ pub(super) async fn follow<K: Kind, S: Surroundings>(
         || Api::all(client()),
         |namespace| Api::namespaced(client(), namespace),
     );
-    let watches = apis.into_iter().map(|workloads: Api<Observed<K>>| {
-        watched(workloads, watcher::Config::default())
-            .default_backoff()
-            .boxed()
-    });
+    let watches = apis
+        .into_iter()
+        .map(|workloads: Api<Observed<K>>| watched(workloads, watcher::Config::default()).boxed());
     let events = merged(watches.collect(), writer.as_reader())
         .reflect(writer)
         .take_until(stop.cancelled());

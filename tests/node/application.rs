@@ -1,6 +1,7 @@
 //! A user's server: it reads a mounted Secret once, when it starts.
 
-use std::process::Command as Program;
+use std::process::{Command as Program, Stdio};
+use std::time::Duration;
 
 use certwright_test_cluster::Image;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -9,6 +10,7 @@ use kube::ResourceExt as _;
 use kube::api::ListParams;
 use serde_json::json;
 use tokio::process::Command;
+use tokio::time::timeout;
 
 use crate::harness::eventually;
 use crate::installed::{Installed, text};
@@ -26,10 +28,11 @@ impl<'o> Application<'o> {
         let image = image();
         operator.cluster.import(&image).await.unwrap();
         let probe = json!({ "tcpSocket": { "port": 8443 }, "periodSeconds": 1 });
+        // Without tickets: `openssl s_client` doesn't end on a connection on which they came.
         let container = json!({
             "name": "web",
             "image": image.name(),
-            "args": ["s_server", "-accept", "8443", "-www", "-quiet", "-cert", "/tls/tls.crt", "-key", "/tls/tls.key"],
+            "args": ["s_server", "-accept", "8443", "-rev", "-quiet", "-num_tickets", "0", "-cert", "/tls/tls.crt", "-key", "/tls/tls.key"],
             "readinessProbe": probe,
             "volumeMounts": [{ "name": "tls", "mountPath": "/tls", "readOnly": true }],
         });
@@ -86,7 +89,14 @@ impl<'o> Application<'o> {
         ];
         let held = text(&secret, "tls.crt");
         eventually("the server shows what is held", async || {
-            let output = Command::new("openssl").args(arguments).output().await;
+            let mut client = Command::new("openssl");
+            let client = client
+                .args(arguments)
+                .stdin(Stdio::null())
+                .kill_on_drop(true);
+            let Ok(output) = timeout(Duration::from_secs(10), client.output()).await else {
+                return Err("no answer".to_owned());
+            };
             let output = output.unwrap();
             let shown = String::from_utf8_lossy(&output.stdout).into_owned();
             if output.status.success() && shown.contains(held.trim()) {
