@@ -4,6 +4,9 @@
 //! is kept is bounded by whoever reads it, and whatever can't be read is an error.
 
 pub mod account_key;
+pub mod ari;
+pub mod chains;
+pub mod limits;
 pub mod order;
 pub mod origin;
 pub mod problem;

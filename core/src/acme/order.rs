@@ -8,8 +8,7 @@ use super::origin::{Origins, UrlProblem, token_is_sound};
 use super::problem::{self, Meaning, plain};
 use super::selector::{self, ChallengeKind, Choice, NoSolver};
 use super::wire::{
-    Authorization, AuthorizationStatus, Challenge, ChallengeStatus, Identifier, Order, OrderStatus,
-    Problem,
+    Authorization, AuthorizationStatus, ChallengeStatus, Identifier, Order, OrderStatus, Problem,
 };
 use crate::api::certificate::PresentedChallenge;
 use crate::api::issuer::Solver;
@@ -325,13 +324,11 @@ fn failed_authorizations(read: &[(&String, &Authorization)]) -> Option<Failure> 
 
 /// The challenge that was tried: the one with an error.
 fn failed_challenge(authorization: &Authorization) -> Option<(&str, &Problem)> {
-    let of = |challenge: &Challenge| challenge.error.as_ref().map(|_| ());
-    let tried = authorization
+    authorization
         .challenges
         .iter()
         .take(MAX_CHALLENGES)
-        .find(|challenge| of(challenge).is_some())?;
-    Some((tried.kind.as_str(), tried.error.as_ref()?))
+        .find_map(|challenge| Some((challenge.kind.as_str(), challenge.error.as_ref()?)))
 }
 
 fn failed_order(error: &Problem) -> Failure {

@@ -63,22 +63,14 @@ pub fn identifiers(profile: &Profile) -> Result<BTreeSet<Identifier>, Unservable
         1..=MAX_NAMES => {}
         more => return Err(Unservable::TooMany(more)),
     }
-    let common_names = profile
-        .subject
-        .0
-        .iter()
-        .flatten()
-        .filter(|attribute| attribute.oid == COMMON_NAME);
-    for common_name in common_names {
-        let value = common_name.value.to_ascii_lowercase();
+    for common_name in profile.subject.common_names() {
+        let value = common_name.to_ascii_lowercase();
         if !identifiers.iter().any(|known| known.to_string() == value) {
-            return Err(Unservable::CommonName(common_name.value.clone()));
+            return Err(Unservable::CommonName(common_name.to_owned()));
         }
     }
     Ok(identifiers)
 }
-
-const COMMON_NAME: &str = "2.5.4.3";
 
 #[cfg(test)]
 mod tests {
@@ -107,7 +99,7 @@ mod tests {
 
     fn named(common_name: &str) -> DistinguishedName {
         DistinguishedName(vec![vec![Attribute {
-            oid: COMMON_NAME.to_owned(),
+            oid: "2.5.4.3".to_owned(),
             value: common_name.to_owned(),
         }]])
     }
