@@ -5,3 +5,4 @@
 //! [`certwright_core::http01`].
 
 pub mod responder;
+pub mod self_check;
