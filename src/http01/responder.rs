@@ -143,7 +143,10 @@ impl<A: Answers> Responder<A> {
         let _place = self.waiting.try_acquire().ok()?;
         loop {
             // Without a sender there will be no news.
-            tokio::time::timeout_at(until, news.changed()).await.ok()?.ok()?;
+            tokio::time::timeout_at(until, news.changed())
+                .await
+                .ok()?
+                .ok()?;
             if let Some(answer) = self.answers.answer(host, token) {
                 return Some(answer);
             }

@@ -54,7 +54,7 @@ pub struct Door<'a> {
     pub group: &'a Group,
     /// For whom.
     pub certificate: &'a Owner,
-    /// The API version and kind of the Certificate are those of `group`; this says how it is led in.
+    /// How they are led in.
     pub solver: &'a Http01,
     /// Where to.
     pub operator: &'a Operator,
@@ -102,7 +102,12 @@ impl Door<'_> {
         }
         if !beside_operator && !challenges.is_empty() {
             objects.push(self.service());
-            objects.extend(self.slices(endpoints));
+            objects.extend(Self::slices(
+                self.group,
+                self.certificate,
+                self.operator.port,
+                endpoints,
+            ));
         }
         for challenge in challenges {
             match (&self.solver.ingress, &self.solver.gateway_http_route) {
@@ -126,9 +131,20 @@ impl Door<'_> {
         Ok((record, objects))
     }
 
-    /// The slices with the operator's addresses. One of each family, so that addresses that went are taken out.
-    pub fn slices(&self, endpoints: &Endpoints) -> [Object; 2] {
-        slices(self.group, self.certificate, self.operator.port, endpoints)
+    /// The slices of a Certificate's Service, with the operator's addresses: one of each family, and so that addresses
+    /// that went are taken out.
+    pub fn slices(
+        group: &Group,
+        certificate: &Owner,
+        port: u16,
+        endpoints: &Endpoints,
+    ) -> [Object; 2] {
+        let ipv4 = endpoints.ipv4.iter().map(ToString::to_string).collect();
+        let ipv6 = endpoints.ipv6.iter().map(ToString::to_string).collect();
+        [
+            slice(group, certificate, port, ("IPv4", "ipv4"), ipv4),
+            slice(group, certificate, port, ("IPv6", "ipv6"), ipv6),
+        ]
     }
 
     fn service(&self) -> Object {
@@ -239,39 +255,32 @@ impl Door<'_> {
     }
 }
 
-/// The slices of a Certificate's Service, with where the operator can be reached.
-pub(super) fn slices(
+fn slice(
     group: &Group,
     certificate: &Owner,
     port: u16,
-    endpoints: &Endpoints,
-) -> [Object; 2] {
-    let ipv4 = endpoints.ipv4.iter().map(ToString::to_string).collect();
-    let ipv6 = endpoints.ipv6.iter().map(ToString::to_string).collect();
-    [("IPv4", "ipv4", ipv4), ("IPv6", "ipv6", ipv6)].map(
-        |(family, suffix, addresses): (_, _, Vec<String>)| {
-            let service = service_name(certificate);
-            let reference = Reference {
-                kind: Kind::EndpointSlice,
-                namespace: certificate.namespace.clone(),
-                name: format!("{service}-{suffix}"),
-            };
-            let endpoints: Vec<Value> = addresses
-                .into_iter()
-                .map(|address| json!({ "addresses": [address], "conditions": { "ready": true } }))
-                .collect();
-            let mut made = object(group, certificate, reference, Value::Null);
-            let body = &mut made.body;
-            body["addressType"] = family.into();
-            body["endpoints"] = endpoints.into();
-            body["ports"] = json!([{ "name": PORT_NAME, "protocol": "TCP", "port": port }]);
-            // Source: Kubernetes, EndpointSlices, "Ownership" and "Management".
-            body["metadata"]["labels"]["kubernetes.io/service-name"] = service.into();
-            body["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"] =
-                group.name().into();
-            made
-        },
-    )
+    (family, suffix): (&str, &str),
+    addresses: Vec<String>,
+) -> Object {
+    let service = service_name(certificate);
+    let reference = Reference {
+        kind: Kind::EndpointSlice,
+        namespace: certificate.namespace.clone(),
+        name: format!("{service}-{suffix}"),
+    };
+    let endpoints: Vec<Value> = addresses
+        .into_iter()
+        .map(|address| json!({ "addresses": [address], "conditions": { "ready": true } }))
+        .collect();
+    let mut made = object(group, certificate, reference, Value::Null);
+    let body = &mut made.body;
+    body["addressType"] = family.into();
+    body["endpoints"] = endpoints.into();
+    body["ports"] = json!([{ "name": PORT_NAME, "protocol": "TCP", "port": port }]);
+    // Source: Kubernetes, EndpointSlices, "Ownership" and "Management".
+    body["metadata"]["labels"]["kubernetes.io/service-name"] = service.into();
+    body["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"] = group.name().into();
+    made
 }
 
 /// A path of an Ingress's rule.
@@ -330,7 +339,7 @@ fn object(group: &Group, certificate: &Owner, reference: Reference, spec: Value)
     Object { reference, body }
 }
 
-/// Adds labels or annotations; those of our group, and of Kubernetes' endpoints, stay ours.
+/// Adds labels or annotations; those of our group stay ours.
 fn add(body: &mut Value, field: &str, added: &BTreeMap<String, String>, group: &Group) {
     for (key, value) in added {
         if !key.starts_with(&group.prefix()) {
