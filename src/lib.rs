@@ -13,6 +13,7 @@ pub mod controller;
 pub mod crds;
 pub mod error;
 pub mod health;
+pub mod http01;
 pub mod inspect;
 pub mod issuer;
 pub mod metrics;

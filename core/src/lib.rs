@@ -9,6 +9,7 @@
 
 pub mod acme;
 pub mod api;
+pub mod http01;
 pub mod lease;
 pub mod pki;
 pub mod plan;

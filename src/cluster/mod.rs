@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod events;
+pub mod front_door;
 pub mod leadership;
 pub mod readable;
 pub mod retry_after;
