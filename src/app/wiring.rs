@@ -1,13 +1,16 @@
 //! The parts of the operator, and the tasks they run as.
 
+mod answering;
 mod around;
 mod routes;
 mod unreadable;
 
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
 use certwright_core::api::{Certificate, ClusterIssuer, Group, Issuer};
+use certwright_core::http01::Operator;
 use certwright_core::plan::Settings;
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
@@ -20,6 +23,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Client, Resource, ResourceExt};
 use prometheus_client::registry::Registry;
 use serde::de::DeserializeOwned;
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::tasks::Tasks;
@@ -36,10 +40,14 @@ use crate::cluster::watched::watched;
 use crate::controller::watches::{Certificates, IssuersSeen};
 use crate::controller::{self, Context, IssuerKind};
 use crate::health::{Heartbeats, Readiness};
-use crate::issuer::Issuers;
+use crate::http01::front_door::FrontDoor;
+use crate::issuer::acme::Ways;
+use crate::issuer::{Accounts, Issuers};
 use crate::metrics::{Metrics, series};
+use crate::outside::{Allowed, Outside};
 use crate::rollout::{self, Notice, Rollout};
 use crate::server::Report;
+use answering::Through;
 use around::{Around, while_leading};
 use routes::Routes;
 
@@ -64,8 +72,11 @@ impl Parts {
         settings: &RunSettings,
         clock: Arc<dyn Clock>,
         leadership: Leadership,
-    ) -> Self {
+        api_server: Vec<IpAddr>,
+    ) -> anyhow::Result<Self> {
         let group = settings.group.clone();
+        let outside = Arc::new(Outside::new(&settings.outside)?);
+        let allowed = Allowed::new(settings.private_networks.clone(), api_server);
         let certificates = Writer::new(group.clone());
         let issuers = Writer::new(group.clone());
         let cluster_issuers = settings.cluster_issuers.then(|| Writer::new(group.clone()));
@@ -83,7 +94,26 @@ impl Parts {
             Arc::clone(&secrets),
             issuers.as_reader(),
             cluster_issuers.as_ref().map(Writer::as_reader),
+            Accounts::new(
+                client.clone(),
+                group.clone(),
+                Arc::clone(&outside),
+                allowed.clone(),
+                Arc::clone(&secrets),
+            ),
         ));
+        let front_door = settings.http01.as_ref().map(|http01| {
+            let operator = Operator {
+                namespace: settings.namespace.clone(),
+                service: http01.service.clone(),
+                port: http01.listen.port(),
+            };
+            Arc::new(FrontDoor::new(client.clone(), group.clone(), operator))
+        });
+        let ways = Ways {
+            front_door,
+            dial: Arc::new(Through { outside, allowed }),
+        };
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, clock.as_ref());
         let leads = leadership.clone();
@@ -110,6 +140,7 @@ impl Parts {
             secrets,
             certificates: known,
             issuers: signers,
+            ways,
             metrics,
             readiness: Readiness::after(steps),
             heartbeats: Heartbeats::default(),
@@ -117,7 +148,7 @@ impl Parts {
             backoff: Backoff::default(),
             group,
         };
-        Self {
+        Ok(Self {
             context: Arc::new(context),
             registry: Arc::new(registry),
             certificates,
@@ -125,7 +156,7 @@ impl Parts {
             cluster_issuers,
             scope: settings.scope.clone(),
             rollout: settings.rollout,
-        }
+        })
     }
 
     pub(super) fn report(&self) -> Report {
@@ -136,8 +167,11 @@ impl Parts {
         }
     }
 
-    pub(super) fn start(self, tasks: &mut Tasks) {
+    pub(super) fn start(self, tasks: &mut Tasks, questions: Option<TcpListener>) {
         let (routes, ends) = Routes::new(self.context);
+        if let Some(listener) = questions {
+            answering::start(tasks, &routes.context, ends.answers, listener);
+        }
         start_secrets(tasks, &routes);
         unreadable::start(tasks, &routes.context, ends.broken);
         let (client, group) = (&routes.context.client, &routes.context.group);

@@ -190,7 +190,10 @@ async fn going(context: &Context, gathered: &Gathered, plan: &Plan) -> Result<bo
 }
 
 /// The Certificate as it is now; `None` if it is gone or going, or another has its name.
-async fn live(context: &Context, seen: &Certificate) -> Result<Option<Certificate>, Error> {
+pub(super) async fn live(
+    context: &Context,
+    seen: &Certificate,
+) -> Result<Option<Certificate>, Error> {
     let Named { namespace, name } = Named::of(&seen.metadata);
     let api: Api<Certificate> =
         Api::namespaced_with(context.client.clone(), &namespace, &context.group);

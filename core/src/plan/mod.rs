@@ -10,6 +10,7 @@ pub mod drift;
 pub mod inputs;
 pub mod intent;
 pub mod marks;
+pub mod next_key;
 pub mod observed;
 pub mod reason;
 pub mod renew;
