@@ -7,4 +7,8 @@
 )]
 
 mod client;
+mod faults;
+mod faulty;
+mod foreign;
+mod interrupted;
 mod pebble;
