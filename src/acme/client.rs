@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use certwright_core::acme::account_key::{AccountKey, SignedBy, base64url};
-use certwright_core::acme::origin::Origins;
+use certwright_core::acme::origin::{self, Origins, UrlProblem};
 use certwright_core::acme::problem::plain;
 use certwright_core::acme::wire::{
     Account, Authorization, Directory, NewAccount, NewOrder, Order, Problem, RenewalInfo,
@@ -398,11 +398,10 @@ fn service<'a>(url: Option<&'a String>, name: &'static str) -> Result<&'a String
 }
 
 fn parse(url: &str) -> Result<Uri, AcmeError> {
+    origin::check_sound(url)?;
     url.parse().map_err(|_| {
-        certwright_core::acme::origin::UrlProblem::Unsound {
-            url: url[..url.floor_char_boundary(200)].to_owned(),
-        }
-        .into()
+        let url = url.to_owned();
+        UrlProblem::Unsound { url }.into()
     })
 }
 

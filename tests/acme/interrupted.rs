@@ -2,99 +2,20 @@
 
 use std::time::Duration;
 
-use certwright::acme::{AcmeError, Client};
-use certwright_core::acme::AccountKey;
-use certwright_core::acme::chains;
-use certwright_core::acme::wire::{AuthorizationStatus, Order, OrderStatus};
-use certwright_core::pki::{Facts, KeySpec, PrivateKey};
-use tokio::time::sleep;
+use certwright_core::acme::wire::OrderStatus;
+use certwright_core::pki::KeySpec;
 
-use crate::client::{key, names, request};
+use crate::client::{key, names};
+use crate::customer::Customer;
 use crate::faulty::{Fault, Faulty, Part, answer};
 use crate::pebble::{Pebble, Ways};
-
-/// What somebody who wants a certificate keeps between steps.
-struct Customer<'p> {
-    pebble: &'p Pebble,
-    client: Client,
-    key: AccountKey,
-    leaf_key: PrivateKey,
-    account: Option<String>,
-    order: Option<String>,
-}
-
-impl Customer<'_> {
-    /// Goes one step on; the chain, once it is there. After a failure, the same step can be tried again.
-    async fn step(&mut self) -> Result<Option<Vec<Facts>>, AcmeError> {
-        let (client, key) = (&self.client, &self.key);
-        let Some(account) = &self.account else {
-            self.account = Some(client.account(key, None, None).await?.url);
-            return Ok(None);
-        };
-        let asked = names(&["www.example.com"]);
-        let Some(url) = &self.order else {
-            self.order = Some(client.new_order(key, account, &asked).await?.url);
-            return Ok(None);
-        };
-        let order: Order = client.order(key, account, url).await?.object;
-        match order.status {
-            OrderStatus::Pending => self.show(&order, account).await?,
-            OrderStatus::Ready => {
-                let csr = request(&asked, &self.leaf_key);
-                client
-                    .finalize(key, account, &order.finalize, &csr.0)
-                    .await?;
-            }
-            OrderStatus::Processing => sleep(Duration::from_millis(50)).await,
-            OrderStatus::Valid => {
-                let chain = client.chain(key, account, &order.certificate.unwrap());
-                return Ok(Some(chains::read(&chain.await?.pem).unwrap()));
-            }
-            OrderStatus::Invalid => panic!("{order:?}"),
-        }
-        Ok(None)
-    }
-
-    async fn show(&self, order: &Order, account: &str) -> Result<(), AcmeError> {
-        for url in &order.authorizations {
-            let found = self
-                .client
-                .authorization(&self.key, account, url)
-                .await?
-                .object;
-            if found.status != AuthorizationStatus::Pending {
-                continue;
-            }
-            let challenge = found
-                .challenges
-                .iter()
-                .find(|c| c.kind == "http-01")
-                .unwrap();
-            let token = challenge.token.as_ref().unwrap();
-            self.pebble
-                .show(token, &self.key.key_authorization(token))
-                .await;
-            self.client
-                .accept(&self.key, account, &challenge.url)
-                .await?;
-        }
-        sleep(Duration::from_millis(50)).await;
-        Ok(())
-    }
-}
 
 /// Issues with the n-th request failing so; how many steps failed, and how many requests there were.
 async fn issued(pebble: &Pebble, faulty: &Faulty, n: usize, fault: &Fault) -> (usize, usize) {
     let fault_ = fault.clone();
     faulty.fails(move |number, _| (number == n).then(|| fault_.clone()));
-    let mut customer = Customer {
-        pebble,
-        client: faulty.client_within(Duration::from_secs(10)),
-        key: key(KeySpec::Ecdsa(256)),
-        leaf_key: PrivateKey::generate(KeySpec::Ecdsa(256)).unwrap(),
-        account: None,
-        order: None,
-    };
+    let client = faulty.client_within(Duration::from_secs(10));
+    let mut customer = Customer::new(client, pebble.answers);
     let mut failures = 0;
     for _ in 0..500 {
         match customer.step().await {

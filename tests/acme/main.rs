@@ -7,8 +7,10 @@
 )]
 
 mod client;
+mod customer;
 mod faults;
 mod faulty;
 mod foreign;
 mod interrupted;
 mod pebble;
+mod step_ca;

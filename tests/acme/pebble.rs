@@ -47,7 +47,8 @@ pub(crate) struct Pebble {
     /// Where it listens.
     pub(crate) listens: SocketAddr,
     management: SocketAddr,
-    answers: SocketAddr,
+    /// Where the answerer is told what to show.
+    pub(crate) answers: SocketAddr,
     root: PathBuf,
     _processes: [Process; 2],
     _folder: TempDir,
@@ -148,8 +149,7 @@ impl Pebble {
 
     /// Has the answerer show a token's answer.
     pub(crate) async fn show(&self, token: &str, content: &str) {
-        let asked = json!({ "token": token, "content": content });
-        post(self.answers, "/add-http01", &asked).await;
+        show(self.answers, token, content).await;
     }
 
     /// Suggests to renew a certificate within these moments.
@@ -161,6 +161,12 @@ impl Pebble {
         let status = ran_curl(&self.root, self.management, "/set-renewal-info/", &asked).await;
         assert_eq!(status, "200");
     }
+}
+
+/// Has an answerer show a token's answer.
+pub(crate) async fn show(answers: SocketAddr, token: &str, content: &str) {
+    let asked = json!({ "token": token, "content": content });
+    post(answers, "/add-http01", &asked).await;
 }
 
 /// A client that reaches loopback, which an administrator has to allow.

@@ -82,6 +82,14 @@ impl Origins {
     }
 }
 
+/// Whether a URL may be asked at all, whoever's it is.
+///
+/// # Errors
+/// `Unsound` when it is no `https` URL of at most [`MAX_URL`] bytes.
+pub fn check_sound(url: &str) -> Result<(), UrlProblem> {
+    origin(url).map(drop)
+}
+
 /// Whether a text is a token: 1 to 128 characters of base64url (RFC 8555 section 8.3), so that it can stand in a path,
 /// in a label or in a file's name without meaning anything else there.
 pub fn token_is_sound(token: &str) -> bool {
