@@ -5,7 +5,6 @@ mod around;
 mod routes;
 mod unreadable;
 
-use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -72,10 +71,10 @@ impl Parts {
         settings: &RunSettings,
         clock: Arc<dyn Clock>,
         leadership: Leadership,
-        api_server: Vec<IpAddr>,
     ) -> anyhow::Result<Self> {
         let group = settings.group.clone();
         let outside = Arc::new(Outside::new(&settings.outside)?);
+        let api_server = settings.api_server.into_iter().collect();
         let allowed = Allowed::new(settings.private_networks.clone(), api_server);
         let certificates = Writer::new(group.clone());
         let issuers = Writer::new(group.clone());
@@ -102,18 +101,7 @@ impl Parts {
                 Arc::clone(&secrets),
             ),
         ));
-        let front_door = settings.http01.as_ref().map(|http01| {
-            let operator = Operator {
-                namespace: settings.namespace.clone(),
-                service: http01.service.clone(),
-                port: http01.listen.port(),
-            };
-            Arc::new(FrontDoor::new(client.clone(), group.clone(), operator))
-        });
-        let ways = Ways {
-            front_door,
-            dial: Arc::new(Through { outside, allowed }),
-        };
+        let ways = ways(&client, settings, outside, allowed);
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, clock.as_ref());
         let leads = leadership.clone();
@@ -199,6 +187,26 @@ impl Parts {
             let all = vec![Api::all_with(client.clone(), group)];
             start_issuers(tasks, &routes, all, writer, ends.cluster_issuers);
         }
+    }
+}
+
+/// How ACME CAs find our answers.
+fn ways(client: &Client, settings: &RunSettings, outside: Arc<Outside>, allowed: Allowed) -> Ways {
+    let front_door = settings.http01.as_ref().map(|http01| {
+        let operator = Operator {
+            namespace: settings.namespace.clone(),
+            service: http01.service.clone(),
+            port: http01.listen.port(),
+        };
+        Arc::new(FrontDoor::new(
+            client.clone(),
+            settings.group.clone(),
+            operator,
+        ))
+    });
+    Ways {
+        front_door,
+        dial: Arc::new(Through { outside, allowed }),
     }
 }
 

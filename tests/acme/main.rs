@@ -7,4 +7,5 @@
 )]
 
 mod client;
+mod operator;
 mod pebble;
