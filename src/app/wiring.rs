@@ -25,6 +25,7 @@ use prometheus_client::registry::Registry;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tracing::warn;
 
 use super::tasks::Tasks;
 use crate::backoff::Backoff;
@@ -76,7 +77,7 @@ impl Parts {
     ) -> anyhow::Result<Self> {
         let group = settings.group.clone();
         let outside = Arc::new(Outside::new(&settings.outside)?);
-        let allowed = Allowed::new(settings.private_networks.clone(), api_server);
+        let allowed = allowed(settings, api_server);
         let certificates = Writer::new(group.clone());
         let issuers = Writer::new(group.clone());
         let cluster_issuers = settings.cluster_issuers.then(|| Writer::new(group.clone()));
@@ -200,6 +201,18 @@ impl Parts {
             start_issuers(tasks, &routes, all, writer, ends.cluster_issuers);
         }
     }
+}
+
+/// Which addresses may be asked. Where that is more than anybody needs, the log says so.
+fn allowed(settings: &RunSettings, api_server: Vec<IpAddr>) -> Allowed {
+    let allowed = Allowed::new(settings.private_networks.clone(), api_server);
+    for network in allowed.own_host() {
+        warn!(
+            %network,
+            "Whoever may write an Issuer can reach this operator's own host or link, by --private-networks"
+        );
+    }
+    allowed
 }
 
 fn start_secrets(tasks: &mut Tasks, routes: &Routes) {
