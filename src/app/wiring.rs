@@ -24,6 +24,7 @@ use prometheus_client::registry::Registry;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tracing::warn;
 
 use super::tasks::Tasks;
 use crate::backoff::Backoff;
@@ -74,8 +75,7 @@ impl Parts {
     ) -> anyhow::Result<Self> {
         let group = settings.group.clone();
         let outside = Arc::new(Outside::new(&settings.outside)?);
-        let api_server = settings.api_server.into_iter().collect();
-        let allowed = Allowed::new(settings.private_networks.clone(), api_server);
+        let allowed = allowed(settings);
         let certificates = Writer::new(group.clone());
         let issuers = Writer::new(group.clone());
         let cluster_issuers = settings.cluster_issuers.then(|| Writer::new(group.clone()));
@@ -208,6 +208,19 @@ fn ways(client: &Client, settings: &RunSettings, outside: Arc<Outside>, allowed:
         front_door,
         dial: Arc::new(Through { outside, allowed }),
     }
+}
+
+/// Which addresses may be asked. Where that is more than anybody needs, the log says so.
+fn allowed(settings: &RunSettings) -> Allowed {
+    let api_server = settings.api_server.into_iter().collect();
+    let allowed = Allowed::new(settings.private_networks.clone(), api_server);
+    for network in allowed.own_host() {
+        warn!(
+            %network,
+            "Whoever may write an Issuer can reach this operator's own host or link, by --private-networks"
+        );
+    }
+    allowed
 }
 
 fn start_secrets(tasks: &mut Tasks, routes: &Routes) {

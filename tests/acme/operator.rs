@@ -84,7 +84,10 @@ impl World {
             .args(["run", "--private-networks=127.0.0.0/8"])
             .args(["--listen", &format!("127.0.0.1:{listen}")])
             .args(["--http01-listen", &format!("127.0.0.1:{}", self.http_port)])
-            .env("KUBECONFIG", self.control_plane.kubeconfig("admin").unwrap())
+            .env(
+                "KUBECONFIG",
+                self.control_plane.kubeconfig("admin").unwrap(),
+            )
             .env("POD_NAMESPACE", "certwright")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
