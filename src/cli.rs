@@ -45,6 +45,8 @@ pub struct RunSettings {
     pub cluster_issuers: bool,
     /// Whether workloads are restarted for new certificates.
     pub rollout: bool,
+    /// How names are proven by HTTP-01; `None` if they are not.
+    pub http01: Option<Http01Settings>,
     /// Where ClusterIssuers find their Secrets.
     pub cluster_resource_namespace: String,
     /// How many objects each controller works on at once, at least 1.
@@ -59,6 +61,15 @@ pub struct RunSettings {
     pub leader_election: Option<LeaderElection>,
     /// How logs are written.
     pub log: LogSettings,
+}
+
+/// How names are proven by HTTP-01.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http01Settings {
+    /// Where the questions of CAs are answered.
+    pub listen: SocketAddr,
+    /// The operator's own Service for them, in its own namespace.
+    pub service: String,
 }
 
 /// How one of several replicas is chosen to write.
@@ -289,6 +300,9 @@ struct RunArguments {
     issuing: IssuingArguments,
 
     #[command(flatten)]
+    http01: Http01Arguments,
+
+    #[command(flatten)]
     election: ElectionArguments,
 
     #[command(flatten)]
@@ -369,6 +383,43 @@ struct IssuingArguments {
     /// The least time between two renewals of one Certificate that are asked for by annotation
     #[arg(long, env = "CERTWRIGHT_RENEW_THROTTLE", value_name = "DURATION", default_value = "5m", value_parser = duration)]
     renew_throttle: SignedDuration,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "HTTP-01, for ACME CAs")]
+struct Http01Arguments {
+    /// Whether names are proven by HTTP-01
+    #[arg(
+        long,
+        env = "CERTWRIGHT_HTTP01",
+        value_name = "BOOLEAN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
+    http01: bool,
+
+    /// Where the questions of CAs are answered, and nothing else
+    #[arg(
+        long,
+        env = "CERTWRIGHT_HTTP01_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "[::]:8089"
+    )]
+    http01_listen: SocketAddr,
+
+    /// The operator's own Service for them, with port 80, in its own namespace
+    ///
+    /// The ready addresses behind it are where Ingresses and HTTPRoutes lead.
+    #[arg(
+        long,
+        env = "CERTWRIGHT_HTTP01_SERVICE",
+        value_name = "SERVICE",
+        default_value = "certwright-http01"
+    )]
+    http01_service: String,
 }
 
 #[derive(Args, Debug)]
@@ -538,6 +589,10 @@ impl RunArguments {
                 .unwrap_or(self.scope.namespaces == Scope::Cluster),
             scope: self.scope.namespaces,
             rollout: self.scope.rollout,
+            http01: self.http01.http01.then_some(Http01Settings {
+                listen: self.http01.http01_listen,
+                service: self.http01.http01_service,
+            }),
             concurrency: self.concurrency,
             ca_overlap: self.issuing.ca_overlap,
             renew_throttle: self.issuing.renew_throttle,

@@ -20,6 +20,10 @@ fn run_has_these_defaults() {
             scope: Scope::Cluster,
             cluster_issuers: true,
             rollout: true,
+            http01: Some(Http01Settings {
+                listen: "[::]:8089".parse().unwrap(),
+                service: "certwright-http01".into(),
+            }),
             cluster_resource_namespace: "certwright".into(),
             concurrency: 32,
             ca_overlap: SignedDuration::from_hours(1),
@@ -42,6 +46,8 @@ fn run_takes_what_is_given() {
         "--namespaces=shop,pki",
         "--cluster-issuers",
         "--rollout=false",
+        "--http01-listen=127.0.0.1:0",
+        "--http01-service=answers",
         "--cluster-resource-namespace=cas",
         "--concurrency=4",
         "--ca-overlap=1h30m",
@@ -63,6 +69,10 @@ fn run_takes_what_is_given() {
             scope: Scope::Namespaces(["pki".into(), "shop".into()].into()),
             cluster_issuers: true,
             rollout: false,
+            http01: Some(Http01Settings {
+                listen: "127.0.0.1:0".parse().unwrap(),
+                service: "answers".into(),
+            }),
             cluster_resource_namespace: "cas".into(),
             concurrency: 4,
             ca_overlap: SignedDuration::from_mins(90),
@@ -78,6 +88,14 @@ fn run_takes_what_is_given() {
             },
         })
     );
+}
+
+#[test]
+fn http01_can_be_switched_off() {
+    let Command::Run(settings) = parsed(&["run", "--http01=false"]).unwrap() else {
+        panic!("not run")
+    };
+    assert_eq!(settings.http01, None);
 }
 
 #[test]

@@ -22,7 +22,8 @@ async fn a_real_server_takes_what_is_rendered() {
         "--set crds.keep=false",
         NARROW,
         "--set watchNamespaces={shop} --set clusterIssuers=Enabled --set clusterResourceNamespace=pki",
-        "--set clusterIssuers=Disabled --set rollout.enabled=false --set metrics.service.enabled=false",
+        "--set clusterIssuers=Disabled --set rollout.enabled=false --set metrics.service.enabled=false \
+         --set acme.http01.enabled=false",
         "--set replicas=1 --set leaderElection.enabled=false --set networkPolicy.enabled=false",
         "--set replicas=3 --set podDisruptionBudget.enabled=false --set leaderElection.leaseDuration=15s",
         "--set fullnameOverride=certs --set rbac.aggregateUserRoles=false --set serviceAccount.annotations.a=b",
@@ -86,6 +87,16 @@ async fn rights_go_with_what_is_switched_off() {
     assert_eq!(
         gone("--set rollout.enabled=false").await,
         ["daemonsets", "deployments", "pods", "statefulsets"]
+    );
+    assert_eq!(
+        gone("--set acme.http01.enabled=false").await,
+        [
+            "configmaps",
+            "endpointslices",
+            "httproutes",
+            "ingresses",
+            "services"
+        ]
     );
     let alone = "--set replicas=1 --set leaderElection.enabled=false";
     assert_eq!(gone(alone).await, ["leases"]);

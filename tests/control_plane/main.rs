@@ -15,6 +15,7 @@ mod contest;
 mod deletion;
 mod first;
 mod harness;
+mod http01;
 mod interruption;
 mod issuers;
 mod kstatus;

@@ -216,6 +216,7 @@ fn settings(
         scope: scene.scope.clone(),
         cluster_issuers: scene.serves_cluster_issuers,
         rollout: true,
+        http01: None,
         cluster_resource_namespace: scene.system.clone(),
         concurrency: 16,
         ca_overlap: SignedDuration::from_hours(1),
