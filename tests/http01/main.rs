@@ -15,7 +15,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::json;
 
-use scene::{ANSWER, Family, Scene, eventually};
+use scene::{ANSWER, Family, Scene, TOKEN, eventually};
 
 #[tokio::test]
 async fn an_ingress_of_a_class_leads_to_the_answer_and_is_taken_away() {
@@ -172,7 +172,10 @@ async fn the_way_follows_the_operator_to_another_address() {
 async fn the_self_check_sees_the_answer_once_the_front_door_has_it() {
     let scene = Scene::new("checked", Family::Ipv4).await;
     let nothing = Outcome::NotYet {
-        saw: format!("http://{} answers 404", scene.host),
+        saw: format!(
+            "http://{}/.well-known/acme-challenge/{TOKEN} answered 404 Not Found",
+            scene.host
+        ),
     };
     assert_eq!(scene.look().await, nothing);
     let solver = json!({ "ingress": { "ingressClassName": scene.class() } });

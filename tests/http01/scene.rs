@@ -12,6 +12,8 @@ use certwright::http01::self_check::{self, Dial};
 use certwright_core::api::{Certificate, Group, schema};
 use certwright_core::http01::{Challenge, Host, Operator, Outcome, Owner, SOLVER};
 use certwright_test_cluster::{ControlPlane, Options, OwnAddresses, SharedControlPlane};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -342,16 +344,17 @@ impl Scene {
 
 /// Names lead to the front door, which listens at other ports than a CA asks at.
 impl Dial for Scene {
-    type Stream = TcpStream;
-
-    async fn dial(&self, _: &str, port: u16) -> anyhow::Result<TcpStream> {
-        let door = self.cluster.front_door()?;
-        let address = if port == 80 {
-            door.http()
-        } else {
-            door.https()
-        };
-        Ok(TcpStream::connect(address).await?)
+    fn dial<'a>(&'a self, _: &'a str, port: u16) -> BoxFuture<'a, anyhow::Result<TcpStream>> {
+        async move {
+            let door = self.cluster.front_door()?;
+            let address = if port == 80 {
+                door.http()
+            } else {
+                door.https()
+            };
+            Ok(TcpStream::connect(address).await?)
+        }
+        .boxed()
     }
 }
 

@@ -26,6 +26,10 @@ pub enum Program {
     Kwok,
     /// Renders and installs charts.
     Helm,
+    /// An ACME CA for tests.
+    Pebble,
+    /// What Pebble asks for names, and an answerer of its challenges.
+    PebbleChalltestsrv,
     /// Runs containers, on a real node.
     Containerd,
     /// Talks to containerd.
@@ -51,6 +55,8 @@ impl Program {
             Self::Kubectl => "kubectl",
             Self::Kwok => "kwok",
             Self::Helm => "helm",
+            Self::Pebble => "pebble",
+            Self::PebbleChalltestsrv => "pebble-challtestsrv",
             Self::Containerd => "containerd",
             Self::Ctr => "ctr",
             Self::Kubelet => "kubelet",
@@ -69,6 +75,7 @@ impl Program {
             | Self::Kubectl => "kubernetes",
             Self::Kubelet | Self::KubeProxy => "node",
             Self::Containerd | Self::Ctr => "containerd",
+            Self::Pebble | Self::PebbleChalltestsrv => "pebble",
             Self::Etcd | Self::Kwok | Self::Helm | Self::Coredns | Self::Traefik => self.name(),
         }
     }
