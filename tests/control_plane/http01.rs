@@ -2,6 +2,7 @@
 
 mod edits;
 mod policies;
+mod traefik;
 mod world;
 
 use std::sync::Arc;

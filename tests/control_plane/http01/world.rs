@@ -26,6 +26,8 @@ pub(crate) struct World<'s, 'c> {
     /// That of the operator's account.
     pub(crate) client: Client,
     pub(crate) door: Arc<FrontDoor>,
+    /// The port of the operator's replicas.
+    port: u16,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -35,12 +37,24 @@ pub(crate) fn solver(value: Value) -> Http01 {
 
 impl<'s, 'c> World<'s, 'c> {
     pub(crate) async fn new(scene: &'s Scene<'c>) -> Self {
+        Self::answering(scene, 8089).await
+    }
+
+    /// One whose operator answers at this port.
+    pub(crate) async fn answering(scene: &'s Scene<'c>, port: u16) -> Self {
+        scene
+            .apply(&json!({
+                "apiVersion": "v1", "kind": "Service",
+                "metadata": { "name": SERVICE, "namespace": scene.system },
+                "spec": { "ports": [{ "name": "http", "port": 80, "targetPort": port }] },
+            }))
+            .await;
         let account = scene
             .cluster
             .service_account_client(&scene.system, &scene.account)
             .await
             .unwrap();
-        let door = Arc::new(open(scene, account.clone()));
+        let door = Arc::new(open(scene, account.clone(), port));
         let (watching, following) = (Arc::clone(&door), Arc::clone(&door));
         let tasks = vec![
             tokio::spawn(async move { watching.watch().await }),
@@ -50,13 +64,14 @@ impl<'s, 'c> World<'s, 'c> {
             scene,
             client: account,
             door,
+            port,
             tasks,
         }
     }
 
     /// As another process would have it. It watches nothing yet.
     pub(crate) fn another_door(&self, client: Client) -> FrontDoor {
-        open(self.scene, client)
+        open(self.scene, client, self.port)
     }
 
     pub(crate) async fn stop(self) {
@@ -82,7 +97,7 @@ impl<'s, 'c> World<'s, 'c> {
                 },
                 "addressType": "IPv4",
                 "endpoints": endpoints,
-                "ports": [{ "name": "http", "port": 8089 }],
+                "ports": [{ "name": "http", "port": self.port }],
             }))
             .await;
     }
@@ -222,11 +237,11 @@ impl<'s, 'c> World<'s, 'c> {
     }
 }
 
-fn open(scene: &Scene<'_>, client: Client) -> FrontDoor {
+fn open(scene: &Scene<'_>, client: Client, port: u16) -> FrontDoor {
     let operator = Operator {
         namespace: scene.system.clone(),
         service: SERVICE.to_owned(),
-        port: 8089,
+        port,
     };
     FrontDoor::new(client, scene.group.clone(), operator)
 }
