@@ -121,7 +121,6 @@ async fn a_token_is_fetched_through_traefik_by_ingress_and_by_gateway() {
         for challenge in &challenges {
             front.at.serves_no_more(challenge.host().identifier()).await;
         }
-        eprintln!("through Traefik: {value}");
     }
     world.is_clean().await;
     world.stop().await;
