@@ -4,6 +4,7 @@ mod tasks;
 mod wiring;
 
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -73,12 +74,27 @@ pub async fn operate(
         None => Leadership::undisputed(),
     };
     let gated = leadership::gated(client.clone(), leadership.clone());
-    let parts = Parts::new(gated, settings, Arc::clone(&clock), leadership.clone());
+    let questions = match &settings.http01 {
+        Some(http01) => Some(
+            server::listen(http01.listen)
+                .await
+                .with_context(|| format!("failed to listen at {}", http01.listen))?,
+        ),
+        None => None,
+    };
+    let clock_of_parts = Arc::clone(&clock);
+    let parts = Parts::new(
+        gated,
+        settings,
+        clock_of_parts,
+        leadership.clone(),
+        api_server(),
+    )?;
     tasks.serving(
         "server",
         server::serve(listener, parts.report(), tasks.stop.clone()),
     );
-    parts.start(&mut tasks);
+    parts.start(&mut tasks, questions);
     let Some(candidacy) = candidacy(settings) else {
         return tasks.join().await;
     };
@@ -92,6 +108,15 @@ pub async fn operate(
     };
     let ((), outcome) = tokio::join!(election, working);
     outcome
+}
+
+/// The API server's address inside a Pod, which Kubernetes tells by the environment.
+fn api_server() -> Vec<IpAddr> {
+    std::env::var("KUBERNETES_SERVICE_HOST")
+        .ok()
+        .and_then(|host| host.parse().ok())
+        .into_iter()
+        .collect()
 }
 
 /// For which Lease this process stands, and as who. A process that starts again is another one: what its predecessor

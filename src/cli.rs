@@ -18,6 +18,7 @@ use jiff::SignedDuration;
 use tracing_subscriber::EnvFilter;
 
 use crate::cluster::scope::Scope;
+use crate::outside::Network;
 
 /// What the user wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,10 @@ pub struct RunSettings {
     pub cluster_issuers: bool,
     /// Whether workloads are restarted for new certificates.
     pub rollout: bool,
+    /// How what is outside the cluster is reached and judged.
+    pub outside: OutsideSettings,
+    /// Private networks that servers which tenants name may be in.
+    pub private_networks: Vec<Network>,
     /// How names are proven by HTTP-01; `None` if they are not.
     pub http01: Option<Http01Settings>,
     /// Where ClusterIssuers find their Secrets.
@@ -151,7 +156,7 @@ pub struct InspectSettings {
 }
 
 /// How what is outside the cluster is reached and judged.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct OutsideSettings {
     /// The proxy, as a URL.
     pub https_proxy: Option<String>,
@@ -159,6 +164,17 @@ pub struct OutsideSettings {
     pub no_proxy: Option<String>,
     /// A file of CAs that are trusted besides the public ones.
     pub extra_ca_file: Option<PathBuf>,
+}
+
+/// The proxy may stand there with a password.
+impl std::fmt::Debug for OutsideSettings {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OutsideSettings")
+            .field("https_proxy", &self.https_proxy.as_ref().map(|_| ".."))
+            .field("no_proxy", &self.no_proxy)
+            .field("extra_ca_file", &self.extra_ca_file)
+            .finish()
+    }
 }
 
 /// A file, a Secret or a server.
@@ -298,6 +314,21 @@ struct RunArguments {
 
     #[command(flatten)]
     issuing: IssuingArguments,
+
+    #[command(flatten)]
+    outside: OutsideArguments,
+
+    /// Private networks that ACME servers and other hosts that users name may be in, with commas between
+    ///
+    /// Without it, only public addresses are asked: whoever may write an Issuer can name any server.
+    #[arg(
+        long,
+        env = "CERTWRIGHT_PRIVATE_NETWORKS",
+        value_name = "NETWORK,...",
+        value_delimiter = ',',
+        help_heading = "Outside the cluster"
+    )]
+    private_networks: Vec<Network>,
 
     #[command(flatten)]
     http01: Http01Arguments,
@@ -519,7 +550,7 @@ struct InspectArguments {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Outside the cluster")]
 struct OutsideArguments {
-    /// The proxy that leads there, as http://[USER:PASSWORD@]HOST:PORT
+    /// The proxy that leads there, as http://HOST:PORT, with USER:PASSWORD@ before the host if it asks for them
     #[arg(long, env = "HTTPS_PROXY", value_name = "URL", hide_env_values = true)]
     https_proxy: Option<String>,
 
@@ -530,6 +561,16 @@ struct OutsideArguments {
     /// A file of CAs, as PEM, that are trusted besides the public ones
     #[arg(long, env = "CERTWRIGHT_EXTRA_CA_FILE", value_name = "FILE")]
     extra_ca_file: Option<PathBuf>,
+}
+
+impl From<OutsideArguments> for OutsideSettings {
+    fn from(arguments: OutsideArguments) -> Self {
+        Self {
+            https_proxy: arguments.https_proxy,
+            no_proxy: arguments.no_proxy,
+            extra_ca_file: arguments.extra_ca_file,
+        }
+    }
 }
 
 /// What the machine is called; in a Pod, that is the Pod's name.
@@ -558,11 +599,7 @@ impl Arguments {
                 namespace,
                 context,
                 server_name,
-                outside: OutsideSettings {
-                    https_proxy: outside.https_proxy,
-                    no_proxy: outside.no_proxy,
-                    extra_ca_file: outside.extra_ca_file,
-                },
+                outside: outside.into(),
             }),
         }
     }
@@ -589,6 +626,8 @@ impl RunArguments {
                 .unwrap_or(self.scope.namespaces == Scope::Cluster),
             scope: self.scope.namespaces,
             rollout: self.scope.rollout,
+            outside: self.outside.into(),
+            private_networks: self.private_networks,
             http01: self.http01.http01.then_some(Http01Settings {
                 listen: self.http01.http01_listen,
                 service: self.http01.http01_service,

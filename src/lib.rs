@@ -3,6 +3,7 @@
 //! Everything here is thin and has no rules of its own: what to do is decided in the core crate, and this crate
 //! reads the cluster, acts, and reports.
 
+pub mod acme;
 pub mod app;
 pub mod backoff;
 pub mod cli;

@@ -1,8 +1,11 @@
 //! What is outside the cluster: found, reached and judged by our own means.
 //!
 //! The image has no C library that could look up names and no file of public CAs, so both are part of the program.
-//! Nothing here decides whether somebody may be asked; that is for whoever asks.
+//! Whoever asks says which addresses may be dialled: a person's own command any, the operator for its tenants only those
+//! that are [`Allowed`].
 
+mod allowed;
+mod networks;
 mod proxy;
 mod served;
 mod trust;
@@ -19,7 +22,10 @@ use tokio::net::TcpStream;
 use crate::cli::OutsideSettings;
 use proxy::Proxies;
 
+pub use allowed::{Allowed, Forbidden};
+pub use networks::Network;
 pub use served::Served;
+pub use trust::unverified;
 
 /// How long one address may take to take a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -63,17 +69,46 @@ impl Outside {
     /// # Errors
     /// When it can't be reached, or shows none.
     pub async fn served(&self, host: &str, port: u16, name: &str) -> anyhow::Result<Served> {
-        let connection = self.connect(host, port).await?;
+        let connection = self.connect(host, port, None).await?;
         served::ask(connection, name, &self.roots).await
     }
 
+    /// Connects to a host that somebody else names, at an address that may be asked. Where a proxy leads there, it is the
+    /// proxy that looks up names; only an address itself is looked at here.
+    ///
+    /// # Errors
+    /// When it can't be reached, or only at addresses that must not be asked.
+    pub async fn reach(
+        &self,
+        host: &str,
+        port: u16,
+        allowed: &Allowed,
+    ) -> anyhow::Result<TcpStream> {
+        if let Ok(address) = host.parse() {
+            allowed.check(address)?;
+        }
+        let connection = self.connect(host, port, Some(allowed)).await?;
+        Ok(connection.stream)
+    }
+
+    /// Whom we trust.
+    pub fn roots(&self) -> &RootCertStore {
+        &self.roots
+    }
+
     /// Connects to a host, by the proxy where one is to be used.
-    async fn connect(&self, host: &str, port: u16) -> anyhow::Result<Connection> {
+    async fn connect(
+        &self,
+        host: &str,
+        port: u16,
+        allowed: Option<&Allowed>,
+    ) -> anyhow::Result<Connection> {
         let Some(proxy) = self.proxies.of(host, port) else {
-            return self.dial(host, port).await;
+            return self.dial(host, port, allowed).await;
         };
+        // The proxy is the administrator's.
         let connection = self
-            .dial(proxy.host(), proxy.port())
+            .dial(proxy.host(), proxy.port(), None)
             .await
             .with_context(|| format!("failed to reach the proxy {proxy}"))?;
         let stream = proxy
@@ -86,10 +121,19 @@ impl Outside {
         })
     }
 
-    /// Connects to the first address of a host that takes it.
-    async fn dial(&self, host: &str, port: u16) -> anyhow::Result<Connection> {
+    /// Connects to the first address of a host that takes it. The address that is looked at is the one that is dialled.
+    async fn dial(
+        &self,
+        host: &str,
+        port: u16,
+        allowed: Option<&Allowed>,
+    ) -> anyhow::Result<Connection> {
         let mut problems = Vec::new();
         for address in self.addresses(host).await? {
+            if let Some(Err(forbidden)) = allowed.map(|allowed| allowed.check(address)) {
+                problems.push(forbidden.to_string());
+                continue;
+            }
             let address = SocketAddr::new(address, port);
             match tokio::time::timeout(CONNECT, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
@@ -102,7 +146,7 @@ impl Outside {
                 Err(_) => problems.push(format!("{address}: no answer within {CONNECT:?}")),
             }
         }
-        bail!("nobody takes a connection at {}", problems.join("; "))
+        bail!("nobody takes a connection: {}", problems.join("; "))
     }
 
     async fn addresses(&self, host: &str) -> anyhow::Result<Vec<IpAddr>> {

@@ -1,17 +1,19 @@
 //! The parts of the operator, and the tasks they run as.
 
+mod answering;
 mod around;
 mod routes;
+mod unreadable;
 
-use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
 use certwright_core::api::{Certificate, ClusterIssuer, Group, Issuer};
+use certwright_core::http01::Operator;
 use certwright_core::plan::Settings;
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
-use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::Api;
 use kube::core::{DeserializeGuard, DynamicResourceScope};
 use kube::runtime::WatchStreamExt;
@@ -21,16 +23,16 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Client, Resource, ResourceExt};
 use prometheus_client::registry::Registry;
 use serde::de::DeserializeOwned;
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tracing::warn;
 
 use super::tasks::Tasks;
 use crate::backoff::Backoff;
 use crate::cli::{RunSettings, host_name};
 use crate::clock::Clock;
-use crate::cluster::events::{Events, Kind};
+use crate::cluster::events::Events;
 use crate::cluster::leadership::Leadership;
-use crate::cluster::readable::{Broken, readable};
+use crate::cluster::readable::readable;
 use crate::cluster::scope::{Scope, merged};
 use crate::cluster::secrets::{Named, Secrets};
 use crate::cluster::watch_failed;
@@ -38,10 +40,14 @@ use crate::cluster::watched::watched;
 use crate::controller::watches::{Certificates, IssuersSeen};
 use crate::controller::{self, Context, IssuerKind};
 use crate::health::{Heartbeats, Readiness};
-use crate::issuer::Issuers;
+use crate::http01::front_door::FrontDoor;
+use crate::issuer::acme::Ways;
+use crate::issuer::{Accounts, Issuers};
 use crate::metrics::{Metrics, series};
+use crate::outside::{Allowed, Outside};
 use crate::rollout::{self, Notice, Rollout};
 use crate::server::Report;
+use answering::Through;
 use around::{Around, while_leading};
 use routes::Routes;
 
@@ -66,8 +72,11 @@ impl Parts {
         settings: &RunSettings,
         clock: Arc<dyn Clock>,
         leadership: Leadership,
-    ) -> Self {
+        api_server: Vec<IpAddr>,
+    ) -> anyhow::Result<Self> {
         let group = settings.group.clone();
+        let outside = Arc::new(Outside::new(&settings.outside)?);
+        let allowed = Allowed::new(settings.private_networks.clone(), api_server);
         let certificates = Writer::new(group.clone());
         let issuers = Writer::new(group.clone());
         let cluster_issuers = settings.cluster_issuers.then(|| Writer::new(group.clone()));
@@ -85,7 +94,26 @@ impl Parts {
             Arc::clone(&secrets),
             issuers.as_reader(),
             cluster_issuers.as_ref().map(Writer::as_reader),
+            Accounts::new(
+                client.clone(),
+                group.clone(),
+                Arc::clone(&outside),
+                allowed.clone(),
+                Arc::clone(&secrets),
+            ),
         ));
+        let front_door = settings.http01.as_ref().map(|http01| {
+            let operator = Operator {
+                namespace: settings.namespace.clone(),
+                service: http01.service.clone(),
+                port: http01.listen.port(),
+            };
+            Arc::new(FrontDoor::new(client.clone(), group.clone(), operator))
+        });
+        let ways = Ways {
+            front_door,
+            dial: Arc::new(Through { outside, allowed }),
+        };
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, clock.as_ref());
         let leads = leadership.clone();
@@ -112,6 +140,7 @@ impl Parts {
             secrets,
             certificates: known,
             issuers: signers,
+            ways,
             metrics,
             readiness: Readiness::after(steps),
             heartbeats: Heartbeats::default(),
@@ -119,7 +148,7 @@ impl Parts {
             backoff: Backoff::default(),
             group,
         };
-        Self {
+        Ok(Self {
             context: Arc::new(context),
             registry: Arc::new(registry),
             certificates,
@@ -127,7 +156,7 @@ impl Parts {
             cluster_issuers,
             scope: settings.scope.clone(),
             rollout: settings.rollout,
-        }
+        })
     }
 
     pub(super) fn report(&self) -> Report {
@@ -138,10 +167,13 @@ impl Parts {
         }
     }
 
-    pub(super) fn start(self, tasks: &mut Tasks) {
+    pub(super) fn start(self, tasks: &mut Tasks, questions: Option<TcpListener>) {
         let (routes, ends) = Routes::new(self.context);
+        if let Some(listener) = questions {
+            answering::start(tasks, &routes.context, ends.answers, listener);
+        }
         start_secrets(tasks, &routes);
-        start_broken(tasks, &routes.context, ends.broken);
+        unreadable::start(tasks, &routes.context, ends.broken);
         let (client, group) = (&routes.context.client, &routes.context.group);
         if self.rollout {
             let certificates = self.certificates.as_reader();
@@ -182,44 +214,6 @@ fn start_secrets(tasks: &mut Tasks, routes: &Routes) {
         let changed = |change| routes.secret_changed(&change);
         routes.context.secrets.watch(changed).await;
     });
-}
-
-/// Tells of objects that can't be read: once for each time they are seen so, by the replica that leads.
-fn start_broken(tasks: &mut Tasks, context: &Arc<Context>, mut broken: UnboundedReceiver<Broken>) {
-    let context = Arc::clone(context);
-    tasks.following("reporter of unreadable objects", async move {
-        let mut untold = BTreeMap::new();
-        loop {
-            tokio::select! {
-                Some(found) = broken.next() => {
-                    let ObjectReference { kind, namespace, name, .. } = found.about.clone();
-                    untold.insert((kind, namespace, name), found);
-                }
-                _ = context.leadership.term(), if !untold.is_empty() => {
-                    for found in std::mem::take(&mut untold).into_values() {
-                        tell_broken(&context, found).await;
-                    }
-                }
-            }
-        }
-    });
-}
-
-async fn tell_broken(context: &Context, Broken { about, problem }: Broken) {
-    warn!(
-        kind = about.kind,
-        namespace = about.namespace,
-        name = about.name,
-        problem,
-        "Object can't be read"
-    );
-    let note = format!(
-        "It can't be read, and is left alone: {problem}. Was it written for another version of Certwright? Apply it anew."
-    );
-    let (now, events) = (context.clock.now(), &context.events);
-    events
-        .publish(now, about, Kind::Warning, "Unreadable", "Read", &note)
-        .await;
 }
 
 fn start_rollout(

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod events;
 pub mod front_door;
 pub mod leadership;
+pub mod new_secret;
 pub mod readable;
 pub mod retry_after;
 pub mod scope;

@@ -11,7 +11,7 @@ use certwright_core::plan::intent::{Contents, Metadata};
 use certwright_core::plan::marks::Marks;
 use certwright_core::plan::observed::{Observed, Stored};
 use certwright_core::plan::status::{Failure, Outcome};
-use certwright_core::plan::{Assessment, Plan, Undoes, contents};
+use certwright_core::plan::{Assessment, Plan, Signer, Undoes, contents};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 
@@ -21,7 +21,7 @@ use super::{Context, PATIENCE};
 use crate::cluster::apply;
 use crate::error::{CallError, Error, Object};
 use crate::health::Heartbeat;
-use crate::issuer::{Issued, Issuer, Request, Usable};
+use crate::issuer::{AnyIssuer, Issued, Issuer, Request};
 
 /// What acting came to.
 pub(super) struct Acted {
@@ -33,17 +33,18 @@ pub(super) struct Acted {
 }
 
 impl Acted {
-    fn nothing() -> Self {
-        Self {
-            outcome: Outcome::Nothing,
-            secret: None,
-            issued: None,
-        }
+    pub(super) fn nothing() -> Self {
+        Self::of(Outcome::Nothing)
     }
 
     pub(super) fn failed(reason: &'static str, message: String) -> Self {
+        Self::of(Outcome::Failed(Failure::new(reason, message)))
+    }
+
+    /// Nothing was written to the Secret.
+    pub(super) fn of(outcome: Outcome) -> Self {
         Self {
-            outcome: Outcome::Failed(Failure { reason, message }),
+            outcome,
             secret: None,
             issued: None,
         }
@@ -67,12 +68,29 @@ pub(super) async fn act(
         undoes,
     };
     match plan {
-        Plan::Issue { undoes, .. } => match gathered.usable() {
-            Some(usable) => attempt(undoes).issue(usable).await,
+        Plan::Issue { undoes, .. } => match gathered.usable().map(|usable| &usable.issuer) {
+            Some(AnyIssuer::SelfSigned(issuer)) => attempt(undoes).issue(issuer).await,
+            Some(AnyIssuer::Ca(issuer)) => attempt(undoes).issue(issuer).await,
+            Some(AnyIssuer::Acme(issuer)) => attempt(undoes).go_on_outside(issuer, None).await,
             None => Ok(Acted::nothing()),
         },
+        Plan::Continue {
+            not_before: None,
+            undoes,
+            ..
+        } => match (
+            gathered.usable().map(|usable| &usable.issuer),
+            gathered.order(),
+        ) {
+            (Some(AnyIssuer::Acme(issuer)), Some(order)) => {
+                attempt(undoes).go_on_outside(issuer, Some(order)).await
+            }
+            _ => Ok(Acted::nothing()),
+        },
         Plan::Repair { undoes, .. } => attempt(undoes).repair().await,
-        Plan::Keep { .. }
+        Plan::Abandon { why } => attempt(&Undoes::Nothing).give_up(why.clause()).await,
+        Plan::Continue { .. }
+        | Plan::Keep { .. }
         | Plan::Hold { .. }
         | Plan::HoldRepair { .. }
         | Plan::Blocked { .. }
@@ -80,17 +98,17 @@ pub(super) async fn act(
     }
 }
 
-struct Attempt<'a> {
-    context: &'a Context,
-    now: Timestamp,
+pub(super) struct Attempt<'a> {
+    pub(super) context: &'a Context,
+    pub(super) now: Timestamp,
     alive: &'a Heartbeat,
-    gathered: &'a Gathered,
-    assessment: &'a Assessment,
+    pub(super) gathered: &'a Gathered,
+    pub(super) assessment: &'a Assessment,
     undoes: &'a Undoes,
 }
 
 impl Attempt<'_> {
-    async fn issue(&self, usable: &Usable) -> Result<Acted, Error> {
+    async fn issue(&self, issuer: &impl Issuer) -> Result<Acted, Error> {
         let Some(request) = &self.assessment.request else {
             return Ok(Acted::nothing());
         };
@@ -133,7 +151,7 @@ impl Attempt<'_> {
             key: &key,
             now: self.now,
         };
-        let issued = match usable.issuer.advance(asked).await {
+        let issued = match issuer.advance(asked).await {
             Ok(issued) => issued,
             Err(problem) => return Ok(Acted::failed(problem.reason, format!("{problem}."))),
         };
@@ -171,7 +189,7 @@ impl Attempt<'_> {
     }
 
     /// Key and certificates of the Secret that was planned with, read live.
-    async fn stored(&self) -> Result<Stored, Error> {
+    pub(super) async fn stored(&self) -> Result<Stored, Error> {
         let target = &self.gathered.target;
         let conflict = || {
             self.context.secrets.doubt(target);
@@ -196,7 +214,7 @@ impl Attempt<'_> {
     }
 
     /// Makes a key; RSA keys on a thread of their own, and no more at once than there are processors.
-    async fn new_key(
+    pub(super) async fn new_key(
         &self,
         spec: KeySpec,
     ) -> Result<Result<PrivateKey, certwright_core::pki::key::KeyError>, Error> {
@@ -221,7 +239,7 @@ impl Attempt<'_> {
     }
 
     /// Key fits, names right, chain builds, valid now.
-    fn check(&self, key: &PrivateKey, issued: &Issued) -> Result<Facts, String> {
+    pub(super) fn check(&self, key: &PrivateKey, issued: &Issued) -> Result<Facts, String> {
         let read = |der: &CertificateDer| Facts::read(der).map_err(|problem| problem.to_string());
         let certificates = issued
             .chain
@@ -245,7 +263,7 @@ impl Attempt<'_> {
     }
 
     /// What a Secret carries after this issuance.
-    fn marks(&self) -> Marks {
+    pub(super) fn marks(&self) -> Marks {
         let held = self
             .gathered
             .secret
@@ -268,10 +286,14 @@ impl Attempt<'_> {
                 .marks
                 .ca_replaced_at
                 .filter(|_| contents::keeps_older_roots(self.assessment)),
+            outside: self
+                .gathered
+                .usable()
+                .is_some_and(|usable| matches!(usable.facts.signer, Signer::Outside)),
         }
     }
 
-    async fn write(
+    pub(super) async fn write(
         &self,
         leaf: &Facts,
         marks: &Marks,

@@ -178,10 +178,7 @@ fn not_kept(target: &Named, acted: &Acted, plan: &Plan) -> Option<Failure> {
         why.clause(&target.name),
         target.name
     );
-    Some(Failure {
-        reason: "NotKept",
-        message,
-    })
+    Some(Failure::new("NotKept", message))
 }
 
 /// Whether the Certificate goes, where its Secret was deleted: the two watches don't wait for each other, and what is
@@ -193,7 +190,10 @@ async fn going(context: &Context, gathered: &Gathered, plan: &Plan) -> Result<bo
 }
 
 /// The Certificate as it is now; `None` if it is gone or going, or another has its name.
-async fn live(context: &Context, seen: &Certificate) -> Result<Option<Certificate>, Error> {
+pub(super) async fn live(
+    context: &Context,
+    seen: &Certificate,
+) -> Result<Option<Certificate>, Error> {
     let Named { namespace, name } = Named::of(&seen.metadata);
     let api: Api<Certificate> =
         Api::namespaced_with(context.client.clone(), &namespace, &context.group);
@@ -233,6 +233,8 @@ async fn say(
             Some(failure) => at(now, failure.next_try.0),
             None => at(now, now),
         },
+        Plan::Continue { not_before, .. } => at(now, not_before.unwrap_or(now)),
+        Plan::Abandon { .. } => at(now, now),
         Plan::Blocked { .. } => at(now, now.checked_add(MAX_LOOK_AGAIN).unwrap_or(now)),
         Plan::Leave => Action::await_change(),
     })

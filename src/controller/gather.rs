@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use certwright_core::api::Certificate;
+use certwright_core::api::certificate::OrderStatus;
 use certwright_core::plan::observed::Observed;
 use certwright_core::plan::request::IssuerName;
 use certwright_core::plan::{Inputs, IssuerState, OldLeaves, Signer, claim};
@@ -91,6 +92,11 @@ impl Gathered {
         }
     }
 
+    /// What an unfinished issuance holds outside the cluster.
+    pub(super) fn order(&self) -> Option<&OrderStatus> {
+        self.certificate.status.as_ref()?.order.as_ref()
+    }
+
     /// Whether Secrets of this issuer still hold older certificates. Only asked while this one keeps an older root.
     fn old_leaves(&self, context: &Context, now: Timestamp) -> OldLeaves {
         let keeps = |secret: &Arc<Observed>| secret.marks.ca_replaced_at.is_some();
@@ -116,7 +122,7 @@ fn issuer_name(certificate: &Certificate) -> IssuerName {
 }
 
 /// The same, with its namespace.
-pub(super) fn issuer_key(certificate: &Certificate) -> IssuerKey {
+pub fn issuer_key(certificate: &Certificate) -> IssuerKey {
     let issuer = issuer_name(certificate);
     let namespace = certificate.metadata.namespace.clone();
     let namespace = namespace.filter(|_| !issuer.cluster).unwrap_or_default();

@@ -25,7 +25,8 @@ use super::{Context, PATIENCE, at};
 use crate::cluster::apply;
 use crate::cluster::secrets::Named;
 use crate::error::{Error, Object};
-use crate::issuer::State;
+use crate::issuer::acme::Account;
+use crate::issuer::{AnyIssuer, State, Usable};
 
 /// `Issuer` or `ClusterIssuer`.
 pub trait IssuerKind:
@@ -44,6 +45,8 @@ pub trait IssuerKind:
     const CONTROLLER: &'static str;
     /// Its status.
     fn status(&self) -> Option<&IssuerStatus>;
+    /// Whether it asks an ACME CA.
+    fn is_acme(&self) -> bool;
 }
 
 impl IssuerKind for Issuer {
@@ -53,6 +56,10 @@ impl IssuerKind for Issuer {
     fn status(&self) -> Option<&IssuerStatus> {
         self.status.as_ref()
     }
+
+    fn is_acme(&self) -> bool {
+        self.spec.acme.is_some()
+    }
 }
 
 impl IssuerKind for ClusterIssuer {
@@ -61,6 +68,10 @@ impl IssuerKind for ClusterIssuer {
 
     fn status(&self) -> Option<&IssuerStatus> {
         self.status.as_ref()
+    }
+
+    fn is_acme(&self) -> bool {
+        self.spec.acme.is_some()
     }
 }
 
@@ -165,7 +176,13 @@ async fn step<K: IssuerKind>(shared: &Shared<K>, name: &Named) -> Result<Action,
         .issuers
         .state(now, &name.namespace, &issuer_name)
         .await?;
-    let (new, turns) = status(now, issuer, &state);
+    let (new, mut turns) = status(now, issuer, &state);
+    if let Some(due) = context
+        .issuers
+        .account_due(&(issuer_name, name.namespace.clone()))
+    {
+        turns = turns.min(due);
+    }
     let old = issuer.status();
     if old.is_some_and(|old| *old == new) {
         return Ok(at(now, turns));
@@ -214,6 +231,13 @@ fn status<K: IssuerKind>(now: Timestamp, issuer: &K, state: &State) -> (IssuerSt
                 "Ready",
                 "Each certificate is signed by its own key.".to_owned(),
             ),
+            Signer::Outside => (
+                ConditionStatus::True,
+                "ACMEAccountRegistered",
+                account(usable)
+                    .map(|account| format!("The CA knows the account {}.", account.url()))
+                    .unwrap_or_default(),
+            ),
             Signer::Authority(authority) => {
                 let ca = authority.certificate();
                 let expired = ca
@@ -248,8 +272,23 @@ fn status<K: IssuerKind>(now: Timestamp, issuer: &K, state: &State) -> (IssuerSt
         IssuerStatus {
             observed_generation: generation,
             conditions,
-            acme: issuer.status().and_then(|status| status.acme.clone()),
+            acme: match state {
+                State::Ready(usable) => account(usable).map(|account| account.status().clone()),
+                // What was known stays while the CA can't be asked.
+                State::NotReady(_) if issuer.is_acme() => {
+                    issuer.status().and_then(|status| status.acme.clone())
+                }
+                _ => None,
+            },
         },
         turns,
     )
+}
+
+/// The account of an ACME issuer.
+fn account(usable: &Usable) -> Option<&Account> {
+    match &usable.issuer {
+        AnyIssuer::Acme(issuer) => Some(issuer.account()),
+        AnyIssuer::SelfSigned(_) | AnyIssuer::Ca(_) => None,
+    }
 }

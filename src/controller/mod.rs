@@ -4,6 +4,7 @@ mod act;
 mod certificate;
 mod gather;
 mod issuer;
+mod outside;
 mod terms;
 pub mod watches;
 
@@ -23,6 +24,7 @@ use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 pub use certificate::{CONTROLLER as CERTIFICATE, run as run_certificates};
+pub use gather::issuer_key;
 pub use issuer::{IssuerKind, run as run_issuers};
 
 use crate::backoff::Backoff;
@@ -33,6 +35,7 @@ use crate::cluster::secrets::{Named, Secrets};
 use crate::error::{Error, Retry};
 use crate::health::{Heartbeats, Readiness};
 use crate::issuer::Issuers;
+use crate::issuer::acme::Ways;
 use crate::metrics::Metrics;
 use watches::Certificates;
 
@@ -57,6 +60,8 @@ pub struct Context {
     pub certificates: Arc<Certificates>,
     /// The issuers.
     pub issuers: Arc<Issuers>,
+    /// How ACME CAs find our answers.
+    pub ways: Ways,
     /// Whether this replica may write.
     pub leadership: Leadership,
     /// Where Events go.

@@ -4,7 +4,7 @@
 //! looks through the front door before the CA does. What is made and how it is written down is decided in
 //! [`certwright_core::http01`].
 
-mod any_certificate;
+pub mod answers;
 pub mod front_door;
 pub mod responder;
 pub mod self_check;

@@ -38,7 +38,7 @@ impl Issuer for CaIssuer {
             .map(|facts| facts.der.clone());
         Ok(Issued {
             chain: std::iter::once(leaf).chain(above).collect(),
-            ca: self.authority.top().der.clone(),
+            ca: Some(self.authority.top().der.clone()),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Who signs.
 
+pub mod acme;
 mod ca;
 mod registry;
 mod self_signed;
@@ -9,6 +10,7 @@ use certwright_core::pki::{CertificateDer, PrivateKey, Profile};
 use certwright_core::plan::ReadyIssuer;
 use jiff::Timestamp;
 
+pub use acme::{Accounts, AcmeIssuer};
 pub use ca::CaIssuer;
 pub use registry::{Issuers, NotReady, State};
 pub use self_signed::SelfSignedIssuer;
@@ -31,8 +33,8 @@ pub struct Request<'a> {
 pub struct Issued {
     /// The certificate, then what goes with it into `tls.crt`.
     pub chain: Vec<CertificateDer>,
-    /// What a client trusts to verify it.
-    pub ca: CertificateDer,
+    /// What a client trusts to verify it, where the issuer knows.
+    pub ca: Option<CertificateDer>,
 }
 
 /// Why an issuer gives nothing.
@@ -45,9 +47,7 @@ pub struct IssueError {
     pub message: String,
 }
 
-/// Somebody who signs.
-///
-/// `advance` takes at most one step and never waits.
+/// Somebody inside the cluster, who signs at once.
 pub trait Issuer {
     /// Takes the next step towards the certificate.
     ///
@@ -65,15 +65,8 @@ pub enum AnyIssuer {
     SelfSigned(SelfSignedIssuer),
     /// By a CA from a Secret.
     Ca(CaIssuer),
-}
-
-impl Issuer for AnyIssuer {
-    async fn advance(&self, request: Request<'_>) -> Result<Issued, IssueError> {
-        match self {
-            Self::SelfSigned(issuer) => issuer.advance(request).await,
-            Self::Ca(issuer) => issuer.advance(request).await,
-        }
-    }
+    /// By an ACME CA, which takes several steps.
+    Acme(AcmeIssuer),
 }
 
 /// An issuer that can sign, and what planning needs to know of it.

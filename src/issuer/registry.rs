@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use certwright_core::api::issuer::{Ca, SelfSigned};
+use certwright_core::acme::AccountKey;
+use certwright_core::api::issuer::{Acme, Ca, SelfSigned};
 use certwright_core::api::{
     ClusterIssuer, ConditionStatus, Group, Issuer, IssuerSpec, IssuerStatus, condition,
 };
@@ -17,8 +18,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::ObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 
-use super::{AnyIssuer, CaIssuer, SelfSignedIssuer, Usable};
-use crate::cluster::secrets::{Named, Secrets};
+use super::{Accounts, AcmeIssuer, AnyIssuer, CaIssuer, SelfSignedIssuer, Usable};
+use crate::cluster::secrets::{IssuerKey, Named, Secrets};
 use crate::cluster::version;
 use crate::error::Error;
 use crate::metrics::{IssuerSample, IssuerSeries};
@@ -53,6 +54,8 @@ pub struct Issuers {
     cluster_issuers: Option<Store<ClusterIssuer>>,
     /// The CAs read so far, each with the resourceVersion of its Secret.
     authorities: Mutex<HashMap<Named, Read>>,
+    /// The accounts with ACME CAs.
+    accounts: Accounts,
 }
 
 #[derive(Clone)]
@@ -75,6 +78,7 @@ impl Issuers {
         secrets: Arc<Secrets>,
         issuers: Store<Issuer>,
         cluster_issuers: Option<Store<ClusterIssuer>>,
+        accounts: Accounts,
     ) -> Self {
         Self {
             group,
@@ -83,6 +87,7 @@ impl Issuers {
             issuers,
             cluster_issuers,
             authorities: Mutex::default(),
+            accounts,
         }
     }
 
@@ -104,24 +109,31 @@ impl Issuers {
             let Some(issuer) = issuers.get(&reference) else {
                 return Ok(State::Missing);
             };
-            self.judge(now, &issuer.spec, &issuer.metadata, &self.cluster_namespace)
-                .await
+            let place = (
+                &(name.clone(), String::new()),
+                self.cluster_namespace.as_str(),
+            );
+            self.judge(now, &issuer.spec, &issuer.metadata, place).await
         } else {
             let reference = ObjectRef::new_with(&name.name, self.group.clone()).within(namespace);
             let Some(issuer) = self.issuers.get(&reference) else {
                 return Ok(State::Missing);
             };
-            self.judge(now, &issuer.spec, &issuer.metadata, namespace)
-                .await
+            let place = (&(name.clone(), namespace.to_owned()), namespace);
+            self.judge(now, &issuer.spec, &issuer.metadata, place).await
         }
     }
 
     /// The issuers that read this Secret.
     pub fn readers(&self, secret: &Named) -> Vec<(IssuerName, String)> {
         let reads = |spec: &IssuerSpec| {
-            spec.ca
-                .as_ref()
-                .is_some_and(|ca| ca.secret_name == secret.name)
+            let account = spec.acme.as_ref().is_some_and(|acme| {
+                let binding = acme.external_account_binding.as_ref();
+                acme.private_key_secret_ref.name == secret.name
+                    || binding.is_some_and(|binding| binding.key_secret_ref.name == secret.name)
+            });
+            let ca = spec.ca.as_ref();
+            account || ca.is_some_and(|ca| ca.secret_name == secret.name)
         };
         let mut readers = Vec::new();
         for issuer in self.issuers.state() {
@@ -157,6 +169,17 @@ impl Issuers {
     pub fn forget_unread(&self) {
         self.authorities()
             .retain(|secret, _| !self.readers(secret).is_empty());
+        self.accounts.retain(|issuer| self.exists(issuer));
+    }
+
+    fn exists(&self, (IssuerName { cluster, name }, namespace): &IssuerKey) -> bool {
+        if *cluster {
+            let reference = ObjectRef::new_with(name, self.group.clone());
+            let issuers = self.cluster_issuers.as_ref();
+            return issuers.is_some_and(|issuers| issuers.get(&reference).is_some());
+        }
+        let reference = ObjectRef::new_with(name, self.group.clone()).within(namespace);
+        self.issuers.get(&reference).is_some()
     }
 
     async fn judge(
@@ -164,7 +187,7 @@ impl Issuers {
         now: Timestamp,
         spec: &IssuerSpec,
         metadata: &ObjectMeta,
-        namespace: &str,
+        (issuer, namespace): (&IssuerKey, &str),
     ) -> Result<State, Error> {
         let not_ready = |reason, message| Ok(State::NotReady(NotReady { reason, message }));
         let identity = format!(
@@ -177,13 +200,81 @@ impl Issuers {
                 Ok(State::Ready(Box::new(self_signed(settings, identity))))
             }
             (None, Some(settings), None) => self.ca(now, settings, namespace, identity).await,
-            (None, None, Some(_)) => {
-                not_ready("NotServed", "This release asks no ACME CA yet.".to_owned())
+            (None, None, Some(settings)) => {
+                self.acme(now, settings, (issuer, namespace), identity)
+                    .await
             }
             _ => not_ready(
                 "InvalidSpec",
                 "Its spec must have exactly one of selfSigned, ca and acme.".to_owned(),
             ),
+        }
+    }
+
+    async fn acme(
+        &self,
+        now: Timestamp,
+        settings: &Acme,
+        (issuer, namespace): (&IssuerKey, &str),
+        identity: String,
+    ) -> Result<State, Error> {
+        let found = self
+            .accounts
+            .of(now, issuer, namespace, &identity, settings)
+            .await?;
+        Ok(match found {
+            Ok(account) => State::Ready(Box::new(Usable {
+                facts: ReadyIssuer {
+                    // An order belongs to an account.
+                    identity: format!("{identity}.{}", account.key().thumbprint()),
+                    signer: Signer::Outside,
+                },
+                issuer: AnyIssuer::Acme(AcmeIssuer::new(
+                    account,
+                    settings.clone(),
+                    issuer.0.cluster || namespace == self.cluster_namespace,
+                )),
+            })),
+            Err(problem) => State::NotReady(problem),
+        })
+    }
+
+    /// When an issuer's CA is to be asked for its account again.
+    pub fn account_due(&self, issuer: &IssuerKey) -> Option<Timestamp> {
+        self.accounts.due(issuer)
+    }
+
+    /// Has the CA asked for an issuer's account again: it does not know it any more.
+    pub fn forget_account(&self, issuer: &IssuerKey) {
+        self.accounts.forget(issuer);
+    }
+
+    /// The key of an ACME issuer's account, which answers to challenges are made with; `None` if it is no such issuer, or
+    /// has none.
+    ///
+    /// # Errors
+    /// When the API server fails.
+    pub async fn account_key(&self, issuer: &IssuerKey) -> Result<Option<AccountKey>, Error> {
+        let (IssuerName { cluster, name }, namespace) = issuer;
+        let (settings, namespace) = if *cluster {
+            let reference = ObjectRef::new_with(name, self.group.clone());
+            let found = self
+                .cluster_issuers
+                .as_ref()
+                .and_then(|issuers| issuers.get(&reference));
+            let settings = found.and_then(|issuer| issuer.spec.acme.clone());
+            (settings, self.cluster_namespace.as_str())
+        } else {
+            let reference = ObjectRef::new_with(name, self.group.clone()).within(namespace);
+            let found = self.issuers.get(&reference);
+            (
+                found.and_then(|issuer| issuer.spec.acme.clone()),
+                namespace.as_str(),
+            )
+        };
+        match settings {
+            Some(settings) => self.accounts.key(namespace, &settings).await,
+            None => Ok(None),
         }
     }
 

@@ -20,7 +20,7 @@ impl Issuer for SelfSignedIssuer {
             )?;
         Ok(Issued {
             chain: vec![certificate.clone()],
-            ca: certificate,
+            ca: Some(certificate),
         })
     }
 }

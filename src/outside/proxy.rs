@@ -14,6 +14,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use zeroize::Zeroizing;
 
+use super::networks::Network;
+
 /// A proxy's answer may not be longer than this, in bytes.
 const MAX_ANSWER: usize = 8 << 10;
 /// How long a proxy may take to connect.
@@ -38,7 +40,7 @@ pub(super) struct Proxy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Direct {
     All,
-    Network(IpAddr, u8),
+    Network(Network),
     /// This name, if `exact`, and all below it.
     Name {
         name: String,
@@ -165,11 +167,8 @@ impl Direct {
         if word == "*" {
             return Self::All;
         }
-        let (address, bits) = word.split_once('/').unwrap_or((word, ""));
-        if let Ok(address) = address.trim_matches(['[', ']']).parse::<IpAddr>() {
-            let longest = if address.is_ipv4() { 32 } else { 128 };
-            let bits = bits.parse().unwrap_or(longest).min(longest);
-            return Self::Network(address, bits);
+        if let Ok(network) = word.parse() {
+            return Self::Network(network);
         }
         let (name, port) = match word.rsplit_once(':') {
             Some((name, port)) if port.parse::<u16>().is_ok() => (name, port.parse().ok()),
@@ -186,9 +185,7 @@ impl Direct {
     fn holds(&self, host: &str, port: u16) -> bool {
         match self {
             Self::All => true,
-            Self::Network(network, bits) => host
-                .parse::<IpAddr>()
-                .is_ok_and(|address| same_network(*network, address, *bits)),
+            Self::Network(network) => host.parse().is_ok_and(|address| network.holds(address)),
             Self::Name {
                 name,
                 exact,
@@ -202,18 +199,6 @@ impl Direct {
             }
         }
     }
-}
-
-fn same_network(one: IpAddr, other: IpAddr, bits: u8) -> bool {
-    let (one, other, width) = match (one, other) {
-        (IpAddr::V4(one), IpAddr::V4(other)) => {
-            (u128::from(one.to_bits()), u128::from(other.to_bits()), 32)
-        }
-        (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits(), other.to_bits(), 128),
-        _ => return false,
-    };
-    let free = u32::from(width - bits.min(width));
-    (one ^ other).checked_shr(free).unwrap_or_default() == 0
 }
 
 #[cfg(test)]

@@ -4,6 +4,16 @@
 //! is kept is bounded by whoever reads it, and whatever can't be read is an error.
 
 pub mod account_key;
+pub mod ari;
+pub mod chains;
+pub mod limits;
+pub mod order;
+pub mod origin;
+pub mod problem;
+pub mod selector;
 pub mod wire;
 
 pub use account_key::AccountKey;
+pub use origin::{Origins, token_is_sound};
+pub use problem::{Meaning, Pace, Scope};
+pub use selector::ChallengeKind;

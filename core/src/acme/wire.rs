@@ -3,6 +3,7 @@
 //! Fields that we don't use are left out; fields that we don't know are passed over, as section 7.1 wants.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -100,6 +101,15 @@ pub enum Identifier {
     Dns(String),
     /// An address.
     Ip(IpAddr),
+}
+
+impl fmt::Display for Identifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dns(name) => f.write_str(name),
+            Self::Ip(address) => address.fmt(f),
+        }
+    }
 }
 
 /// What is asked for (section 7.4).

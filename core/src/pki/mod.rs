@@ -23,7 +23,7 @@ mod read;
 pub mod sign;
 mod signature;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use ca::{Authority, CaProblem};
 pub use facts::Facts;

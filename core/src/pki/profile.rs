@@ -52,6 +52,15 @@ impl DistinguishedName {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Its common names (RFC 5280 appendix A.1), most general first: mostly one, or none.
+    pub fn common_names(&self) -> impl Iterator<Item = &str> {
+        self.0
+            .iter()
+            .flatten()
+            .filter(|attribute| attribute.oid == "2.5.4.3")
+            .map(|attribute| attribute.value.as_str())
+    }
 }
 
 /// One attribute of a relative distinguished name.

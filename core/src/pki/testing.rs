@@ -11,17 +11,17 @@ use super::{Authority, CertificateDer, Facts, chain};
 use crate::api::certificate::KeyEncoding;
 
 /// A point in time, such as `2026-11-23T10:00:00Z`.
-pub(super) fn at(text: &str) -> Timestamp {
+pub(crate) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
 /// When the certificates of these tests are made.
-pub(super) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     at("2026-11-23T10:00:00.5Z")
 }
 
 /// 90 days for these DNS names.
-pub(super) fn leaf(dns: &[&str]) -> Profile {
+pub(crate) fn leaf(dns: &[&str]) -> Profile {
     Profile {
         subject: DistinguishedName::default(),
         names: Names {
@@ -40,7 +40,7 @@ pub(super) fn leaf(dns: &[&str]) -> Profile {
 }
 
 /// A CA of this common name for a year.
-pub(super) fn ca(common_name: &str) -> Profile {
+pub(crate) fn ca(common_name: &str) -> Profile {
     Profile {
         subject: named(common_name),
         key_usages: BTreeSet::from([KeyUsage::KeyCertSign, KeyUsage::CrlSign]),
@@ -51,7 +51,7 @@ pub(super) fn ca(common_name: &str) -> Profile {
 }
 
 /// A CA that may only sign within these constraints.
-pub(super) fn constrained(constraints: NameConstraints) -> Profile {
+pub(crate) fn constrained(constraints: NameConstraints) -> Profile {
     Profile {
         name_constraints: Some(constraints),
         ..ca("constrained")
@@ -59,11 +59,11 @@ pub(super) fn constrained(constraints: NameConstraints) -> Profile {
 }
 
 /// A subject of just a common name.
-pub(super) fn named(common_name: &str) -> DistinguishedName {
+pub(crate) fn named(common_name: &str) -> DistinguishedName {
     DistinguishedName(vec![vec![attribute("2.5.4.3", common_name)]])
 }
 
-pub(super) fn attribute(oid: &str, value: &str) -> Attribute {
+pub(crate) fn attribute(oid: &str, value: &str) -> Attribute {
     Attribute {
         oid: oid.to_owned(),
         value: value.to_owned(),
@@ -71,23 +71,23 @@ pub(super) fn attribute(oid: &str, value: &str) -> Attribute {
 }
 
 /// A new P-256 key.
-pub(super) fn key() -> PrivateKey {
+pub(crate) fn key() -> PrivateKey {
     PrivateKey::generate(KeySpec::Ecdsa(256)).unwrap()
 }
 
 /// A certificate signed by its own key.
-pub(super) fn self_signed(profile: &Profile, key: &PrivateKey) -> Facts {
+pub(crate) fn self_signed(profile: &Profile, key: &PrivateKey) -> Facts {
     Facts::read(&sign::self_signed(profile, &Locations::default(), key, now()).unwrap()).unwrap()
 }
 
 /// A new self-signed CA.
-pub(super) fn root(profile: &Profile) -> Authority {
+pub(crate) fn root(profile: &Profile) -> Authority {
     let key = key();
     authority(&[&self_signed(profile, &key)], &key)
 }
 
 /// A new CA below another.
-pub(super) fn below(authority: &Authority, profile: &Profile) -> Authority {
+pub(crate) fn below(authority: &Authority, profile: &Profile) -> Authority {
     let key = key();
     let certificate = signed(authority, profile, &key).unwrap();
     let above = authority.chain.iter();
@@ -100,7 +100,7 @@ pub(super) fn below(authority: &Authority, profile: &Profile) -> Authority {
 }
 
 /// A certificate signed by a CA.
-pub(super) fn signed(
+pub(crate) fn signed(
     authority: &Authority,
     profile: &Profile,
     key: &PrivateKey,
@@ -116,7 +116,7 @@ pub(super) fn signed(
 }
 
 /// A CA as it would be read from a Secret.
-pub(super) fn authority(tls_crt: &[&Facts], key: &PrivateKey) -> Authority {
+pub(crate) fn authority(tls_crt: &[&Facts], key: &PrivateKey) -> Authority {
     Authority::read(
         pem(tls_crt).as_bytes(),
         key.to_pem(KeyEncoding::Pkcs8).as_bytes(),
@@ -125,12 +125,12 @@ pub(super) fn authority(tls_crt: &[&Facts], key: &PrivateKey) -> Authority {
     .unwrap()
 }
 
-pub(super) fn pem(certificates: &[&Facts]) -> String {
+pub(crate) fn pem(certificates: &[&Facts]) -> String {
     chain::to_pem(certificates.iter().map(|facts| &facts.der))
 }
 
 /// A certificate made by OpenSSL that has everything; see `everything.cnf`.
-pub(super) fn everything() -> CertificateDer {
+pub(crate) fn everything() -> CertificateDer {
     const PEM: &str = include_str!("../../tests/data/everything.pem");
     super::armour::blocks(PEM.as_bytes())
         .next()
@@ -142,4 +142,4 @@ pub(super) fn everything() -> CertificateDer {
         .into()
 }
 
-pub(super) const DAY: i64 = 86_400;
+pub(crate) const DAY: i64 = 86_400;

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use self::replacement::was_issued_by;
 pub use self::replacement::{CaState, older_until};
-use super::drift::differences;
+use super::drift::{differences, differences_outside};
 use super::inputs::{Inputs, IssuerState, ReadyIssuer, Signer};
 use super::intent::{Flaw, Metadata, key_encoding, output_formats};
 use super::marks::Marks;
@@ -170,7 +170,11 @@ impl Assessment {
         // be compared, the certificate itself can.
         let comparable = version.filter(|version| *version <= request::VERSION);
         let request = Request::of(spec, comparable.unwrap_or(request::VERSION)).ok()?;
-        let found = differences(&request.profile, held);
+        let found = if inputs.is_from_outside() {
+            differences_outside(&request.profile, held)
+        } else {
+            differences(&request.profile, held)
+        };
         if let (Some(recorded), Some(version)) = (recorded, comparable)
             && recorded != request.hash(version)
         {

@@ -45,13 +45,12 @@ pub fn repaired(inputs: &Inputs<'_>, assessment: &Assessment, stored: Stored) ->
 /// `ca.crt` after an issuance: the new root, and while the CA's key is being replaced the older ones beside it.
 pub fn ca_after_issuing(
     assessment: &Assessment,
-    new: CertificateDer,
+    new: Option<CertificateDer>,
     stored: &[Facts],
 ) -> Vec<CertificateDer> {
-    if keeps_older_roots(assessment) {
-        beside(&new, stored)
-    } else {
-        vec![new]
+    match new {
+        Some(new) if keeps_older_roots(assessment) => beside(&new, stored),
+        new => new.into_iter().collect(),
     }
 }
 

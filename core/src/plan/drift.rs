@@ -19,21 +19,9 @@ const SHOWN: usize = 3;
 /// This is the exact comparison, for issuers inside the cluster. A shorter life is no difference: a certificate never
 /// outlives the CA that signed it.
 pub fn differences(profile: &Profile, certificate: &Facts) -> Vec<String> {
-    let mut found = names(&profile.names, &certificate.names);
-    if !certificate.unknown_names.is_empty() {
-        found.push(format!(
-            "it has other names that were not asked for: {}",
-            listed(&certificate.unknown_names)
-        ));
-    }
+    let mut found = differences_outside(profile, certificate);
     if as_sets(&profile.subject) != as_sets(&certificate.subject) {
         found.push("the subject is another".to_owned());
-    }
-    if certificate.key != Some(profile.key) {
-        found.push(match certificate.key {
-            Some(held) => format!("the key is {held} instead of {}", profile.key),
-            None => format!("the key is of an unknown kind instead of {}", profile.key),
-        });
     }
     if profile.is_ca != certificate.is_ca {
         found.push(
@@ -59,6 +47,24 @@ pub fn differences(profile: &Profile, certificate: &Facts) -> Vec<String> {
     let life = certificate.not_after.duration_since(certificate.not_before);
     if life > SignedDuration::from_secs(profile.lifetime_seconds) + TOLERANCE {
         found.push("it is valid for longer".to_owned());
+    }
+    found
+}
+
+/// The same for issuers outside the cluster, which choose usages, subject and lifetime: names and key alone are compared.
+pub fn differences_outside(profile: &Profile, certificate: &Facts) -> Vec<String> {
+    let mut found = names(&profile.names, &certificate.names);
+    if !certificate.unknown_names.is_empty() {
+        found.push(format!(
+            "it has other names that were not asked for: {}",
+            listed(&certificate.unknown_names)
+        ));
+    }
+    if certificate.key != Some(profile.key) {
+        found.push(match certificate.key {
+            Some(held) => format!("the key is {held} instead of {}", profile.key),
+            None => format!("the key is of an unknown kind instead of {}", profile.key),
+        });
     }
     found
 }

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::marks::RENEW;
 use super::observed::Observed;
+use crate::api::certificate::OrderStatus;
 use crate::api::{Certificate, CertificateStatus, Group};
 use crate::pki::Authority;
 
@@ -88,6 +89,8 @@ pub enum Signer {
     SelfSigned,
     /// By a CA.
     Authority(Arc<Authority>),
+    /// By somebody outside the cluster, who chooses what of a request goes into a certificate.
+    Outside,
 }
 
 impl<'a> Inputs<'a> {
@@ -124,6 +127,22 @@ impl<'a> Inputs<'a> {
         annotations
             .get(&self.group.key(RENEW))
             .filter(|value| !value.is_empty())
+    }
+
+    /// What an unfinished issuance holds outside the cluster.
+    pub(super) fn order(&self) -> Option<&'a OrderStatus> {
+        self.status()?.order.as_ref()
+    }
+
+    /// Whether what is held was issued outside the cluster, as far as is known: by what the issuer is, or else by what the
+    /// Secret says.
+    pub(super) fn is_from_outside(&self) -> bool {
+        match self.issuer {
+            IssuerState::Ready(issuer) => matches!(issuer.signer, Signer::Outside),
+            IssuerState::Missing | IssuerState::NotReady { .. } => {
+                self.secret.is_some_and(|secret| secret.marks.outside)
+            }
+        }
     }
 
     pub(super) fn authority(&self) -> Option<&'a Authority> {

@@ -18,6 +18,9 @@ const ISSUED_AT: &str = "issued-at";
 const REVISION: &str = "revision";
 const RENEW_REQUEST: &str = "renew-request";
 const CA_REPLACED_AT: &str = "ca-replaced-at";
+const SIGNER: &str = "signer";
+/// The signer of what was issued outside the cluster.
+const OUTSIDE: &str = "outside";
 
 /// Our annotations on a Secret that say how its certificate came to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub struct Marks {
     pub renew_request: Option<String>,
     /// When the issuer's key was found replaced; roots are kept side by side for a while from then on.
     pub ca_replaced_at: Option<Timestamp>,
+    /// Whether it was issued outside the cluster, by somebody who chooses what of a request goes into a certificate.
+    pub outside: bool,
 }
 
 impl Marks {
@@ -53,6 +58,7 @@ impl Marks {
             revision: text(REVISION).and_then(|text| text.parse().ok()),
             renew_request: text(RENEW_REQUEST),
             ca_replaced_at: time(CA_REPLACED_AT),
+            outside: text(SIGNER).as_deref() == Some(OUTSIDE),
         }
     }
 
@@ -69,5 +75,6 @@ impl Marks {
         put(REVISION, self.revision.map(|revision| revision.to_string()));
         put(RENEW_REQUEST, self.renew_request.clone());
         put(CA_REPLACED_AT, self.ca_replaced_at.map(|at| at.to_string()));
+        put(SIGNER, self.outside.then(|| OUTSIDE.to_owned()));
     }
 }

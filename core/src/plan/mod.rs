@@ -10,6 +10,7 @@ pub mod drift;
 pub mod inputs;
 pub mod intent;
 pub mod marks;
+pub mod next_key;
 pub mod observed;
 pub mod reason;
 pub mod renew;
@@ -25,11 +26,11 @@ pub use assess::{Assessment, CaState, assess, older_until};
 pub use inputs::{Inputs, IssuerState, OldLeaves, ReadyIssuer, Settings, Signer};
 pub use intent::Flaw;
 pub use observed::Observed;
-pub use reason::{BlockReason, IssueReason};
+pub use reason::{AbandonReason, BlockReason, IssueReason};
 pub use renew::MAX_LOOK_AGAIN;
 pub use request::{InvalidSpec, Request};
 
-use crate::api::certificate::RotationPolicy;
+use crate::api::certificate::{OrderStatus, RotationPolicy};
 use crate::api::{CertificateStatus, condition};
 
 /// Undoing what others did to a Secret is contested if it was undone before within this time.
@@ -56,6 +57,20 @@ pub enum Plan {
         why: IssueReason,
         /// Whether this undoes what somebody else did.
         undoes: Undoes,
+    },
+    /// An issuance outside the cluster is under way: take its next step.
+    Continue {
+        /// Why it was begun, for the user.
+        why: IssueReason,
+        /// Whether its end undoes what somebody else did.
+        undoes: Undoes,
+        /// When, if the CA said to come back later.
+        not_before: Option<Timestamp>,
+    },
+    /// Give up an issuance outside the cluster, and undo what was set up for it.
+    Abandon {
+        /// Why, for the log.
+        why: AbandonReason,
     },
     /// The last try failed; leave the issuer alone until then.
     Hold {
@@ -96,16 +111,19 @@ pub enum Undoes {
 
 /// Says what to do next. Total: there is a plan for any inputs.
 ///
-/// The first rule that holds (numbers as in the design; 1 and 3 come with issuers outside the cluster):
+/// The first rule that holds (numbers as in the design):
 ///
-/// 0. the Certificate is being deleted: [`Plan::Leave`];
-/// 1. (a) its spec can't be said in a certificate: [`Plan::Blocked`];
+/// 0. the Certificate is being deleted: [`Plan::Leave`]; what an issuance set up outside is undone from its record;
+/// 1. an issuance is under way for another request or issuer, nothing needs to be issued any more, or the issuer or the
+///    right to the Secret is gone: [`Plan::Abandon`];
+///    (a) the spec can't be said in a certificate: [`Plan::Blocked`];
 /// 2. the Secret is not ours, is being deleted, belongs to another Certificate, or is immutable and would have to
 ///    change: [`Plan::Blocked`];
 /// 4. there is no reason of 7: [`Plan::Keep`], or [`Plan::Repair`], or [`Plan::HoldRepair`] while the hold-off of a
 ///    contested repair runs;
 /// 5. a hold-off runs, for this same request, issuer and issuer Secret, and nobody asked anew by hand: [`Plan::Hold`];
 /// 6. the issuer is missing or not ready, or the key must stay and can't: [`Plan::Blocked`];
+/// 3. an issuance is under way: [`Plan::Continue`]. It comes here, since it waits for its hold-off and its issuer too;
 /// 7. [`Plan::Issue`], with the first reason of [`IssueReason`]'s order.
 pub fn plan(now: Timestamp, inputs: &Inputs<'_>) -> Plan {
     decide(now, inputs, &assess(now, inputs))
@@ -115,6 +133,9 @@ pub fn plan(now: Timestamp, inputs: &Inputs<'_>) -> Plan {
 pub fn decide(now: Timestamp, inputs: &Inputs<'_>, assessment: &Assessment) -> Plan {
     if inputs.certificate.metadata.deletion_timestamp.is_some() {
         return Plan::Leave;
+    }
+    if let Some(why) = unwanted(inputs, assessment) {
+        return Plan::Abandon { why };
     }
     if let Some(why) = &assessment.unsayable {
         return Plan::Blocked {
@@ -150,7 +171,42 @@ pub fn decide(now: Timestamp, inputs: &Inputs<'_>, assessment: &Assessment) -> P
     if let Some(why) = key_in_the_way(inputs, assessment) {
         return Plan::Blocked { why };
     }
-    Plan::Issue { why, undoes }
+    match inputs.order() {
+        Some(order) => Plan::Continue {
+            why,
+            undoes,
+            not_before: comes_back(now, order),
+        },
+        None => Plan::Issue { why, undoes },
+    }
+}
+
+/// Rule 1: why an issuance that is under way is given up.
+fn unwanted(inputs: &Inputs<'_>, assessment: &Assessment) -> Option<AbandonReason> {
+    let order = inputs.order()?;
+    if assessment.unsayable.is_some() {
+        return Some(AbandonReason::RequestChanged);
+    }
+    if secret_in_the_way(inputs, assessment).is_some() {
+        return Some(AbandonReason::SecretInTheWay);
+    }
+    if assessment.reason.is_none() {
+        return Some(AbandonReason::NothingToIssue);
+    }
+    match inputs.issuer {
+        IssuerState::Missing => Some(AbandonReason::IssuerGone),
+        // What it would be asked now is not known while it isn't ready.
+        IssuerState::NotReady { .. } => None,
+        IssuerState::Ready(_) => {
+            (order.attempted != assessment.attempted).then_some(AbandonReason::RequestChanged)
+        }
+    }
+}
+
+/// When the CA said to come back, if that is ahead and not further than a CA may say.
+fn comes_back(now: Timestamp, order: &OrderStatus) -> Option<Timestamp> {
+    let at = order.look_again.as_ref()?.0;
+    (at > now && at.duration_since(now) <= MAX_LOOK_AGAIN).then_some(at)
 }
 
 /// Rule 2.
@@ -280,7 +336,11 @@ fn held_off(
     let asked_anew =
         !contested && assessment.asked.is_some() && assessment.asked != failure.renew_request;
     // A hold-off never reaches further than its class allows: a clock that was ahead must not stop us for long.
-    let plausible = until.duration_since(now) <= status::MAX_HOLD;
+    let longest = match inputs.is_from_outside() {
+        true => status::MAX_HOLD_OUTSIDE,
+        false => status::MAX_HOLD,
+    };
+    let plausible = until.duration_since(now) <= longest;
     (until > now && plausible && applies && !asked_anew).then_some(until)
 }
 

@@ -82,6 +82,31 @@ impl IssueReason {
     }
 }
 
+/// Why an issuance that is under way is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AbandonReason {
+    /// Something else is asked for now, or another issuer.
+    RequestChanged,
+    /// The Secret can't be written.
+    SecretInTheWay,
+    /// What is held is what is asked for.
+    NothingToIssue,
+    /// The issuer is gone.
+    IssuerGone,
+}
+
+impl AbandonReason {
+    /// The same as a clause that follows "because".
+    pub fn clause(self) -> &'static str {
+        match self {
+            Self::RequestChanged => "something else is asked for now",
+            Self::SecretInTheWay => "its Secret can't be written",
+            Self::NothingToIssue => "nothing needs to be issued any more",
+            Self::IssuerGone => "its issuer is gone",
+        }
+    }
+}
+
 /// What is in the way, and only someone else can move.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BlockReason {

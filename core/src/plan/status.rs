@@ -12,14 +12,19 @@ use super::marks::Marks;
 use super::reason::CONTESTED;
 use super::renew::spread;
 use super::{Plan, Undoes, is_recent};
-use crate::api::certificate::LastFailure;
+use crate::api::certificate::{LastFailure, OrderStatus};
 use crate::api::{CertificateStatus, Condition};
 use crate::pki::Facts;
 
 /// The longest time an issuer inside the cluster is left alone.
 pub const MAX_HOLD: SignedDuration = SignedDuration::from_mins(5);
+/// The longest time one outside is left alone, also where it names a time itself.
+pub const MAX_HOLD_OUTSIDE: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// The first hold-off; it doubles with each failure.
 const MIN_HOLD: SignedDuration = SignedDuration::from_secs(10);
+/// The same after a CA refused what it was shown: it counts such failures, and soon shuts its door.
+const MIN_HOLD_REFUSED: SignedDuration = SignedDuration::from_mins(15);
+const MAX_HOLD_REFUSED: SignedDuration = SignedDuration::from_hours(6);
 
 /// Longer messages are cut here, in bytes; the schema takes eight times as much.
 const MAX_MESSAGE: usize = 4096;
@@ -47,6 +52,10 @@ pub enum Outcome {
     Nothing,
     /// It was done, and `undoes` says whether that undid somebody else's change.
     Done(Undoes),
+    /// An issuance outside the cluster took a step, and this is what it holds there now.
+    UnderWay(OrderStatus),
+    /// It was given up, and what was set up for it is undone.
+    Abandoned,
     /// The issuer failed.
     Failed(Failure),
 }
@@ -58,6 +67,33 @@ pub struct Failure {
     pub reason: &'static str,
     /// What went wrong and what to do.
     pub message: String,
+    /// How long to leave the issuer alone.
+    pub pace: Pace,
+    /// What the issuance still holds outside the cluster; taken up again after the hold-off.
+    pub order: Option<OrderStatus>,
+}
+
+/// How long an issuer is left alone after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Seconds to five minutes, doubling: it may work again at any moment.
+    Soon,
+    /// 15 minutes to six hours, doubling: each further try counts against us.
+    Refused,
+    /// As long as the issuer said.
+    Until(Timestamp),
+}
+
+impl Failure {
+    /// A failure after which the issuer is asked again soon, from the beginning.
+    pub fn new(reason: &'static str, message: String) -> Self {
+        Self {
+            reason,
+            message,
+            pace: Pace::Soon,
+            order: None,
+        }
+    }
 }
 
 /// The status that says how things stand after a step.
@@ -99,7 +135,7 @@ pub fn status(
         last_failure,
         last_restored,
         last_renew_request: last_renew_request(inputs, marks, &old),
-        order: old.order.clone(),
+        order: order(&old, outcome),
         renewal_window: old.renewal_window.clone(),
         rollout: None,
     };
@@ -109,9 +145,20 @@ pub fn status(
         assessment,
         plan,
         failure: status.last_failure.clone(),
+        order: status.order.clone(),
     };
     status.conditions = says.conditions(&old.conditions);
     status
+}
+
+/// What an unfinished issuance holds outside the cluster after a step.
+fn order(old: &CertificateStatus, outcome: &Outcome) -> Option<OrderStatus> {
+    match outcome {
+        Outcome::Nothing => old.order.clone(),
+        Outcome::UnderWay(order) => Some(order.clone()),
+        Outcome::Failed(failure) => failure.order.clone(),
+        Outcome::Done(_) | Outcome::Abandoned => None,
+    }
 }
 
 /// Whether the Secret is somebody else's: then nothing of it is ours to tell.
@@ -193,7 +240,7 @@ fn last_failure(
     outcome: &Outcome,
     last_restored: Option<&Time>,
 ) -> Option<LastFailure> {
-    let failed = |reason: &str, message: String| {
+    let failed = |reason: &str, message: String, pace: Pace| {
         let attempts = old
             .last_failure
             .as_ref()
@@ -204,17 +251,25 @@ fn last_failure(
             message: cut(message),
             attempts,
             time: Time(now),
-            next_try: Time(later(now, hold(inputs, attempts))),
+            next_try: Time(next_try(now, inputs, attempts, pace)),
             attempted: assessment.attempted.clone(),
             renew_request: assessment.asked.clone(),
         }
     };
     match outcome {
-        Outcome::Failed(failure) => Some(failed(failure.reason, failure.message.clone())),
-        Outcome::Done(Undoes::Again { by }) => {
-            Some(failed(CONTESTED, contested(inputs, by.as_deref())))
-        }
-        Outcome::Nothing | Outcome::Done(_) => {
+        Outcome::Failed(failure) => Some(failed(
+            failure.reason,
+            failure.message.clone(),
+            failure.pace,
+        )),
+        Outcome::Done(Undoes::Again { by }) => Some(failed(
+            CONTESTED,
+            contested(inputs, by.as_deref()),
+            Pace::Soon,
+        )),
+        // Tries count until one of them brings a certificate.
+        Outcome::UnderWay(_) => old.last_failure.clone(),
+        Outcome::Nothing | Outcome::Done(_) | Outcome::Abandoned => {
             let contest =
                 |failure: &LastFailure| failure.reason == CONTESTED && last_restored.is_some();
             let over = matches!(plan, Plan::Keep { .. } | Plan::Repair { .. });
@@ -238,12 +293,21 @@ fn contested(inputs: &Inputs<'_>, by: Option<&str>) -> String {
     }
 }
 
-/// How long after the n-th failure the issuer is left alone: doubling, with a share that differs between Certificates.
-fn hold(inputs: &Inputs<'_>, attempts: i32) -> SignedDuration {
+/// When the issuer may be asked again after the n-th failure: waits double, with a share that differs between Certificates.
+/// An issuer's own word counts where it is longer.
+fn next_try(now: Timestamp, inputs: &Inputs<'_>, attempts: i32, pace: Pace) -> Timestamp {
+    let (shortest, longest) = match pace {
+        Pace::Soon | Pace::Until(_) => (MIN_HOLD, MAX_HOLD),
+        Pace::Refused => (MIN_HOLD_REFUSED, MAX_HOLD_REFUSED),
+    };
     let doublings = u32::try_from(attempts - 1).unwrap_or_default().min(10);
-    let longest = MIN_HOLD.saturating_mul(1 << doublings).min(MAX_HOLD);
+    let longest = shortest.saturating_mul(1 << doublings).min(longest);
     let share = spread(inputs.namespace(), inputs.name(), &attempts.to_be_bytes());
-    SignedDuration::from_secs_f64(longest.as_secs_f64() * (1.0 - share / 4.0))
+    let hold = SignedDuration::from_secs_f64(longest.as_secs_f64() * (1.0 - share / 4.0));
+    match pace {
+        Pace::Until(at) => at.min(later(now, MAX_HOLD_OUTSIDE)).max(later(now, hold)),
+        Pace::Soon | Pace::Refused => later(now, hold),
+    }
 }
 
 /// The moment of the next issuance that is known.

@@ -5,6 +5,7 @@ mod cas;
 mod contest;
 mod keeping;
 mod limits;
+mod outside;
 mod precedence;
 mod properties;
 mod reasons;

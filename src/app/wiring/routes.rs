@@ -24,6 +24,7 @@ pub(super) struct Routes {
     issuers: UnboundedSender<Named>,
     cluster_issuers: UnboundedSender<Named>,
     rollout: UnboundedSender<Notice>,
+    answers: UnboundedSender<Named>,
     pub(super) broken: UnboundedSender<Broken>,
 }
 
@@ -33,6 +34,7 @@ pub(super) struct Ends {
     pub(super) issuers: UnboundedReceiver<Named>,
     pub(super) cluster_issuers: UnboundedReceiver<Named>,
     pub(super) rollout: UnboundedReceiver<Notice>,
+    pub(super) answers: UnboundedReceiver<Named>,
     pub(super) broken: UnboundedReceiver<Broken>,
 }
 
@@ -42,6 +44,7 @@ impl Routes {
         let (to_issuers, issuers) = unbounded();
         let (to_cluster_issuers, cluster_issuers) = unbounded();
         let (to_rollout, rollout) = unbounded();
+        let (to_answers, answers) = unbounded();
         let (to_broken, broken) = unbounded();
         let routes = Self {
             context,
@@ -49,6 +52,7 @@ impl Routes {
             issuers: to_issuers,
             cluster_issuers: to_cluster_issuers,
             rollout: to_rollout,
+            answers: to_answers,
             broken: to_broken,
         };
         let ends = Ends {
@@ -56,6 +60,7 @@ impl Routes {
             issuers,
             cluster_issuers,
             rollout,
+            answers,
             broken,
         };
         (routes, ends)
@@ -88,6 +93,17 @@ impl Routes {
     ) {
         for certificate in self.context.certificates.observe(event) {
             send(&self.certificates, certificate);
+        }
+        match event {
+            Event::Apply(certificate) | Event::Delete(certificate) => {
+                send(&self.answers, Named::of(&certificate.metadata));
+            }
+            Event::InitDone => {
+                for certificate in store.state() {
+                    send(&self.answers, Named::of(&certificate.metadata));
+                }
+            }
+            Event::Init | Event::InitApply(_) => {}
         }
         match event {
             Event::Apply(certificate) => self.tell_rollout(certificate),

@@ -21,6 +21,10 @@ pub enum Program {
     Kwok,
     /// Renders and installs charts.
     Helm,
+    /// An ACME CA for tests.
+    Pebble,
+    /// What Pebble asks for names, and an answerer of its challenges.
+    PebbleChalltestsrv,
     /// Runs containers, on a real node.
     Containerd,
     /// Talks to containerd.
@@ -44,6 +48,8 @@ impl Program {
             Self::Kubectl => "kubectl",
             Self::Kwok => "kwok",
             Self::Helm => "helm",
+            Self::Pebble => "pebble",
+            Self::PebbleChalltestsrv => "pebble-challtestsrv",
             Self::Containerd => "containerd",
             Self::Ctr => "ctr",
             Self::Kubelet => "kubelet",
@@ -61,6 +67,7 @@ impl Program {
             | Self::Kubectl => "kubernetes",
             Self::Kubelet | Self::KubeProxy => "node",
             Self::Containerd | Self::Ctr => "containerd",
+            Self::Pebble | Self::PebbleChalltestsrv => "pebble",
             Self::Etcd | Self::Kwok | Self::Helm | Self::Coredns => self.name(),
         }
     }

@@ -9,6 +9,8 @@ use certwright::http01::responder::{Answers, Responder};
 use certwright::http01::self_check::{Dial, look};
 use certwright_core::http01::{Challenge, Host, Outcome};
 use certwright_test_cluster::{ControlPlane, Options, Process};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -32,10 +34,8 @@ impl Answers for OneToken {
 struct Front(SocketAddr);
 
 impl Dial for Front {
-    type Stream = TcpStream;
-
-    async fn dial(&self, _: &str, _: u16) -> anyhow::Result<TcpStream> {
-        Ok(TcpStream::connect(self.0).await?)
+    fn dial<'a>(&'a self, _: &'a str, _: u16) -> BoxFuture<'a, anyhow::Result<TcpStream>> {
+        async { Ok(TcpStream::connect(self.0).await?) }.boxed()
     }
 }
 

@@ -49,10 +49,18 @@ impl Assessment {
         let IssuerState::Ready(issuer) = inputs.issuer else {
             return;
         };
-        let Signer::Authority(authority) = &issuer.signer else {
-            self.ca = CaState::Current;
-            self.compare_contents(secret, pair, &[], &[pair.fingerprint], false);
-            return;
+        let authority = match &issuer.signer {
+            Signer::Authority(authority) => authority,
+            Signer::SelfSigned => {
+                self.ca = CaState::Current;
+                self.compare_contents(secret, pair, &[], &[pair.fingerprint], false);
+                return;
+            }
+            // What it should be, only the CA knows.
+            Signer::Outside => {
+                self.ca = CaState::Current;
+                return;
+            }
         };
         let replaced_at = secret.marks.ca_replaced_at;
         let top = authority.top().fingerprint;

@@ -5,13 +5,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{FIELDS_IGNORED, ISSUING, LIMITED_BY_CA, READY, RENEWAL_ADJUSTED, cut, is_anothers};
 use crate::api::Group;
-use crate::api::certificate::LastFailure;
+use crate::api::certificate::{LastFailure, OrderStatus};
 use crate::api::condition::{self, Condition, ConditionStatus};
 use crate::plan::assess::{Assessment, CaState, SKEW, later};
 use crate::plan::inputs::Inputs;
 use crate::plan::marks::CERTIFICATE_NAME;
 use crate::plan::renew::RenewalNote;
-use crate::plan::{BlockReason, Plan};
+use crate::plan::{BlockReason, IssueReason, Plan};
 
 /// What the conditions say.
 pub(super) struct Sayings<'a> {
@@ -20,7 +20,11 @@ pub(super) struct Sayings<'a> {
     pub(super) assessment: &'a Assessment,
     pub(super) plan: &'a Plan,
     pub(super) failure: Option<LastFailure>,
+    pub(super) order: Option<OrderStatus>,
 }
+
+/// Names shown of several before the rest is only counted.
+const SHOWN: usize = 3;
 
 impl Sayings<'_> {
     pub(super) fn conditions(&self, old: &[Condition]) -> Vec<Condition> {
@@ -127,6 +131,7 @@ impl Sayings<'_> {
                 why.reason().to_owned(),
                 self.blocked(why),
             ),
+            Plan::Continue { why, .. } => self.under_way(why),
             Plan::Issue { why, .. } | Plan::Hold { why, .. } => self.failing(
                 &format!(
                     "A certificate is needed because {}",
@@ -145,8 +150,39 @@ impl Sayings<'_> {
                     "Repairing",
                 )
             }
-            Plan::Keep { .. } | Plan::Leave => self.at_rest(),
+            Plan::Keep { .. } | Plan::Abandon { .. } | Plan::Leave => self.at_rest(),
         }
+    }
+
+    fn under_way(&self, why: &IssueReason) -> Saying {
+        let order = self.order.as_ref();
+        let begun = order.map(|order| format!("; it was ordered at {}", order.started_at.0));
+        let names = order
+            .map(|order| order.challenges.as_slice())
+            .unwrap_or_default();
+        let shown: Vec<_> = names
+            .iter()
+            .take(SHOWN)
+            .map(|challenge| challenge.identifier.as_str())
+            .collect();
+        let shown = match (shown.join(", "), names.len().saturating_sub(SHOWN)) {
+            (names, _) if names.is_empty() => String::new(),
+            (names, 0) => format!(", and the CA is to find our answer at {names}"),
+            (names, more) => {
+                format!(", and the CA is to find our answer at {names} and {more} more")
+            }
+        };
+        let failed = self
+            .failure
+            .as_ref()
+            .map(|failure| format!(" Try {} failed: {}", failure.attempts, failure.message));
+        let message = format!(
+            "A certificate is needed because {}{}{shown}.{}",
+            why.clause(self.secret()),
+            begun.unwrap_or_default(),
+            failed.unwrap_or_default()
+        );
+        (ConditionStatus::True, why.reason().to_owned(), message)
     }
 
     /// What is wanted, and why the last try did not bring it.

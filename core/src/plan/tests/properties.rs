@@ -158,10 +158,7 @@ fn looks(world: &World, now: Timestamp) {
             "{next}"
         );
     }
-    let failed = Failure {
-        reason: "No",
-        message: "No.".into(),
-    };
+    let failed = Failure::new("No", "No.".into());
     for outcome in [
         Outcome::Nothing,
         Outcome::Done(Undoes::Nothing),

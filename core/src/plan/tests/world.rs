@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::cas::Ca;
 use super::secret;
-use crate::api::certificate::{IssuerRef, RotationPolicy};
+use crate::api::certificate::{IssuerRef, OrderStatus, RotationPolicy};
 use crate::api::{Certificate, CertificateSpec, CertificateStatus, Condition, Group, condition};
 use crate::pki::sign::{self, Locations};
 use crate::pki::{Facts, PrivateKey, chain};
@@ -54,6 +54,8 @@ pub(super) struct World {
     pub(super) settings: Settings,
     /// The issuer refuses with these words.
     pub(super) refuses: Option<&'static str>,
+    /// Steps outside the cluster fail so.
+    pub(super) fails: Option<Failure>,
     /// The next write of the status is lost.
     pub(super) loses_status: bool,
     pub(super) issued: Vec<(Timestamp, IssueReason)>,
@@ -102,6 +104,7 @@ impl Given {
             old_leaves: OldLeaves::GoneSince(Timestamp::MIN),
             settings: Settings::default(),
             refuses: None,
+            fails: None,
             loses_status: false,
             issued: Vec::new(),
             tries: 0,
@@ -124,6 +127,16 @@ impl World {
         self.issuer = Issuer::Ready(ReadyIssuer {
             identity: "self.1".to_owned(),
             signer: Signer::SelfSigned,
+        });
+        self
+    }
+
+    /// Signed outside the cluster, by whoever goes by this name.
+    #[must_use]
+    pub(super) fn by_an_outsider(mut self, identity: &str) -> Self {
+        self.issuer = Issuer::Ready(ReadyIssuer {
+            identity: identity.to_owned(),
+            signer: Signer::Outside,
         });
         self
     }
@@ -303,6 +316,8 @@ impl World {
                 .last_failure
                 .as_ref()
                 .map_or(now, |failure| failure.next_try.0),
+            Plan::Continue { not_before, .. } => not_before.unwrap_or(now),
+            Plan::Abandon { .. } => now,
             Plan::Blocked { .. } => later(now, MAX_LOOK_AGAIN),
             Plan::Leave => Timestamp::MAX,
         };
@@ -329,13 +344,33 @@ impl World {
 
     fn act(&mut self, now: Timestamp, assessment: &Assessment, plan: &Plan) -> Outcome {
         match plan {
+            Plan::Issue { .. } if self.is_outside() => {
+                self.tries += 1;
+                Outcome::UnderWay(OrderStatus {
+                    attempted: assessment.attempted.clone(),
+                    url: Some("https://ca.example/order".to_owned()),
+                    started_at: Time(now),
+                    challenges: Vec::new(),
+                    look_again: None,
+                })
+            }
+            Plan::Continue {
+                not_before: Some(_),
+                ..
+            } => Outcome::Nothing,
+            Plan::Continue { why, undoes, .. } => {
+                if let Some(failure) = &self.fails {
+                    return Outcome::Failed(failure.clone());
+                }
+                self.issue(now, assessment);
+                self.issued.push((now, why.clone()));
+                Outcome::Done(undoes.clone())
+            }
+            Plan::Abandon { .. } => Outcome::Abandoned,
             Plan::Issue { why, undoes } => {
                 self.tries += 1;
                 if let Some(message) = self.refuses {
-                    return Outcome::Failed(Failure {
-                        reason: "SigningRefused",
-                        message: format!("{message}."),
-                    });
+                    return Outcome::Failed(Failure::new("SigningRefused", format!("{message}.")));
                 }
                 self.issue(now, assessment);
                 self.issued.push((now, why.clone()));
@@ -348,6 +383,10 @@ impl World {
             }
             _ => Outcome::Nothing,
         }
+    }
+
+    fn is_outside(&self) -> bool {
+        matches!(&self.issuer, Issuer::Ready(issuer) if matches!(issuer.signer, Signer::Outside))
     }
 
     fn issue(&mut self, now: Timestamp, assessment: &Assessment) {
@@ -369,14 +408,19 @@ impl World {
         let (chain, top) = match &issuer.signer {
             Signer::SelfSigned => {
                 let leaf = sign::self_signed(profile, &places, &key, now).unwrap();
-                (vec![leaf.clone()], leaf)
+                (vec![leaf.clone()], Some(leaf))
             }
             Signer::Authority(ca) => {
                 let leaf = sign::by_authority(profile, &places, key.public(), ca, now).unwrap();
                 let above = ca.intermediates().iter().map(|facts| facts.der.clone());
                 let chain = std::iter::once(leaf).chain(above).collect();
-                (chain, ca.top().der.clone())
+                (chain, Some(ca.top().der.clone()))
             }
+            // Whoever it is: all that we are told is the certificate.
+            Signer::Outside => (
+                vec![sign::self_signed(profile, &places, &key, now).unwrap()],
+                None,
+            ),
         };
         let read: Vec<Facts> = chain.iter().map(|der| Facts::read(der).unwrap()).collect();
         chain::check_pair(profile, key.public(), &read, now).unwrap();
@@ -395,6 +439,7 @@ impl World {
                 .marks
                 .ca_replaced_at
                 .filter(|_| contents::keeps_older_roots(assessment)),
+            outside: matches!(issuer.signer, Signer::Outside),
         };
         let ca = contents::ca_after_issuing(assessment, top, &older);
         self.write(now, &read[0], &marks, &Contents { key, chain, ca });

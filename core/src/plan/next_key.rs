@@ -1,0 +1,72 @@
+//! The key of the next certificate, in a Secret of its own from before it is asked for until it is held.
+
+use aws_lc_rs::digest;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
+use super::marks::CERTIFICATE_NAME;
+use super::observed::data;
+use crate::api::{Certificate, Group};
+use crate::pki::PrivateKey;
+
+/// The name of the Secret for a Certificate with this uid.
+pub fn name(uid: &str) -> String {
+    let digest = digest::digest(&digest::SHA256, uid.as_bytes());
+    let hex: String = digest
+        .as_ref()
+        .iter()
+        .take(10)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("next-key-{hex}")
+}
+
+/// Whether a Secret is one that we made for this Certificate: it names it and goes with it.
+pub fn is_of(secret: &Secret, group: &Group, certificate: &str, uid: &str) -> bool {
+    let annotations = secret.metadata.annotations.as_ref();
+    let named = annotations.and_then(|annotations| annotations.get(&group.key(CERTIFICATE_NAME)));
+    let mut owners = secret.metadata.owner_references.iter().flatten();
+    named.is_some_and(|name| name == certificate) && owners.any(|owner| owner.uid == uid)
+}
+
+/// The key in it, if it can be read.
+pub fn read(secret: &Secret) -> Option<PrivateKey> {
+    let pem = secret.data.as_ref()?.get(data::KEY)?;
+    PrivateKey::from_pem(&pem.0).ok()
+}
+
+/// What makes a Secret go with a Certificate.
+pub fn owner(group: &Group, certificate: &Certificate) -> OwnerReference {
+    OwnerReference {
+        api_version: group.api_version(),
+        kind: "Certificate".to_owned(),
+        name: certificate.metadata.name.clone().unwrap_or_default(),
+        uid: certificate.metadata.uid.clone().unwrap_or_default(),
+        block_owner_deletion: Some(false),
+        controller: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_a_certificates_next_key_only_if_it_names_it_and_goes_with_it() {
+        let group = Group::default();
+        let mut certificate = Certificate::default();
+        certificate.metadata.name = Some("web".to_owned());
+        certificate.metadata.uid = Some("u1".to_owned());
+        let mut secret = Secret::default();
+        assert!(!is_of(&secret, &group, "web", "u1"));
+        secret.metadata.owner_references = Some(vec![owner(&group, &certificate)]);
+        assert!(!is_of(&secret, &group, "web", "u1"));
+        let named = (group.key(CERTIFICATE_NAME), "web".to_owned());
+        secret.metadata.annotations = Some([named].into());
+        assert!(is_of(&secret, &group, "web", "u1"));
+        assert!(!is_of(&secret, &group, "web", "u2"));
+        assert!(!is_of(&secret, &group, "api", "u1"));
+        assert_ne!(name("u1"), name("u2"));
+        assert!(name("u1").len() < 64);
+    }
+}

@@ -1,0 +1,55 @@
+//! Why a CA gave no answer, or not the one that was wanted.
+
+use std::time::Duration;
+
+use certwright_core::acme::origin::UrlProblem;
+use certwright_core::acme::wire::Problem;
+use certwright_core::pki::key::KeyError;
+
+/// Why a CA gave no answer, or not the one that was wanted. No text holds anything secret.
+#[derive(Debug, thiserror::Error)]
+pub enum AcmeError {
+    /// A URL that must not be asked.
+    #[error("{0}")]
+    Url(#[from] UrlProblem),
+    /// It could not be reached, or only at an address that must not be asked.
+    #[error("{host} can't be reached: {why}")]
+    Unreachable {
+        /// The server.
+        host: String,
+        /// In words.
+        why: String,
+    },
+    /// It took too long.
+    #[error("{host} gave no answer within {within:?}")]
+    TimedOut {
+        /// The server.
+        host: String,
+        /// How long it was waited for.
+        within: Duration,
+    },
+    /// Its answer makes no sense.
+    #[error("{host} answered something that is not ACME: {why}")]
+    Nonsense {
+        /// The server.
+        host: String,
+        /// In words.
+        why: String,
+    },
+    /// It said what is wrong.
+    #[error("{} ({})", problem.detail, problem.kind)]
+    Problem {
+        /// The HTTP status.
+        status: u16,
+        /// What is wrong.
+        problem: Box<Problem>,
+        /// Its `Retry-After`, as it came.
+        retry_after: Option<String>,
+    },
+    /// The CA has no such service.
+    #[error("the CA's directory has no {0}")]
+    NoService(&'static str),
+    /// The account's key can't sign.
+    #[error("failed to sign a request: {0}")]
+    Key(#[from] KeyError),
+}

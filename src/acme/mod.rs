@@ -1,0 +1,11 @@
+//! Asking an ACME CA: signed requests over bounded HTTPS (RFC 8555 section 6).
+//!
+//! What is to be asked, and what an answer means, says [`certwright_core::acme`]. Nothing here knows Kubernetes.
+
+mod client;
+mod error;
+mod transport;
+
+pub use client::{Client, Found, Issued, Offer, mac_key};
+pub use error::AcmeError;
+pub use transport::{Transport, Verification};

@@ -1,0 +1,241 @@
+//! An issuance outside the cluster: one step at each reconcile, and what has to be stored before it.
+
+use std::collections::BTreeSet;
+
+use certwright_core::acme::order::identifiers;
+use certwright_core::acme::wire::Identifier;
+use certwright_core::api::certificate::{OrderStatus, RotationPolicy};
+use certwright_core::http01::Owner;
+use certwright_core::pki::csr::Csr;
+use certwright_core::pki::{KeySpec, PrivateKey};
+use certwright_core::plan::intent::Contents;
+use certwright_core::plan::status::{Failure, Outcome, Pace};
+use certwright_core::plan::{Request, next_key};
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Secret;
+use tracing::{info, warn};
+
+use super::act::{Acted, Attempt};
+use super::gather::issuer_key;
+use crate::cluster::new_secret::{self, NewSecret};
+use crate::cluster::secrets::Named;
+use crate::error::{CallError, Error, Object};
+use crate::issuer::AcmeIssuer;
+use crate::issuer::acme::{Asked, Progress, StepFailure};
+
+/// Where the key of the next certificate is.
+struct NextKey {
+    key: PrivateKey,
+    /// The Secret that holds nothing else; `None` if it is the one of the certificate itself.
+    kept: Option<Secret>,
+}
+
+impl Attempt<'_> {
+    /// Takes the next step of an issuance, or the first one.
+    pub(super) async fn go_on_outside(
+        &self,
+        issuer: &AcmeIssuer,
+        order: Option<&OrderStatus>,
+    ) -> Result<Acted, Error> {
+        let Some(request) = &self.assessment.request else {
+            return Ok(Acted::nothing());
+        };
+        let identifiers = match identifiers(&request.profile) {
+            Ok(identifiers) => identifiers,
+            Err(problem) => {
+                return Ok(refused("NotForACME", format!("{problem}.")));
+            }
+        };
+        if order.is_none() {
+            self.is_still_so().await?;
+        }
+        let next = match self.next_key(request.profile.key).await? {
+            Ok(next) => next,
+            Err(message) => return Ok(Acted::failed("KeyGenerationFailed", message)),
+        };
+        let csr = match Csr::new(&request.profile, &next.key) {
+            Ok(csr) => csr,
+            Err(problem) => {
+                return Ok(refused(
+                    "RequestFailed",
+                    format!("The request could not be signed: {problem}."),
+                ));
+            }
+        };
+        let owner = self.owner();
+        let asked = self.asked(request, &owner, &identifiers, &csr);
+        let Some(order) = order else {
+            let begun = issuer.begin(&asked).await;
+            return Ok(match begun {
+                Ok(order) => Acted::of(Outcome::UnderWay(order)),
+                Err(failure) => self.failed(failure, None),
+            });
+        };
+        let step = issuer.go_on(&asked, &self.context.ways, order).await?;
+        let issued = match step {
+            Ok(Progress::UnderWay(order)) => return Ok(Acted::of(Outcome::UnderWay(order))),
+            Ok(Progress::Issued(issued)) => issued,
+            Err(failure) => {
+                if !failure.keeps_order {
+                    self.clean_up().await?;
+                }
+                return Ok(self.failed(failure, Some(order)));
+            }
+        };
+        let leaf = match self.check(&next.key, &issued) {
+            Ok(leaf) => leaf,
+            Err(problem) => {
+                self.clean_up().await?;
+                return Ok(refused(
+                    "BadCertificate",
+                    format!("The CA gave something that must not be used: {problem}."),
+                ));
+            }
+        };
+        let contents = Contents {
+            key: next.key,
+            chain: issued.chain,
+            ca: issued.ca.into_iter().collect(),
+        };
+        let mut acted = self.write(&leaf, &self.marks(), &contents).await?;
+        acted.issued = acted.secret.is_some().then_some(leaf);
+        if acted.issued.is_some() {
+            self.done(next.kept).await;
+        }
+        Ok(acted)
+    }
+
+    /// Gives up an issuance, and undoes what was set up for it.
+    pub(super) async fn give_up(&self, why: &str) -> Result<Acted, Error> {
+        self.clean_up().await?;
+        info!(because = why, "Gave up an order");
+        Ok(Acted::of(Outcome::Abandoned))
+    }
+
+    fn asked<'a>(
+        &'a self,
+        request: &'a Request,
+        owner: &'a Owner,
+        identifiers: &'a BTreeSet<Identifier>,
+        csr: &'a Csr,
+    ) -> Asked<'a> {
+        static NONE: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new();
+        let labels = self.gathered.certificate.metadata.labels.as_ref();
+        Asked {
+            now: self.now,
+            owner,
+            labels: labels.unwrap_or(&NONE),
+            identifiers,
+            csr: &csr.0,
+            attempted: &self.assessment.attempted,
+            lifetime: SignedDuration::from_secs(request.profile.lifetime_seconds),
+        }
+    }
+
+    fn failed(&self, failure: StepFailure, order: Option<&OrderStatus>) -> Acted {
+        if failure.account_gone {
+            let issuer = issuer_key(&self.gathered.certificate);
+            self.context.issuers.forget_account(&issuer);
+        }
+        Acted::of(Outcome::Failed(Failure {
+            reason: failure.reason,
+            message: failure.message,
+            pace: failure.pace,
+            order: order.filter(|_| failure.keeps_order).cloned(),
+        }))
+    }
+
+    /// An order can't be taken back: what it is made for is looked at live.
+    async fn is_still_so(&self) -> Result<(), Error> {
+        let seen = &self.gathered.certificate;
+        let live = super::certificate::live(self.context, seen).await?;
+        let same = live.as_ref().is_some_and(|live| {
+            let ordered = live
+                .status
+                .as_ref()
+                .is_some_and(|status| status.order.is_some());
+            live.metadata.generation == seen.metadata.generation && !ordered
+        });
+        if same {
+            return Ok(());
+        }
+        Err(Error::Read {
+            object: Object::of("Certificate", &seen.metadata),
+            source: CallError::Changed,
+        })
+    }
+
+    /// The key of the next certificate, which is stored before anybody is asked to certify it.
+    async fn next_key(&self, spec: KeySpec) -> Result<Result<NextKey, String>, Error> {
+        let certificate = &self.gathered.certificate;
+        let keeps = certificate.spec.rotation_policy() == RotationPolicy::Never;
+        if keeps && self.gathered.secret.is_some() {
+            let stored = self.stored().await?.key;
+            if let Some(key) = stored.filter(|key| key.spec() == spec) {
+                return Ok(Ok(NextKey { key, kept: None }));
+            }
+        }
+        let owner = self.owner();
+        let name = next_key::name(&owner.uid);
+        let place = Named::new(&owner.namespace, &name);
+        if let Some(kept) = self.context.secrets.read(&place).await? {
+            if next_key::is_of(&kept, &self.context.group, &owner.name, &owner.uid)
+                && let Some(key) = next_key::read(&kept).filter(|key| key.spec() == spec)
+            {
+                let kept = Some(kept);
+                return Ok(Ok(NextKey { key, kept }));
+            }
+            if !next_key::is_of(&kept, &self.context.group, &owner.name, &owner.uid) {
+                return Ok(Err(format!(
+                    "Secret {name} is not ours, and its name is that of the next private key. Delete it."
+                )));
+            }
+            new_secret::remove(&self.context.client, &kept).await?;
+        }
+        let key = match self.new_key(spec).await? {
+            Ok(key) => key,
+            Err(problem) => return Ok(Err(format!("No private key could be made: {problem}."))),
+        };
+        let reference = next_key::owner(&self.context.group, certificate);
+        let new = NewSecret::of_certificate(&owner.namespace, name, &owner.name, reference, &key);
+        let kept = new_secret::create(&self.context.client, &self.context.group, new).await?;
+        let kept = Some(kept);
+        Ok(Ok(NextKey { key, kept }))
+    }
+
+    /// The certificate is stored: what was needed for it goes. What can't go now is written down, or goes with the
+    /// Certificate.
+    async fn done(&self, kept: Option<Secret>) {
+        let mut outcome = self.clean_up().await;
+        if let Some(kept) = kept {
+            outcome = outcome.and(new_secret::remove(&self.context.client, &kept).await);
+        }
+        if let Err(problem) = outcome {
+            warn!(problem = problem.told(), "Something is left of an order");
+        }
+    }
+
+    async fn clean_up(&self) -> Result<(), Error> {
+        match &self.context.ways.front_door {
+            Some(front_door) => front_door.clean_up(&self.owner()).await,
+            None => Ok(()),
+        }
+    }
+
+    fn owner(&self) -> Owner {
+        let metadata = &self.gathered.certificate.metadata;
+        Owner {
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            name: metadata.name.clone().unwrap_or_default(),
+            uid: metadata.uid.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// A failure that comes again until the user does something.
+fn refused(reason: &'static str, message: String) -> Acted {
+    Acted::of(Outcome::Failed(Failure {
+        pace: Pace::Refused,
+        ..Failure::new(reason, message)
+    }))
+}

@@ -1,0 +1,132 @@
+//! What a failed step means: in words, and when to try again.
+
+use certwright_core::acme::order::{Failure as OrderFailure, Refusal};
+use certwright_core::acme::{Meaning, Pace as MeaningPace, problem};
+use certwright_core::plan::status::Pace;
+use jiff::Timestamp;
+
+use crate::acme::AcmeError;
+use crate::error::Error;
+use crate::http01::front_door::Closed;
+
+/// Why a step failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepFailure {
+    /// One word to search for.
+    pub reason: &'static str,
+    /// What went wrong and what to do, with a full stop.
+    pub message: String,
+    /// When to try again.
+    pub pace: Pace,
+    /// Whether the order can be gone on with.
+    pub keeps_order: bool,
+    /// Whether the CA knows the account no more.
+    pub account_gone: bool,
+}
+
+impl StepFailure {
+    fn new(reason: &'static str, message: &str, pace: Pace, keeps_order: bool) -> Self {
+        Self {
+            reason,
+            message: format!("{}.", message.trim_end_matches('.')),
+            pace,
+            keeps_order,
+            account_gone: false,
+        }
+    }
+
+    /// Something that only the user can change.
+    pub(super) fn of_request(message: &str) -> Self {
+        Self::new("NotForACME", message, Pace::Refused, false)
+    }
+
+    /// The CA was asked, and did not do what was wanted.
+    pub(super) fn of_call(now: Timestamp, error: &AcmeError) -> Self {
+        let AcmeError::Problem {
+            status,
+            problem,
+            retry_after,
+        } = error
+        else {
+            return match error {
+                AcmeError::Url(_) => {
+                    Self::new("ForeignURL", &error.to_string(), Pace::Refused, false)
+                }
+                AcmeError::NoService(_) | AcmeError::Key(_) => {
+                    Self::new("Unusable", &error.to_string(), Pace::Refused, false)
+                }
+                _ => Self::new("Unreachable", &error.to_string(), Pace::Soon, true),
+            };
+        };
+        let meaning = Meaning::of_answer(now, *status, problem, retry_after.as_deref());
+        let words = problem::describe(&meaning, problem);
+        let passes = matches!(
+            meaning,
+            Meaning::BadNonce
+                | Meaning::OrderNotReady
+                | Meaning::Transient { .. }
+                | Meaning::RateLimited { .. }
+                | Meaning::AccountGone
+        );
+        let mut failure = Self::new(meaning.reason(), &words, pace(&meaning), passes);
+        failure.account_gone = meaning == Meaning::AccountGone;
+        failure
+    }
+
+    /// The order is not one to follow.
+    pub(super) fn of_refusal(refusal: &Refusal) -> Self {
+        let reason = match refusal {
+            Refusal::NoSolver(_) => "NoSolver",
+            _ => "RefusedOrder",
+        };
+        Self::new(
+            reason,
+            &capitalised(&refusal.to_string()),
+            Pace::Refused,
+            false,
+        )
+    }
+
+    /// There will be no certificate of the order.
+    pub(super) fn of_order(failure: &OrderFailure) -> Self {
+        let words = capitalised(&failure.words);
+        Self::new(
+            failure.meaning.reason(),
+            &words,
+            pace(&failure.meaning),
+            false,
+        )
+    }
+
+    /// The CA's question can't be led to us.
+    pub(super) fn of_way(closed: Closed) -> Result<Self, Error> {
+        match closed {
+            Closed::Failed(error) => match error.refusal() {
+                Some(message) => Ok(Self::new("NoWayIn", &message, Pace::Soon, true)),
+                None => Err(error),
+            },
+            closed => Ok(Self::new(
+                "NoWayIn",
+                &capitalised(&closed.to_string()),
+                Pace::Soon,
+                true,
+            )),
+        }
+    }
+}
+
+fn pace(meaning: &Meaning) -> Pace {
+    match (meaning.until(), meaning.pace()) {
+        (Some(until), _) => Pace::Until(until),
+        (None, MeaningPace::AtOnce | MeaningPace::Soon) => Pace::Soon,
+        (None, MeaningPace::Slow) => Pace::Refused,
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map(|first| first.to_uppercase().chain(letters).collect())
+        .unwrap_or_default()
+}

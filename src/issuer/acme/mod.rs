@@ -1,0 +1,41 @@
+//! An ACME CA: one step of an order at each call (RFC 8555 section 7.1.6).
+//!
+//! What an order needs next, [`certwright_core::acme`] says; how it is asked, [`crate::acme`] knows; which ways lead to the
+//! answers, [`crate::http01`] sees to. Nothing here waits.
+
+mod account;
+mod failure;
+mod order;
+
+pub use account::{Account, Accounts};
+pub use failure::StepFailure;
+pub use order::{Asked, Progress, Ways};
+
+use std::sync::Arc;
+
+use certwright_core::api::issuer::Acme;
+
+/// An account with an ACME CA, and what the issuer says of how to use it.
+#[derive(Clone)]
+pub struct AcmeIssuer {
+    pub(super) account: Arc<Account>,
+    pub(super) settings: Arc<Acme>,
+    /// Whether the cluster's own people wrote the solvers: in a ClusterIssuer, or in the operator's namespace.
+    pub(super) trusted: bool,
+}
+
+impl AcmeIssuer {
+    /// An issuer that orders with this account.
+    pub fn new(account: Arc<Account>, settings: Acme, trusted: bool) -> Self {
+        Self {
+            account,
+            settings: Arc::new(settings),
+            trusted,
+        }
+    }
+
+    /// The account.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+}

@@ -1,0 +1,390 @@
+//! The steps of an order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use certwright_core::acme::order::{Proof, Step, View, next};
+use certwright_core::acme::wire::{Authorization, Identifier, NewOrder, Order};
+use certwright_core::acme::{ChallengeKind, chains, problem};
+use certwright_core::api::certificate::{OrderStatus, PresentedChallenge};
+use certwright_core::api::issuer::Solver;
+use certwright_core::http01::{Challenge, Outcome, Owner, ask_now};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{AcmeIssuer, StepFailure};
+use crate::acme::AcmeError;
+use crate::error::Error;
+use crate::http01::front_door::{FrontDoor, Presented};
+use crate::http01::self_check::{self, Dial};
+use crate::issuer::Issued;
+
+/// How long to wait for a CA that doesn't say how long.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
+/// How long a CA may send us away for. A slower one is asked again all the same.
+const LONGEST: SignedDuration = SignedDuration::from_mins(10);
+/// An order's answers are looked at together: each costs a request.
+const MAX_READS: usize = 100;
+
+/// What is asked of a CA.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// For whom.
+    pub owner: &'a Owner,
+    /// The Certificate's labels, which solvers may select by.
+    pub labels: &'a BTreeMap<String, String>,
+    /// For what.
+    pub identifiers: &'a BTreeSet<Identifier>,
+    /// The request for the certificate: PKCS#10 in DER, signed by a key that is stored.
+    pub csr: &'a [u8],
+    /// What is asked, of whom: a hash.
+    pub attempted: &'a str,
+    /// How long the certificate shall be valid.
+    pub lifetime: SignedDuration,
+}
+
+/// How CAs find our answers.
+#[derive(Clone)]
+pub struct Ways {
+    /// What leads them in; `None` if HTTP-01 is switched off.
+    pub front_door: Option<Arc<FrontDoor>>,
+    /// What our own look through the front door goes by.
+    pub dial: Arc<dyn Dial>,
+}
+
+/// What a step came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Progress {
+    /// This is what is held there now.
+    UnderWay(OrderStatus),
+    /// The certificate.
+    Issued(Issued),
+}
+
+type Taken = Result<Result<Progress, StepFailure>, Error>;
+
+impl AcmeIssuer {
+    /// Orders a certificate. If the answer is lost, so is the order: another is made.
+    pub async fn begin(&self, asked: &Asked<'_>) -> Result<OrderStatus, StepFailure> {
+        let lasts = self.settings.enable_duration_feature.unwrap_or(false);
+        let order = NewOrder {
+            identifiers: asked.identifiers.iter().cloned().collect(),
+            not_after: lasts
+                .then(|| asked.now.checked_add(asked.lifetime).ok())
+                .flatten(),
+            profile: self.settings.profile().map(str::to_owned),
+            replaces: None,
+        };
+        let account = &self.account;
+        let made = account
+            .client
+            .new_order(&account.key, &account.url, &order)
+            .await
+            .map_err(|error| StepFailure::of_call(asked.now, &error))?;
+        Ok(OrderStatus {
+            attempted: asked.attempted.to_owned(),
+            url: Some(made.url),
+            started_at: Time(asked.now),
+            challenges: Vec::new(),
+            look_again: None,
+        })
+    }
+
+    /// Takes an order's next step.
+    ///
+    /// # Errors
+    /// When the API server fails; what the CA says is in the answer.
+    pub async fn go_on(&self, asked: &Asked<'_>, ways: &Ways, status: &OrderStatus) -> Taken {
+        let Some(url) = &status.url else {
+            return Ok(self.begin(asked).await.map(Progress::UnderWay));
+        };
+        let step = match self.next_step(asked, status, url).await {
+            Ok(step) => step,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let (step, come_back) = step;
+        let pending = |look_again: Option<Timestamp>| {
+            Ok(Ok(Progress::UnderWay(OrderStatus {
+                look_again: look_again.map(Time),
+                ..status.clone()
+            })))
+        };
+        match step {
+            Step::Refuse(refusal) => Ok(Err(StepFailure::of_refusal(&refusal))),
+            Step::Failed(failure) => Ok(Err(StepFailure::of_order(&failure))),
+            Step::Read(_) | Step::Wait => pending(Some(come_back)),
+            Step::Present(proofs) => self.present(asked, ways, status, &proofs).await,
+            Step::Accept(proofs) => self.accept(asked, ways, status, &proofs).await,
+            Step::Finalize(url) => {
+                let account = &self.account;
+                let sent = account
+                    .client
+                    .finalize(&account.key, &account.url, &url, asked.csr)
+                    .await;
+                match sent {
+                    Ok(order) => pending(Some(
+                        self.come_back(asked.now, order.retry_after.as_deref()),
+                    )),
+                    Err(error) => Ok(Err(StepFailure::of_call(asked.now, &error))),
+                }
+            }
+            Step::Download(url) => Ok(self
+                .download(&url)
+                .await
+                .map(Progress::Issued)
+                .map_err(|error| StepFailure::of_call(asked.now, &error))),
+        }
+    }
+
+    /// The next step, and when to come back if it is to wait.
+    async fn next_step(
+        &self,
+        asked: &Asked<'_>,
+        status: &OrderStatus,
+        url: &str,
+    ) -> Result<(Step<'_>, Timestamp), StepFailure> {
+        let account = &self.account;
+        let failed = |error: AcmeError| StepFailure::of_call(asked.now, &error);
+        let offer = account.client.offer().await.map_err(failed)?;
+        let found = account
+            .client
+            .order(&account.key, &account.url, url)
+            .await
+            .map_err(failed)?;
+        let order: Order = found.object;
+        let mut retry_after = found.retry_after;
+        let mut authorizations: BTreeMap<String, Authorization> = BTreeMap::new();
+        loop {
+            let view = View {
+                identifiers: asked.identifiers,
+                origins: &offer.origins,
+                order: &order,
+                authorizations: &authorizations,
+                presented: &status.challenges,
+                solvers: &self.settings.solvers,
+                labels: asked.labels,
+            };
+            let unread = match next(&view) {
+                Step::Read(urls) if authorizations.is_empty() => urls,
+                step => {
+                    let step = owned(step, &self.settings.solvers);
+                    return Ok((step, self.come_back(asked.now, retry_after.as_deref())));
+                }
+            };
+            for url in unread.into_iter().take(MAX_READS) {
+                let found = account
+                    .client
+                    .authorization(&account.key, &account.url, &url)
+                    .await
+                    .map_err(failed)?;
+                retry_after = retry_after.or(found.retry_after);
+                authorizations.insert(url, found.object);
+            }
+        }
+    }
+
+    /// Leads the CA to our answers; it is not told to look yet.
+    async fn present(
+        &self,
+        asked: &Asked<'_>,
+        ways: &Ways,
+        status: &OrderStatus,
+        proofs: &[Proof<'_>],
+    ) -> Taken {
+        let Some(front_door) = &ways.front_door else {
+            let message = "HTTP-01 is switched off (--http01), and no other way to prove a name is served yet";
+            return Ok(Err(StepFailure::of_request(message)));
+        };
+        // Whatever the order still needs of what was shown before stays.
+        let mut shown = status.challenges.clone();
+        let mut ways_in: Vec<(&Solver, Vec<Challenge>)> = Vec::new();
+        let known: Vec<_> = shown
+            .iter()
+            .map(|shown| (shown.identifier.clone(), shown.token.clone()))
+            .collect();
+        let new = proofs
+            .iter()
+            .map(|proof| (proof.identifier.to_string(), proof.token.clone()));
+        for (identifier, token) in known.into_iter().chain(new) {
+            let Ok(challenge) = Challenge::new(&identifier, &token) else {
+                let message = format!(
+                    "The CA asks for {} in a way that can't be answered",
+                    problem::plain(&identifier, 253)
+                );
+                return Ok(Err(StepFailure::of_request(&message)));
+            };
+            let solver = proofs
+                .iter()
+                .find(|proof| proof.identifier.to_string() == identifier)
+                .map_or_else(|| proofs[0].solver, |proof| proof.solver);
+            match ways_in
+                .iter_mut()
+                .find(|(known, _)| std::ptr::eq(*known, solver))
+            {
+                Some((_, challenges)) => challenges.push(challenge),
+                None => ways_in.push((solver, vec![challenge])),
+            }
+        }
+        let presented: Vec<_> = ways_in
+            .iter()
+            .filter_map(|(solver, challenges)| {
+                Some(Presented {
+                    solver: solver.http01.as_ref()?,
+                    trusted: self.trusted,
+                    challenges,
+                })
+            })
+            .collect();
+        if let Err(closed) = front_door.present(asked.owner, &presented).await {
+            return StepFailure::of_way(closed).map(Err);
+        }
+        shown.extend(proofs.iter().map(|proof| PresentedChallenge {
+            kind: ChallengeKind::as_str(proof.kind).to_owned(),
+            identifier: proof.identifier.to_string(),
+            token: proof.token.clone(),
+            authorization_url: proof.authorization_url.clone(),
+            accepted: false,
+        }));
+        Ok(Ok(Progress::UnderWay(OrderStatus {
+            challenges: shown,
+            look_again: None,
+            ..status.clone()
+        })))
+    }
+
+    /// Tells the CA to look, once we have seen the answers ourselves or waited long enough.
+    async fn accept(
+        &self,
+        asked: &Asked<'_>,
+        ways: &Ways,
+        status: &OrderStatus,
+        proofs: &[Proof<'_>],
+    ) -> Taken {
+        let account = &self.account;
+        let mut order = status.clone();
+        let mut waits = None;
+        for proof in proofs {
+            if !self.may_ask(asked, ways, status, proof).await {
+                waits = Some(later(asked.now, LOOK_AGAIN));
+                continue;
+            }
+            let told = account
+                .client
+                .accept(&account.key, &account.url, &proof.challenge_url)
+                .await;
+            if let Err(error) = told {
+                return Ok(Err(StepFailure::of_call(asked.now, &error)));
+            }
+            let token = &proof.token;
+            let shown = order
+                .challenges
+                .iter_mut()
+                .filter(|shown| shown.token == *token);
+            shown.for_each(|shown| shown.accepted = true);
+        }
+        order.look_again = waits
+            .or_else(|| Some(later(asked.now, LOOK_AGAIN)))
+            .map(Time);
+        Ok(Ok(Progress::UnderWay(order)))
+    }
+
+    async fn may_ask(
+        &self,
+        asked: &Asked<'_>,
+        ways: &Ways,
+        status: &OrderStatus,
+        proof: &Proof<'_>,
+    ) -> bool {
+        let started = status.started_at.0;
+        let waits = proof.solver.wait_instead_of_self_check.as_ref();
+        if let Some(wait) = waits.and_then(|text| text.parse().ok()) {
+            return asked.now >= later(started, wait) || asked.now < started;
+        }
+        let Ok(challenge) = Challenge::new(&proof.identifier.to_string(), &proof.token) else {
+            return true;
+        };
+        let answer = self.account.key.key_authorization(&proof.token);
+        let outcome: Outcome = self_check::look(ways.dial.as_ref(), &challenge, &answer).await;
+        if outcome != Outcome::Served {
+            tracing::debug!(host = %proof.identifier, ?outcome, "The answer is not seen at the front door");
+        }
+        ask_now(started, asked.now, &outcome)
+    }
+
+    async fn download(&self, url: &str) -> Result<Issued, AcmeError> {
+        let account = &self.account;
+        let first = account
+            .client
+            .chain(&account.key, &account.url, url)
+            .await?;
+        let nonsense = |why: String| AcmeError::Nonsense {
+            host: url.to_owned(),
+            why,
+        };
+        let read = |pem: &[u8]| {
+            chains::read(pem)
+                .map_err(|problem| nonsense(format!("a certificate that can't be read: {problem}")))
+        };
+        let preferred = self.settings.preferred_chain();
+        let mut found = vec![read(&first.pem)?];
+        if chains::needs_alternates(&found[0], preferred) {
+            for url in &first.alternates {
+                let other = account
+                    .client
+                    .chain(&account.key, &account.url, url)
+                    .await?;
+                found.push(read(&other.pem)?);
+            }
+        }
+        let chain = chains::choose(found, preferred)
+            .ok_or_else(|| nonsense("no certificate".to_owned()))?;
+        Ok(Issued {
+            chain: chain.into_iter().map(|facts| facts.der).collect(),
+            ca: None,
+        })
+    }
+
+    fn come_back(&self, now: Timestamp, retry_after: Option<&str>) -> Timestamp {
+        retry_after
+            .and_then(|text| problem::retry_after(now, text))
+            .unwrap_or_else(|| later(now, LOOK_AGAIN))
+            .clamp(
+                later(now, SignedDuration::from_secs(1)),
+                later(now, LONGEST),
+            )
+    }
+}
+
+/// The same step, with the issuer's own solvers: what it was decided on does not live as long.
+fn owned<'s>(step: Step<'_>, solvers: &'s [Solver]) -> Step<'s> {
+    let ours = |proof: Proof<'_>| {
+        let solver = solvers
+            .iter()
+            .find(|solver| std::ptr::eq(*solver, proof.solver))?;
+        Some(Proof {
+            solver,
+            authorization_url: proof.authorization_url,
+            identifier: proof.identifier,
+            challenge_url: proof.challenge_url,
+            token: proof.token,
+            kind: proof.kind,
+        })
+    };
+    match step {
+        Step::Refuse(refusal) => Step::Refuse(refusal),
+        Step::Failed(failure) => Step::Failed(failure),
+        Step::Read(urls) => Step::Read(urls),
+        Step::Present(proofs) => Step::Present(proofs.into_iter().filter_map(ours).collect()),
+        Step::Accept(proofs) => Step::Accept(proofs.into_iter().filter_map(ours).collect()),
+        Step::Wait => Step::Wait,
+        Step::Finalize(url) => Step::Finalize(url),
+        Step::Download(url) => Step::Download(url),
+    }
+}
+
+fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+    let whole = at.checked_add(by).unwrap_or(Timestamp::MAX);
+    Timestamp::from_second(whole.as_second()).unwrap_or(whole)
+}

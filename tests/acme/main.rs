@@ -1,0 +1,10 @@
+//! Against real ACME servers, on loopback.
+
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "all of this is tests, also what is outside their functions"
+)]
+
+mod client;
+mod pebble;
