@@ -34,8 +34,9 @@ image: ## build the container image, and print where it is
 	@deploy/image
 
 .PHONY: cluster-tools
-cluster-tools: ## build the programs of the test cluster (minutes the first time, then nothing)
+cluster-tools: ## build or fetch the programs of the test cluster (minutes the first time, then nothing)
 	@tests/cluster/build --node
+	@tests/cluster/fetch
 
 .PHONY: clean
 clean: ## remove what was built and cached

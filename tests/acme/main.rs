@@ -12,5 +12,6 @@ mod faults;
 mod faulty;
 mod foreign;
 mod interrupted;
+mod operator;
 mod pebble;
 mod step_ca;

@@ -36,6 +36,8 @@ pub(crate) struct Ways {
     pub(crate) bindings: bool,
     /// How many authorizations that hold it reuses, in percent.
     pub(crate) reuses: u8,
+    /// At which port of loopback it looks for answers; the answerer's, if 0.
+    pub(crate) http_port: u16,
 }
 
 /// A CA that runs until this is dropped.
@@ -67,7 +69,7 @@ impl Pebble {
             "managementListenAddress": local(management),
             "certificate": at("cert.pem"),
             "privateKey": at("key.pem"),
-            "httpPort": http,
+            "httpPort": if ways.http_port == 0 { http } else { ways.http_port },
             "tlsPort": tls,
             "externalAccountBindingRequired": ways.bindings,
             "externalAccountMACKeys": { (BINDING.0): BINDING.1 },

@@ -2,6 +2,7 @@
 
 mod edits;
 mod policies;
+mod traefik;
 mod world;
 
 use std::sync::Arc;
@@ -139,6 +140,21 @@ async fn nothing_is_left_over_wherever_it_stops() {
         }
         assert!(writes > 4, "each write was the last one once");
     }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_cluster_without_the_gateway_api_is_told_so_and_nothing_is_left_over() {
+    let scene = Scene::new("http01-no-gateways").await;
+    let world = World::new(&scene).await;
+    world.answers_at(&["198.51.100.7"], &[]).await;
+    let owner = world.certificate("web").await;
+    let gateway = json!({ "gatewayHTTPRoute": { "parentRefs": [{ "name": "front" }] } });
+    let challenge = Challenge::new("shop.example", "abc").unwrap();
+    let closed = world.present(&owner, &solver(gateway), &[challenge]).await;
+    assert!(matches!(closed, Err(Closed::NoHttpRoutes)), "{closed:?}");
+    world.door.clean_up(&owner).await.unwrap();
+    world.is_clean().await;
     world.stop().await;
 }
 

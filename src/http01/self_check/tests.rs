@@ -230,6 +230,10 @@ async fn what_else_is_there_is_told_and_nothing_of_its_text() {
             "201",
         ),
         (
+            "HTTP/1.1 304 Not Modified\r\nLocation: /hush\r\n\r\n",
+            "answered 304",
+        ),
+        (
             "HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n",
             "answered 302",
         ),

@@ -97,7 +97,8 @@ async fn ask(
 
 async fn read(response: http::Response<Incoming>) -> anyhow::Result<Answer> {
     let status = response.status();
-    if status.is_redirection()
+    // Those that a CA follows; 300 and 304, for example, are none.
+    if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
         && let Some(location) = response.headers().get(header::LOCATION)
     {
         let location = location.to_str().context("its Location is no text")?;

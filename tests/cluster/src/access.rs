@@ -34,6 +34,9 @@ pub(crate) const KUBE_PROXY: &str = "system:kube-proxy";
 /// The user of the DNS server.
 pub(crate) const COREDNS: &str = "coredns";
 
+/// The user of Traefik.
+pub(crate) const TRAEFIK: &str = "traefik";
+
 /// The users of one control plane and what they log in with.
 #[derive(Debug)]
 pub(crate) struct Access {
@@ -57,6 +60,7 @@ impl Access {
             (NODE, vec!["system:nodes".to_owned()]),
             (KUBE_PROXY, Vec::new()),
             (COREDNS, vec!["system:masters".to_owned()]),
+            (TRAEFIK, vec!["system:masters".to_owned()]),
         ];
         let all = own
             .into_iter()
@@ -159,7 +163,7 @@ impl Access {
         Ok(path)
     }
 
-    fn token(&self, user: &str) -> anyhow::Result<&str> {
+    pub(crate) fn token(&self, user: &str) -> anyhow::Result<&str> {
         self.tokens
             .get(user)
             .map(String::as_str)

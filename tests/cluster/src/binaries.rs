@@ -1,6 +1,11 @@
 //! Where the programs are.
 
-use std::{collections::HashMap, env, path::PathBuf, process::Command};
+use std::{
+    collections::HashMap,
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, bail, ensure};
 
@@ -37,6 +42,8 @@ pub enum Program {
     KubeProxy,
     /// Answers names inside a cluster with a real node.
     Coredns,
+    /// Leads requests from outside to Services.
+    Traefik,
 }
 
 impl Program {
@@ -58,10 +65,11 @@ impl Program {
             Self::Kubelet => "kubelet",
             Self::KubeProxy => "kube-proxy",
             Self::Coredns => "coredns",
+            Self::Traefik => "traefik",
         }
     }
 
-    /// The folder of `tests/cluster/tools` that builds it.
+    /// The folder of `tests/cluster/tools` that says where it comes from.
     fn family(self) -> &'static str {
         match self {
             Self::KubeApiserver
@@ -71,7 +79,9 @@ impl Program {
             Self::Kubelet | Self::KubeProxy => "node",
             Self::Containerd | Self::Ctr => "containerd",
             Self::Pebble | Self::PebbleChalltestsrv => "pebble",
-            Self::Etcd | Self::Kwok | Self::Helm | Self::StepCa | Self::Coredns => self.name(),
+            Self::Etcd | Self::Kwok | Self::Helm | Self::StepCa | Self::Coredns | Self::Traefik => {
+                self.name()
+            }
         }
     }
 
@@ -91,19 +101,10 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// Asks `tests/cluster/build` where it puts things: the versions are written in its go.mod files only.
+    /// Asks `tests/cluster/build` and `tests/cluster/fetch` where they put things: the versions are written in
+    /// `tests/cluster/tools` only.
     pub fn locate() -> anyhow::Result<Self> {
-        let output = Command::new(BUILD)
-            .arg("--dirs")
-            .output()
-            .with_context(|| format!("failed to run {BUILD} --dirs"))?;
-        ensure!(
-            output.status.success(),
-            "{BUILD} --dirs failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-        let lines = String::from_utf8(output.stdout)
-            .context("tests/cluster/build printed invalid UTF-8")?;
+        let lines = directories(BUILD)? + &directories(FETCH)?;
         Ok(Self {
             assets: env::var_os("KUBEBUILDER_ASSETS")
                 .filter(|path| !path.is_empty())
@@ -114,6 +115,20 @@ impl Binaries {
                 .map(|(family, directory)| (family.to_owned(), PathBuf::from(directory)))
                 .collect(),
         })
+    }
+
+    /// The folder of what was fetched under this name, such as `gateway-api`, or an error that names the command that fetches it.
+    pub(crate) fn fetched(&self, name: &str) -> anyhow::Result<&Path> {
+        let folder = self
+            .built
+            .get(name)
+            .with_context(|| format!("tests/cluster/fetch knows no {name}"))?;
+        ensure!(
+            folder.is_dir(),
+            "{name} is missing ({} does not exist); fetch it with: tests/cluster/fetch",
+            folder.display()
+        );
+        Ok(folder)
     }
 
     /// The path of `program`, or an error that names what is missing and the command that builds it.
@@ -139,9 +154,13 @@ impl Binaries {
             .with_context(|| format!("tests/cluster/build knows no family {family}"))?;
         ensure!(
             path.is_file(),
-            "{} is missing ({} does not exist); build it with: tests/cluster/build {family}",
+            "{} is missing ({} does not exist); {}",
             program.name(),
-            path.display()
+            path.display(),
+            match program {
+                Program::Traefik => "fetch it with: tests/cluster/fetch".to_owned(),
+                _ => format!("build it with: tests/cluster/build {family}"),
+            }
         );
         Ok(path)
     }
@@ -162,7 +181,22 @@ impl Binaries {
     }
 }
 
+/// The "name directory" lines that a script prints.
+fn directories(script: &str) -> anyhow::Result<String> {
+    let output = Command::new(script)
+        .arg("--dirs")
+        .output()
+        .with_context(|| format!("failed to run {script} --dirs"))?;
+    ensure!(
+        output.status.success(),
+        "{script} --dirs failed: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    String::from_utf8(output.stdout).with_context(|| format!("{script} printed invalid UTF-8"))
+}
+
 const BUILD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/build");
+const FETCH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fetch");
 
 #[cfg(test)]
 mod tests {

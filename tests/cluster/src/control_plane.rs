@@ -24,6 +24,7 @@ use crate::{
     ports,
     process::{Folder, Process, blames_port},
     services::{Ports, Services, api_server_address, is_there},
+    traefik::{self, FrontDoor},
     workloads,
 };
 
@@ -43,7 +44,7 @@ impl ControlPlane {
     /// If a program ends or the wait takes too long, the error shows the end of that program's log.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         let binaries = Binaries::locate()?;
-        binaries.require(needed(&options))?;
+        binaries.require(&needed(&options))?;
         for _ in 1..TRIES {
             match Self::try_start(options.clone(), binaries.clone()).await {
                 Err(error) if blames_port(&error) => {}
@@ -65,13 +66,14 @@ impl ControlPlane {
         network: Option<Network>,
     ) -> anyhow::Result<Self> {
         let path = folder.path().to_owned();
-        let [etcd, etcd_peer, api_server] = ports::pick()?;
+        let [etcd, etcd_peer, api_server, http, https] = ports::pick()?;
         let address = SocketAddrV4::new(api_server_address(network), api_server);
         let access = Access::create(&path, address, &options.users)?;
         let ports = Ports {
             etcd,
             etcd_peer,
             api_server,
+            front_door: FrontDoor { http, https },
         };
         let services = Services {
             folder: path,
@@ -91,6 +93,7 @@ impl ControlPlane {
         };
         control_plane.start_api_server().await?;
         control_plane.start_controllers().await?;
+        control_plane.start_traefik().await?;
         Ok(control_plane)
     }
 
@@ -163,6 +166,15 @@ impl ControlPlane {
     /// `helm` as the admin, without arguments.
     pub fn helm(&self) -> anyhow::Result<Command> {
         self.command(Program::Helm)
+    }
+
+    /// Where Traefik listens, with [`Options::traefik`].
+    pub fn front_door(&self) -> anyhow::Result<FrontDoor> {
+        ensure!(
+            self.services.options.traefik,
+            "there is no front door; add it with Options::traefik"
+        );
+        Ok(self.services.ports.front_door)
     }
 
     /// The API server's address.
@@ -266,6 +278,23 @@ impl ControlPlane {
         .await
     }
 
+    async fn start_traefik(&self) -> anyhow::Result<()> {
+        if !self.services.options.traefik {
+            return Ok(());
+        }
+        let client = self.client()?;
+        let definitions = self.services.binaries.fetched("gateway-api")?;
+        traefik::install(&client, definitions).await?;
+        self.wait("the Gateway API", async || {
+            traefik::gateways_are_served(&client).await
+        })
+        .await?;
+        self.add(self.services.traefik()?);
+        let door = self.services.ports.front_door;
+        self.wait(Program::Traefik.name(), async || Ok(door.is_open().await))
+            .await
+    }
+
     fn add(&self, process: Process) {
         lock(&self.others).insert(0, process);
     }
@@ -317,22 +346,17 @@ impl ControlPlane {
     }
 }
 
-fn needed(options: &Options) -> &'static [Program] {
+fn needed(options: &Options) -> Vec<Program> {
+    let mut programs = vec![
+        Program::Etcd,
+        Program::KubeApiserver,
+        Program::KubeControllerManager,
+    ];
     if options.workloads {
-        &[
-            Program::Etcd,
-            Program::KubeApiserver,
-            Program::KubeControllerManager,
-            Program::KubeScheduler,
-            Program::Kwok,
-        ]
-    } else {
-        &[
-            Program::Etcd,
-            Program::KubeApiserver,
-            Program::KubeControllerManager,
-        ]
+        programs.extend([Program::KubeScheduler, Program::Kwok]);
     }
+    programs.extend(options.traefik.then_some(Program::Traefik));
+    programs
 }
 
 fn client(config: Config) -> anyhow::Result<Client> {

@@ -4,7 +4,7 @@
 //! folder. kwok stands in for the kubelets, so Deployments, StatefulSets and DaemonSets really roll, without containers
 //! (`assets/stages.yaml` lists the annotations that delay a Pod or keep it from becoming Ready).
 //!
-//! The programs are built once by `tests/cluster/build`, or taken from `KUBEBUILDER_ASSETS`; see [`Binaries`].
+//! The programs are built once by `tests/cluster/build`, fetched by `tests/cluster/fetch`, or taken from `KUBEBUILDER_ASSETS`; see [`Binaries`].
 //!
 //! Tests of one binary share a control plane and take a namespace each:
 //!
@@ -27,6 +27,7 @@
 //! projects; it says which are missing. [`SharedCluster`] shares it the same way.
 
 mod access;
+mod addresses;
 mod audit;
 mod binaries;
 mod cluster;
@@ -37,8 +38,10 @@ mod ports;
 mod process;
 mod services;
 mod shared;
+mod traefik;
 mod workloads;
 
+pub use addresses::OwnAddresses;
 pub use audit::{AuditEvent, AuditObject, AuditStatus, AuditUser};
 pub use binaries::{Binaries, Program};
 pub use cluster::Cluster;
@@ -47,3 +50,4 @@ pub use node::Image;
 pub use options::{AuditLevel, Options, User};
 pub use process::Process;
 pub use shared::{Shared, SharedCluster, SharedControlPlane};
+pub use traefik::FrontDoor;

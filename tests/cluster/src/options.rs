@@ -13,6 +13,7 @@ pub struct Options {
     pub(crate) users: Vec<User>,
     pub(crate) audit: Option<AuditLevel>,
     pub(crate) workloads: bool,
+    pub(crate) traefik: bool,
     pub(crate) nodes: usize,
     pub(crate) api_server_flags: Vec<String>,
 }
@@ -24,6 +25,7 @@ impl Options {
             users: Vec::new(),
             audit: None,
             workloads: true,
+            traefik: false,
             nodes: 1,
             api_server_flags: Vec::new(),
         }
@@ -49,6 +51,13 @@ impl Options {
     /// Runs neither scheduler nor kwok: Pods stay Pending, and the start is quicker.
     pub fn without_workloads(mut self) -> Self {
         self.workloads = false;
+        self
+    }
+
+    /// Runs Traefik as a front door for Ingresses and, with the Gateway API installed, HTTPRoutes; see
+    /// [`ControlPlane::front_door`](crate::ControlPlane::front_door).
+    pub fn traefik(mut self) -> Self {
+        self.traefik = true;
         self
     }
 

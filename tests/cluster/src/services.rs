@@ -16,6 +16,7 @@ use crate::{
     node::Network,
     options::{AuditLevel, Options},
     process::Process,
+    traefik::{self, FrontDoor},
 };
 
 /// All that the programs of one control plane share.
@@ -36,6 +37,7 @@ pub(crate) struct Ports {
     pub(crate) etcd: u16,
     pub(crate) etcd_peer: u16,
     pub(crate) api_server: u16,
+    pub(crate) front_door: FrontDoor,
 }
 
 impl Services {
@@ -149,6 +151,15 @@ impl Services {
         self.run(Program::Kwok, flags)
     }
 
+    pub(crate) fn traefik(&self) -> anyhow::Result<Process> {
+        traefik::start(
+            &self.folder,
+            &self.binaries,
+            &self.access,
+            self.ports.front_door,
+        )
+    }
+
     pub(crate) fn audit_log(&self) -> PathBuf {
         self.folder.join("audit.log")
     }
@@ -184,6 +195,7 @@ fn audit_policy(level: AuditLevel) -> Value {
                     access::NODE,
                     access::KUBE_PROXY,
                     access::COREDNS,
+                    access::TRAEFIK,
                     "system:apiserver",
                 ],
             },

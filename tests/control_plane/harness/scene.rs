@@ -360,11 +360,13 @@ fn listen() {
         .try_init();
 }
 
-const CLUSTER_WIDE: [&str; 7] = [
+const CLUSTER_WIDE: [&str; 9] = [
     "ClusterIssuer",
     "ClusterRole",
     "ClusterRoleBinding",
     "CustomResourceDefinition",
+    "GatewayClass",
+    "IngressClass",
     "Namespace",
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",

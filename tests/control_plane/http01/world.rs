@@ -26,6 +26,8 @@ pub(crate) struct World<'s, 'c> {
     /// That of the operator's account.
     pub(crate) client: Client,
     pub(crate) door: Arc<FrontDoor>,
+    /// The port of the operator's replicas.
+    port: u16,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -35,12 +37,24 @@ pub(crate) fn solver(value: Value) -> Http01 {
 
 impl<'s, 'c> World<'s, 'c> {
     pub(crate) async fn new(scene: &'s Scene<'c>) -> Self {
+        Self::answering(scene, 8089).await
+    }
+
+    /// One whose operator answers at this port.
+    pub(crate) async fn answering(scene: &'s Scene<'c>, port: u16) -> Self {
+        scene
+            .apply(&json!({
+                "apiVersion": "v1", "kind": "Service",
+                "metadata": { "name": SERVICE, "namespace": scene.system },
+                "spec": { "ports": [{ "name": "http", "port": 80, "targetPort": port }] },
+            }))
+            .await;
         let account = scene
             .cluster
             .service_account_client(&scene.system, &scene.account)
             .await
             .unwrap();
-        let door = Arc::new(open(scene, account.clone()));
+        let door = Arc::new(open(scene, account.clone(), port));
         let (watching, following) = (Arc::clone(&door), Arc::clone(&door));
         let tasks = vec![
             tokio::spawn(async move { watching.watch().await }),
@@ -50,13 +64,14 @@ impl<'s, 'c> World<'s, 'c> {
             scene,
             client: account,
             door,
+            port,
             tasks,
         }
     }
 
     /// As another process would have it. It watches nothing yet.
     pub(crate) fn another_door(&self, client: Client) -> FrontDoor {
-        open(self.scene, client)
+        open(self.scene, client, self.port)
     }
 
     pub(crate) async fn stop(self) {
@@ -66,10 +81,14 @@ impl<'s, 'c> World<'s, 'c> {
         }
     }
 
-    /// Has the operator's own Service lead to these addresses, as its controller would.
+    /// Has the operator's own Service lead to these addresses of one family, as its controller would.
     pub(crate) async fn answers_at(&self, ready: &[&str], unready: &[&str]) {
         let system = &self.scene.system;
         let endpoint = |address: &&str, ready: bool| json!({ "addresses": [address], "conditions": { "ready": ready } });
+        let is_ipv6 = ready
+            .iter()
+            .chain(unready)
+            .any(|address| address.contains(':'));
         let ready = ready.iter().map(|address| endpoint(address, true));
         let unready = unready.iter().map(|address| endpoint(address, false));
         let endpoints: Vec<Value> = ready.chain(unready).collect();
@@ -80,9 +99,9 @@ impl<'s, 'c> World<'s, 'c> {
                     "name": "answers-a", "namespace": system,
                     "labels": { "kubernetes.io/service-name": SERVICE },
                 },
-                "addressType": "IPv4",
+                "addressType": if is_ipv6 { "IPv6" } else { "IPv4" },
                 "endpoints": endpoints,
-                "ports": [{ "name": "http", "port": 8089 }],
+                "ports": [{ "name": "http", "port": self.port }],
             }))
             .await;
     }
@@ -222,11 +241,11 @@ impl<'s, 'c> World<'s, 'c> {
     }
 }
 
-fn open(scene: &Scene<'_>, client: Client) -> FrontDoor {
+fn open(scene: &Scene<'_>, client: Client, port: u16) -> FrontDoor {
     let operator = Operator {
         namespace: scene.system.clone(),
         service: SERVICE.to_owned(),
-        port: 8089,
+        port,
     };
     FrontDoor::new(client, scene.group.clone(), operator)
 }
