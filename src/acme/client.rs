@@ -6,19 +6,18 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use certwright_core::acme::account_key::{AccountKey, SignedBy, base64url};
-use certwright_core::acme::origin::{self, Origins, UrlProblem};
-use certwright_core::acme::problem::plain;
+use certwright_core::acme::origin::Origins;
 use certwright_core::acme::wire::{
-    Account, Authorization, Directory, NewAccount, NewOrder, Order, Problem, RenewalInfo,
+    Account, Authorization, Directory, NewAccount, NewOrder, Order, RenewalInfo,
 };
-use http::{Method, Uri};
+use http::Method;
 use hyper::body::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::transport::Answer;
-use super::{AcmeError, Transport};
+use super::answer::{Answer, CHAIN, JSON, located, nonsense, parse, read, success};
+use super::{AcmeError, Found, Transport};
 
 /// How long a directory is used before it is read again.
 const FRESH: Duration = Duration::from_secs(3600);
@@ -26,13 +25,6 @@ const FRESH: Duration = Duration::from_secs(3600);
 const TRIES: usize = 8;
 /// How many unused nonces are kept.
 const NONCES: usize = 64;
-
-/// So much is said of an answer that makes no sense, in bytes.
-const MAX_WHY: usize = 512;
-
-const JSON: &str = "application/json";
-const PROBLEM: &str = "application/problem+json";
-const CHAIN: &str = "application/pem-certificate-chain";
 
 /// An ACME CA, by its directory.
 pub struct Client {
@@ -49,17 +41,6 @@ pub struct Offer {
     pub directory: Directory,
     /// Which URLs belong to it.
     pub origins: Origins,
-}
-
-/// An object of a CA's, and what came with it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Found<T> {
-    /// The object.
-    pub object: T,
-    /// Its URL: where the CA says that it is, or else where it was asked for.
-    pub url: String,
-    /// When to come back, as it came.
-    pub retry_after: Option<String>,
 }
 
 /// A chain, and where other chains for the same certificate are.
@@ -397,72 +378,6 @@ fn service<'a>(url: Option<&'a String>, name: &'static str) -> Result<&'a String
     url.ok_or(AcmeError::NoService(name))
 }
 
-fn parse(url: &str) -> Result<Uri, AcmeError> {
-    origin::check_sound(url)?;
-    url.parse().map_err(|_| {
-        let url = url.to_owned();
-        UrlProblem::Unsound { url }.into()
-    })
-}
-
-/// What is said of an answer may quote it, so it is made plain and cut.
-fn nonsense(uri: &Uri, why: String) -> AcmeError {
-    AcmeError::Nonsense {
-        host: uri.authority().map(ToString::to_string).unwrap_or_default(),
-        why: plain(&why, MAX_WHY),
-    }
-}
-
-/// An answer that says yes; of another, what it says is wrong.
-fn success(uri: &Uri, answer: Answer) -> Result<Answer, AcmeError> {
-    if answer.status.is_success() {
-        return Ok(answer);
-    }
-    if !answer.status.is_client_error() && !answer.status.is_server_error() {
-        return Err(nonsense(uri, format!("status {}", answer.status.as_u16())));
-    }
-    // Whatever stands before a CA answers in its own way: then the status is all that counts.
-    let problem = (answer.content_type() == PROBLEM)
-        .then(|| serde_json::from_slice::<Problem>(&answer.body).ok())
-        .flatten()
-        .unwrap_or_default();
-    Err(AcmeError::Problem {
-        status: answer.status.as_u16(),
-        problem: Box::new(problem),
-        retry_after: answer.retry_after().map(str::to_owned),
-    })
-}
-
-fn read<T: DeserializeOwned>(uri: &Uri, answer: Answer) -> Result<Found<T>, AcmeError> {
-    if answer.content_type() != JSON {
-        let why = format!("an object of type {:?}", answer.content_type());
-        return Err(nonsense(uri, why));
-    }
-    let object = serde_json::from_slice(&answer.body)
-        .map_err(|problem| nonsense(uri, format!("an object that can't be read: {problem}")))?;
-    Ok(Found {
-        object,
-        url: answer
-            .location()
-            .map_or_else(|| uri.to_string(), str::to_owned),
-        retry_after: answer.retry_after().map(str::to_owned),
-    })
-}
-
-/// An object that was made or found, where the answer says that it is; which must be at the CA's.
-fn located<T: DeserializeOwned>(
-    offer: &Offer,
-    url: &str,
-    answer: Answer,
-) -> Result<Found<T>, AcmeError> {
-    let uri = parse(url)?;
-    let location = answer
-        .location()
-        .ok_or_else(|| nonsense(&uri, "an object without a URL".to_owned()))?;
-    offer.origins.check(location)?;
-    read(&uri, answer)
-}
-
 /// The octets of a MAC key as CAs give it: base64url, with or without padding.
 pub fn mac_key(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let text = text.trim_ascii();
@@ -472,4 +387,28 @@ pub fn mac_key(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         .unwrap_or(text);
     let octets = BASE64_URL_SAFE_NO_PAD.decode(bare).ok()?;
     (!octets.is_empty()).then(|| Zeroizing::new(octets))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mac_key_is_read_with_or_without_padding() {
+        for (text, octets) in [
+            ("AQID", Some(&[1, 2, 3][..])),
+            (" AQI=\n", Some(&[1, 2])),
+            ("AQ==", Some(&[1])),
+            ("AQ", Some(&[1])),
+            ("_-8", Some(&[0xff, 0xef])),
+            ("", None),
+            ("=", None),
+            ("/+8", None),
+            ("A Q", None),
+            ("AQ===", None),
+        ] {
+            let read = mac_key(text.as_bytes());
+            assert_eq!(read.as_ref().map(|key| key.as_slice()), octets, "{text:?}");
+        }
+    }
 }

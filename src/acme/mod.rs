@@ -2,10 +2,13 @@
 //!
 //! What is to be asked, and what an answer means, says [`certwright_core::acme`]. Nothing here knows Kubernetes.
 
+mod answer;
 mod client;
 mod error;
+mod links;
 mod transport;
 
-pub use client::{Client, Found, Issued, Offer, mac_key};
+pub use answer::Found;
+pub use client::{Client, Issued, Offer, mac_key};
 pub use error::AcmeError;
 pub use transport::{Transport, Verification};

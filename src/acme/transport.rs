@@ -7,10 +7,8 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use certwright_core::pki::chain;
-use http::header::{
-    ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, LINK, LOCATION, RETRY_AFTER, USER_AGENT,
-};
-use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{Method, Request, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -20,14 +18,13 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
 use super::AcmeError;
+use super::answer::Answer;
 use crate::outside::{Allowed, Outside, unverified};
 
 /// How long a request may take, from the look-up of the name to the last byte, unless it is said otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// More than this, in bytes, no CA has to say.
 const MAX_BODY: usize = 256 << 10;
-/// More than this, in bytes, no header of ours holds.
-const MAX_HEADER: usize = 4 << 10;
 
 /// How a CA's own server is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,14 +41,6 @@ pub struct Transport {
     allowed: Allowed,
     tls: TlsConnector,
     patience: Duration,
-}
-
-/// What a server answered.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    headers: HeaderMap,
-    pub(super) body: Bytes,
 }
 
 impl Transport {
@@ -200,56 +189,6 @@ impl Transport {
 }
 
 const AGENT: &str = concat!("certwright/", env!("CARGO_PKG_VERSION"));
-
-impl Answer {
-    /// The type of its body, without parameters, in lower case.
-    pub(super) fn content_type(&self) -> String {
-        let text = self.header(&CONTENT_TYPE).unwrap_or_default();
-        let kind = text.split(';').next().unwrap_or_default();
-        kind.trim().to_ascii_lowercase()
-    }
-
-    pub(super) fn location(&self) -> Option<&str> {
-        self.header(&LOCATION)
-    }
-
-    pub(super) fn retry_after(&self) -> Option<&str> {
-        self.header(&RETRY_AFTER)
-    }
-
-    /// A nonce to sign with, if it came with a sound one (RFC 8555 section 6.5.1).
-    pub(super) fn nonce(&self) -> Option<&str> {
-        self.header(&http::HeaderName::from_static("replay-nonce"))
-            .filter(|nonce| {
-                let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-                (1..=512).contains(&nonce.len()) && nonce.bytes().all(sound)
-            })
-    }
-
-    /// The URLs of its links with this relation (RFC 8288), ten at most.
-    pub(super) fn links(&self, relation: &str) -> Vec<String> {
-        let wanted = [format!("rel=\"{relation}\""), format!("rel={relation}")];
-        let values = self.headers.get_all(LINK).into_iter();
-        let texts = values.filter_map(|value| value.to_str().ok());
-        texts
-            .filter(|text| text.len() <= MAX_HEADER)
-            .flat_map(|text| text.split(",<"))
-            .filter_map(|link| {
-                let (url, parameters) = link.trim().trim_start_matches('<').split_once('>')?;
-                let fits = parameters
-                    .split(';')
-                    .any(|parameter| wanted.iter().any(|wanted| parameter.trim() == wanted));
-                fits.then(|| url.to_owned())
-            })
-            .take(10)
-            .collect()
-    }
-
-    fn header(&self, name: &http::HeaderName) -> Option<&str> {
-        let text = self.headers.get(name)?.to_str().ok()?;
-        (text.len() <= MAX_HEADER).then_some(text)
-    }
-}
 
 /// hyper's own words say little; what is behind them says more.
 fn cause(problem: &hyper::Error) -> String {
