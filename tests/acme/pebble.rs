@@ -84,28 +84,7 @@ impl Pebble {
         } });
         std::fs::write(at("config.json"), config.to_string()).unwrap();
         let binaries = Binaries::locate().unwrap();
-        let answerer = start(
-            "pebble-challtestsrv",
-            &binaries.path(Program::PebbleChalltestsrv).unwrap(),
-            &[],
-            &[
-                "-management",
-                &local(answers),
-                "-http01",
-                &local(http),
-                "-https01",
-                "",
-                "-tlsalpn01",
-                "",
-                "-doh",
-                "",
-                "-dnsserver",
-                &local(dns),
-                "-defaultIPv6",
-                "",
-            ],
-            at("answers.log"),
-        );
+        let answerer = answerer(&binaries, answers, http, dns, at("answers.log"));
         let pebble = start(
             "pebble",
             &binaries.path(Program::Pebble).unwrap(),
@@ -181,6 +160,39 @@ pub(crate) fn transport(verification: &Verification) -> Transport {
     let loopback = "127.0.0.0/8".parse().unwrap();
     let allowed = Allowed::new(vec![loopback], Vec::new());
     Transport::new(outside, allowed, verification).unwrap()
+}
+
+/// Answers names, and what HTTP-01 asks, at these ports.
+pub(crate) fn answerer(
+    binaries: &Binaries,
+    management: u16,
+    http: u16,
+    dns: u16,
+    log: PathBuf,
+) -> Process {
+    let local = |port: u16| format!("127.0.0.1:{port}");
+    start(
+        "pebble-challtestsrv",
+        &binaries.path(Program::PebbleChalltestsrv).unwrap(),
+        &[],
+        &[
+            "-management",
+            &local(management),
+            "-http01",
+            &local(http),
+            "-https01",
+            "",
+            "-tlsalpn01",
+            "",
+            "-doh",
+            "",
+            "-dnsserver",
+            &local(dns),
+            "-defaultIPv6",
+            "",
+        ],
+        log,
+    )
 }
 
 pub(crate) fn start(

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::client::{key, kind, names};
 use crate::customer::Customer;
-use crate::pebble::{client, free_ports, reachable, start};
+use crate::pebble::{answerer, client, free_ports, reachable, start};
 
 /// A CA that runs until this is dropped.
 struct StepCa {
@@ -56,28 +56,7 @@ impl StepCa {
         });
         std::fs::write(at("ca.json"), config.to_string()).unwrap();
         let binaries = Binaries::locate().unwrap();
-        let answerer = start(
-            "pebble-challtestsrv",
-            &binaries.path(Program::PebbleChalltestsrv).unwrap(),
-            &[],
-            &[
-                "-management",
-                &local(answers),
-                "-http01",
-                &local(http),
-                "-https01",
-                "",
-                "-tlsalpn01",
-                "",
-                "-doh",
-                "",
-                "-dnsserver",
-                &local(dns),
-                "-defaultIPv6",
-                "",
-            ],
-            at("answers.log"),
-        );
+        let answerer = answerer(&binaries, answers, http, dns, at("answers.log"));
         let step_ca = start(
             "step-ca",
             &binaries.path(Program::StepCa).unwrap(),
