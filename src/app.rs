@@ -4,7 +4,6 @@ mod tasks;
 mod wiring;
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -82,14 +81,7 @@ pub async fn operate(
         ),
         None => None,
     };
-    let clock_of_parts = Arc::clone(&clock);
-    let parts = Parts::new(
-        gated,
-        settings,
-        clock_of_parts,
-        leadership.clone(),
-        api_server(),
-    )?;
+    let parts = Parts::new(gated, settings, Arc::clone(&clock), leadership.clone())?;
     tasks.serving(
         "server",
         server::serve(listener, parts.report(), tasks.stop.clone()),
@@ -108,15 +100,6 @@ pub async fn operate(
     };
     let ((), outcome) = tokio::join!(election, working);
     outcome
-}
-
-/// The API server's address inside a Pod, which Kubernetes tells by the environment.
-fn api_server() -> Vec<IpAddr> {
-    std::env::var("KUBERNETES_SERVICE_HOST")
-        .ok()
-        .and_then(|host| host.parse().ok())
-        .into_iter()
-        .collect()
 }
 
 /// For which Lease this process stands, and as who. A process that starts again is another one: what its predecessor

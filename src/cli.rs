@@ -5,7 +5,7 @@
 
 use std::fmt::{Display, Formatter};
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::outside::Network;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Run the operator.
-    Run(RunSettings),
+    Run(Box<RunSettings>),
     /// Print the CustomResourceDefinitions.
     Crds(CrdsSettings),
     /// Print the version.
@@ -50,6 +50,8 @@ pub struct RunSettings {
     pub outside: OutsideSettings,
     /// Private networks that servers which tenants name may be in.
     pub private_networks: Vec<Network>,
+    /// The API server's address inside the cluster, which nobody who names a server is led to.
+    pub api_server: Option<IpAddr>,
     /// How names are proven by HTTP-01; `None` if they are not.
     pub http01: Option<Http01Settings>,
     /// Where ClusterIssuers find their Secrets.
@@ -342,6 +344,10 @@ struct RunArguments {
     #[command(flatten)]
     group: GroupArguments,
 
+    /// The API server's address, as Kubernetes tells it to Pods.
+    #[arg(long, env = "KUBERNETES_SERVICE_HOST", hide = true)]
+    kubernetes_service_host: Option<String>,
+
     /// The namespace the operator runs in.
     #[arg(long, env = "POD_NAMESPACE", hide = true)]
     pod_namespace: Option<String>,
@@ -582,7 +588,7 @@ pub fn host_name() -> String {
 impl Arguments {
     fn into_command(self, namespace_file: &Path) -> Command {
         match self.command {
-            Verb::Run(arguments) => Command::Run(arguments.into_settings(namespace_file)),
+            Verb::Run(arguments) => Command::Run(Box::new(arguments.into_settings(namespace_file))),
             Verb::Crds(arguments) => Command::Crds(CrdsSettings {
                 group: arguments.group.into_group(),
                 output: arguments.output,
@@ -628,6 +634,9 @@ impl RunArguments {
             rollout: self.scope.rollout,
             outside: self.outside.into(),
             private_networks: self.private_networks,
+            api_server: self
+                .kubernetes_service_host
+                .and_then(|host| host.trim_matches(['[', ']']).parse().ok()),
             http01: self.http01.http01.then_some(Http01Settings {
                 listen: self.http01.http01_listen,
                 service: self.http01.http01_service,

@@ -14,12 +14,15 @@ fn parsed(arguments: &[&str]) -> Result<Command, clap::Error> {
 fn run_has_these_defaults() {
     assert_eq!(
         parsed(&["run"]).unwrap(),
-        Command::Run(RunSettings {
+        Command::Run(Box::new(RunSettings {
             group: Group::default(),
             namespace: "certwright".into(),
             scope: Scope::Cluster,
             cluster_issuers: true,
             rollout: true,
+            outside: OutsideSettings::default(),
+            private_networks: Vec::new(),
+            api_server: None,
             http01: Some(Http01Settings {
                 listen: "[::]:8089".parse().unwrap(),
                 service: "certwright-http01".into(),
@@ -34,7 +37,7 @@ fn run_has_these_defaults() {
                 format: LogFormat::Text,
                 filter: "info,kube_runtime=warn".parse().unwrap()
             },
-        })
+        }))
     );
 }
 
@@ -46,6 +49,10 @@ fn run_takes_what_is_given() {
         "--namespaces=shop,pki",
         "--cluster-issuers",
         "--rollout=false",
+        "--https-proxy=http://me:hush@proxy:3128",
+        "--no-proxy=.svc",
+        "--extra-ca-file=/cas/ca.crt",
+        "--private-networks=10.0.0.0/8,fd00::/8",
         "--http01-listen=127.0.0.1:0",
         "--http01-service=answers",
         "--cluster-resource-namespace=cas",
@@ -63,12 +70,19 @@ fn run_takes_what_is_given() {
     ];
     assert_eq!(
         parsed(&arguments).unwrap(),
-        Command::Run(RunSettings {
+        Command::Run(Box::new(RunSettings {
             group: Group::new("certs.example.org", "other"),
             namespace: "ops".into(),
             scope: Scope::Namespaces(["pki".into(), "shop".into()].into()),
             cluster_issuers: true,
             rollout: false,
+            outside: OutsideSettings {
+                https_proxy: Some("http://me:hush@proxy:3128".into()),
+                no_proxy: Some(".svc".into()),
+                extra_ca_file: Some("/cas/ca.crt".into()),
+            },
+            private_networks: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
+            api_server: None,
             http01: Some(Http01Settings {
                 listen: "127.0.0.1:0".parse().unwrap(),
                 service: "answers".into(),
@@ -86,8 +100,14 @@ fn run_takes_what_is_given() {
                 format: LogFormat::Json,
                 filter: "info,certwright=debug".parse().unwrap()
             },
-        })
+        }))
     );
+}
+
+#[test]
+fn a_proxys_password_is_in_no_settings_that_are_shown() {
+    let parsed = parsed(&["run", "--https-proxy=http://me:hush@proxy:3128"]).unwrap();
+    assert!(!format!("{parsed:?}").contains("hush"));
 }
 
 #[test]

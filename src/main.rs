@@ -8,7 +8,7 @@ use certwright::{app, crds, inspect, telemetry};
 
 fn main() -> ExitCode {
     let result = match cli::parse() {
-        Command::Run(settings) => return run(settings),
+        Command::Run(settings) => return run(*settings),
         Command::Crds(settings) => crds::run(&settings),
         Command::Version => cli::print(concat!("certwright ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Inspect(settings) => block_on(inspect::run(settings)),

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use certwright_core::acme::account_key::{AccountKey, SignedBy, base64url};
 use certwright_core::acme::origin::Origins;
+use certwright_core::acme::problem::plain;
 use certwright_core::acme::wire::{
     Account, Authorization, Directory, NewAccount, NewOrder, Order, Problem, RenewalInfo,
 };
@@ -25,6 +26,9 @@ const FRESH: Duration = Duration::from_secs(3600);
 const TRIES: usize = 8;
 /// How many unused nonces are kept.
 const NONCES: usize = 64;
+
+/// So much is said of an answer that makes no sense, in bytes.
+const MAX_WHY: usize = 512;
 
 const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
@@ -118,9 +122,9 @@ impl Client {
             external_account_binding: binding
                 .map(|(id, mac_key)| key.bind_externally(id, mac_key, url)),
         };
-        self.post(key, SignedBy::Key, url, Some(&value(&asked)))
-            .await
-            .and_then(|answer| located(url, answer))
+        let asked = value(&asked);
+        let answer = self.post(key, SignedBy::Key, url, Some(&asked)).await?;
+        located(&offer, url, answer)
     }
 
     /// The account that a key already has.
@@ -134,9 +138,9 @@ impl Client {
             only_return_existing: true,
             ..NewAccount::default()
         };
-        self.post(key, SignedBy::Key, url, Some(&value(&asked)))
-            .await
-            .and_then(|answer| located(url, answer))
+        let asked = value(&asked);
+        let answer = self.post(key, SignedBy::Key, url, Some(&asked)).await?;
+        located(&offer, url, answer)
     }
 
     /// Says where an account's owner is reached; nowhere without a contact (section 7.3.2).
@@ -186,9 +190,7 @@ impl Client {
         let url = &offer.directory.new_order;
         let by = SignedBy::Account(account);
         let answer = self.post(key, by, url, Some(&value(order))).await?;
-        let found = located(url, answer)?;
-        offer.origins.check(&found.url)?;
-        Ok(found)
+        located(&offer, url, answer)
     }
 
     /// An order as it stands.
@@ -404,10 +406,11 @@ fn parse(url: &str) -> Result<Uri, AcmeError> {
     })
 }
 
+/// What is said of an answer may quote it, so it is made plain and cut.
 fn nonsense(uri: &Uri, why: String) -> AcmeError {
     AcmeError::Nonsense {
         host: uri.authority().map(ToString::to_string).unwrap_or_default(),
-        why,
+        why: plain(&why, MAX_WHY),
     }
 }
 
@@ -447,12 +450,17 @@ fn read<T: DeserializeOwned>(uri: &Uri, answer: Answer) -> Result<Found<T>, Acme
     })
 }
 
-/// An object that was made or found, where the answer says that it is.
-fn located<T: DeserializeOwned>(url: &str, answer: Answer) -> Result<Found<T>, AcmeError> {
+/// An object that was made or found, where the answer says that it is; which must be at the CA's.
+fn located<T: DeserializeOwned>(
+    offer: &Offer,
+    url: &str,
+    answer: Answer,
+) -> Result<Found<T>, AcmeError> {
     let uri = parse(url)?;
-    if answer.location().is_none() {
-        return Err(nonsense(&uri, "an object without a URL".to_owned()));
-    }
+    let location = answer
+        .location()
+        .ok_or_else(|| nonsense(&uri, "an object without a URL".to_owned()))?;
+    offer.origins.check(location)?;
     read(&uri, answer)
 }
 

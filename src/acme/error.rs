@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use certwright_core::acme::origin::UrlProblem;
+use certwright_core::acme::problem::{MAX_DETAIL, plain};
 use certwright_core::acme::wire::Problem;
 use certwright_core::pki::key::KeyError;
 
@@ -37,7 +38,7 @@ pub enum AcmeError {
         why: String,
     },
     /// It said what is wrong.
-    #[error("{} ({})", problem.detail, problem.kind)]
+    #[error("status {status}: {} ({})", plain(&problem.detail, MAX_DETAIL), plain(&problem.kind, 64))]
     Problem {
         /// The HTTP status.
         status: u16,

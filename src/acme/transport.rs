@@ -22,7 +22,7 @@ use tokio_rustls::TlsConnector;
 use super::AcmeError;
 use crate::outside::{Allowed, Outside, unverified};
 
-/// How long a request may take, from the look-up of the name to the last byte.
+/// How long a request may take, from the look-up of the name to the last byte, unless it is said otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// More than this, in bytes, no CA has to say.
 const MAX_BODY: usize = 256 << 10;
@@ -43,6 +43,7 @@ pub struct Transport {
     outside: Arc<Outside>,
     allowed: Allowed,
     tls: TlsConnector,
+    patience: Duration,
 }
 
 /// What a server answered.
@@ -79,7 +80,15 @@ impl Transport {
             outside,
             allowed,
             tls: TlsConnector::from(Arc::new(config)),
+            patience: PATIENCE,
         })
+    }
+
+    /// The same, with so much time for a request, from the look-up of the name to the last byte.
+    #[must_use]
+    pub const fn within(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// Sends a request, and reads the whole answer. Redirects are not followed.
@@ -95,11 +104,11 @@ impl Transport {
     ) -> Result<Answer, AcmeError> {
         let host = uri.authority().map(ToString::to_string).unwrap_or_default();
         let asked = self.ask(method, uri, accept, body);
-        match tokio::time::timeout(PATIENCE, asked).await {
+        match tokio::time::timeout(self.patience, asked).await {
             Ok(answer) => answer,
             Err(_) => Err(AcmeError::TimedOut {
                 host,
-                within: PATIENCE,
+                within: self.patience,
             }),
         }
     }

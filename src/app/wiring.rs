@@ -5,7 +5,6 @@ mod around;
 mod routes;
 mod unreadable;
 
-use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -25,6 +24,7 @@ use prometheus_client::registry::Registry;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tracing::warn;
 
 use super::tasks::Tasks;
 use crate::backoff::Backoff;
@@ -72,11 +72,10 @@ impl Parts {
         settings: &RunSettings,
         clock: Arc<dyn Clock>,
         leadership: Leadership,
-        api_server: Vec<IpAddr>,
     ) -> anyhow::Result<Self> {
         let group = settings.group.clone();
         let outside = Arc::new(Outside::new(&settings.outside)?);
-        let allowed = Allowed::new(settings.private_networks.clone(), api_server);
+        let allowed = allowed(settings);
         let certificates = Writer::new(group.clone());
         let issuers = Writer::new(group.clone());
         let cluster_issuers = settings.cluster_issuers.then(|| Writer::new(group.clone()));
@@ -102,18 +101,7 @@ impl Parts {
                 Arc::clone(&secrets),
             ),
         ));
-        let front_door = settings.http01.as_ref().map(|http01| {
-            let operator = Operator {
-                namespace: settings.namespace.clone(),
-                service: http01.service.clone(),
-                port: http01.listen.port(),
-            };
-            Arc::new(FrontDoor::new(client.clone(), group.clone(), operator))
-        });
-        let ways = Ways {
-            front_door,
-            dial: Arc::new(Through { outside, allowed }),
-        };
+        let ways = ways(&client, settings, outside, allowed);
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, clock.as_ref());
         let leads = leadership.clone();
@@ -170,7 +158,7 @@ impl Parts {
     pub(super) fn start(self, tasks: &mut Tasks, questions: Option<TcpListener>) {
         let (routes, ends) = Routes::new(self.context);
         if let Some(listener) = questions {
-            answering::start(tasks, &routes.context, ends.answers, listener);
+            answering::start(tasks, &routes.context, self.scope.clone(), ends.answers, listener);
         }
         start_secrets(tasks, &routes);
         unreadable::start(tasks, &routes.context, ends.broken);
@@ -200,6 +188,39 @@ impl Parts {
             start_issuers(tasks, &routes, all, writer, ends.cluster_issuers);
         }
     }
+}
+
+/// How ACME CAs find our answers.
+fn ways(client: &Client, settings: &RunSettings, outside: Arc<Outside>, allowed: Allowed) -> Ways {
+    let front_door = settings.http01.as_ref().map(|http01| {
+        let operator = Operator {
+            namespace: settings.namespace.clone(),
+            service: http01.service.clone(),
+            port: http01.listen.port(),
+        };
+        Arc::new(FrontDoor::new(
+            client.clone(),
+            settings.group.clone(),
+            operator,
+        ))
+    });
+    Ways {
+        front_door,
+        dial: Arc::new(Through { outside, allowed }),
+    }
+}
+
+/// Which addresses may be asked. Where that is more than anybody needs, the log says so.
+fn allowed(settings: &RunSettings) -> Allowed {
+    let api_server = settings.api_server.into_iter().collect();
+    let allowed = Allowed::new(settings.private_networks.clone(), api_server);
+    for network in allowed.own_host() {
+        warn!(
+            %network,
+            "Whoever may write an Issuer can reach this operator's own host or link, by --private-networks"
+        );
+    }
+    allowed
 }
 
 fn start_secrets(tasks: &mut Tasks, routes: &Routes) {

@@ -8,9 +8,10 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Client;
-use kube::api::{Api, DeleteParams, ObjectMeta, PostParams, Preconditions};
+use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, PostParams, Preconditions};
 
 use super::call;
+use super::scope::Scope;
 use crate::error::{Error, Object};
 
 /// The label of Secrets that hold a certificate's next key.
@@ -91,6 +92,33 @@ pub async fn create(client: &Client, group: &Group, new: NewSecret<'_>) -> Resul
             object: Object::new("Secret", new.namespace, &new.name),
             source,
         })
+}
+
+/// All Secrets of the namespaces that are looked after that hold a certificate's next key.
+///
+/// # Errors
+/// When they can't be listed.
+pub async fn next_keys(
+    client: &Client,
+    group: &Group,
+    scope: &Scope,
+) -> Result<Vec<Secret>, Error> {
+    let label = group.key(NEXT_KEY);
+    let apis = scope.apis(
+        || Api::all(client.clone()),
+        |namespace| Api::namespaced(client.clone(), namespace),
+    );
+    let mut found = Vec::new();
+    for api in apis {
+        let secrets: Api<Secret> = api;
+        let listed = call(secrets.list(&ListParams::default().labels(&label))).await;
+        let listed = listed.map_err(|source| Error::Read {
+            object: Object::new("Secrets with the label", "", &label),
+            source,
+        })?;
+        found.extend(listed.items);
+    }
+    Ok(found)
 }
 
 /// Removes one as it was read. That it is gone already is no failure.

@@ -179,8 +179,13 @@ impl Attempt<'_> {
         let name = next_key::name(&owner.uid);
         let place = Named::new(&owner.namespace, &name);
         if let Some(kept) = self.context.secrets.read(&place).await? {
+            // One that is held already was left by whoever stored it: the next certificate gets another.
+            let held = self.assessment.held.as_ref();
+            let is_next = |key: &PrivateKey| {
+                key.spec() == spec && held.is_none_or(|held| held.public_key != *key.public())
+            };
             if next_key::is_of(&kept, &self.context.group, &owner.name, &owner.uid)
-                && let Some(key) = next_key::read(&kept).filter(|key| key.spec() == spec)
+                && let Some(key) = next_key::read(&kept).filter(is_next)
             {
                 let kept = Some(kept);
                 return Ok(Ok(NextKey { key, kept }));

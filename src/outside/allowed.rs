@@ -1,8 +1,8 @@
 //! Which addresses may be asked for somebody else.
 //!
 //! A tenant of the cluster can name servers: an ACME CA, or a host that is to prove something. Whatever the name, the
-//! address that is dialled is looked at: nothing of the operator's own host, of its link or of the API server is ever
-//! asked, and private ranges only where an administrator says so.
+//! address that is dialled is looked at: nothing of the API server's is ever asked, private ranges only where an
+//! administrator names them or more, and the operator's own host and its link only where one names a part of them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -49,17 +49,22 @@ impl Allowed {
         if self.never.contains(&address) {
             return Err(Forbidden::ApiServer(address));
         }
-        // An administrator who names it knows what is there.
-        if self.private.iter().any(|network| network.holds(address)) {
-            return Ok(());
+        let holds = |network: &Network| network.holds(address);
+        // Whoever allows 0.0.0.0/0 thinks of the company's networks, hardly of the cloud's metadata at 169.254.169.254.
+        if OWN.iter().any(holds) {
+            let named = self.own_host().any(holds);
+            return named.then_some(()).ok_or(Forbidden::Own(address));
         }
-        if is_own(address) {
-            return Err(Forbidden::Own(address));
-        }
-        if PRIVATE.iter().any(|network| network.holds(address)) {
+        if PRIVATE.iter().any(holds) && !self.private.iter().any(holds) {
             return Err(Forbidden::Private(address));
         }
         Ok(())
+    }
+
+    /// The allowed networks that lead to the operator's own host or its link, which somebody should be told of.
+    pub fn own_host(&self) -> impl Iterator<Item = &Network> {
+        let own = |network: &&Network| OWN.iter().any(|own| own.covers(network));
+        self.private.iter().filter(own)
     }
 }
 
@@ -84,28 +89,22 @@ fn unwrapped(address: IpAddr) -> IpAddr {
     }
 }
 
-fn is_own(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(four) => {
-            four.is_loopback()
-                || four.is_link_local()
-                || four.is_unspecified()
-                || four.is_multicast()
-                || four.is_broadcast()
-                || four.octets()[0] == 0
-                || four.octets()[0] >= 240
-        }
-        IpAddr::V6(six) => {
-            six.is_loopback()
-                || six.is_unspecified()
-                || six.is_multicast()
-                || six.is_unicast_link_local()
-        }
-    }
-}
+/// This host, its link, groups, and what is no host (RFC 6890, RFC 4291 section 2.4).
+const OWN: [Network; 9] = [
+    Network::new(IpAddr::V4(Ipv4Addr::new(0, 0, 0, 0)), 8),
+    Network::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
+    Network::new(IpAddr::V4(Ipv4Addr::new(169, 254, 0, 0)), 16),
+    Network::new(IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), 4),
+    Network::new(IpAddr::V4(Ipv4Addr::new(240, 0, 0, 0)), 4),
+    Network::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 128),
+    Network::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+    Network::new(IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), 10),
+    Network::new(IpAddr::V6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)), 8),
+];
 
-/// RFC 1918, RFC 6598, RFC 2544, RFC 4193 and the site-local range before it.
-const PRIVATE: [Network; 7] = [
+/// RFC 1918, RFC 6598, RFC 2544, RFC 4193 and the site-local range before it; and RFC 8215, behind which a network's own
+/// translation to IPv4 may lead anywhere.
+const PRIVATE: [Network; 8] = [
     Network::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 0)), 8),
     Network::new(IpAddr::V4(Ipv4Addr::new(172, 16, 0, 0)), 12),
     Network::new(IpAddr::V4(Ipv4Addr::new(192, 168, 0, 0)), 16),
@@ -113,6 +112,10 @@ const PRIVATE: [Network; 7] = [
     Network::new(IpAddr::V4(Ipv4Addr::new(198, 18, 0, 0)), 15),
     Network::new(IpAddr::V6(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0)), 7),
     Network::new(IpAddr::V6(Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 0)), 10),
+    Network::new(
+        IpAddr::V6(Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0)),
+        48,
+    ),
 ];
 
 #[cfg(test)]
@@ -157,6 +160,8 @@ mod tests {
             ("::127.0.0.1", "own"),
             ("64:ff9b::10.0.0.1", "private"),
             ("64:ff9b::192.0.2.1", "public"),
+            ("64:ff9b::169.254.169.254", "own"),
+            ("64:ff9b:1::127.0.0.1", "private"),
             ("2002:7f00:1::", "own"),
             ("2002:a00:1::", "private"),
         ] {
@@ -177,5 +182,25 @@ mod tests {
         ] {
             assert_eq!(checked(&allowed, address), what, "{address}");
         }
+        let own: Vec<_> = allowed.own_host().map(ToString::to_string).collect();
+        assert_eq!(own, ["127.0.0.0/8"]);
+    }
+
+    #[test]
+    fn the_own_host_is_allowed_by_its_name_only_not_by_all_there_is() {
+        let networks = ["0.0.0.0/0", "::/0"].map(|text| text.parse().unwrap());
+        let allowed = Allowed::new(networks.to_vec(), Vec::new());
+        for (address, what) in [
+            ("10.1.2.3", "public"),
+            ("fd00::1", "public"),
+            ("127.0.0.1", "own"),
+            ("169.254.169.254", "own"),
+            ("::ffff:169.254.169.254", "own"),
+            ("::1", "own"),
+            ("fe80::1", "own"),
+        ] {
+            assert_eq!(checked(&allowed, address), what, "{address}");
+        }
+        assert_eq!(allowed.own_host().count(), 0);
     }
 }

@@ -29,6 +29,11 @@ impl Network {
         let free = u32::from(width - self.bits.min(width));
         (one ^ other).checked_shr(free).unwrap_or_default() == 0
     }
+
+    /// Whether all of another network is part of it.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.bits <= other.bits && self.holds(other.address)
+    }
 }
 
 impl FromStr for Network {
@@ -81,6 +86,23 @@ mod tests {
                 holds,
                 "{network} {address}"
             );
+        }
+    }
+
+    #[test]
+    fn a_network_covers_its_own_parts_only() {
+        for (network, other, covers) in [
+            ("10.0.0.0/8", "10.1.0.0/16", true),
+            ("10.0.0.0/8", "10.0.0.0/8", true),
+            ("10.0.0.0/8", "10.0.0.0/7", false),
+            ("10.0.0.0/8", "0.0.0.0/0", false),
+            ("10.0.0.0/8", "11.0.0.0/16", false),
+            ("fe80::/10", "fe80::1", true),
+            ("::/0", "10.0.0.0/8", false),
+        ] {
+            let (network, other): (Network, Network) =
+                (network.parse().unwrap(), other.parse().unwrap());
+            assert_eq!(network.covers(&other), covers, "{network} {other}");
         }
     }
 

@@ -15,18 +15,18 @@ use tokio::time::sleep;
 
 use crate::pebble::{BINDING, Pebble, Ways};
 
-fn key(spec: KeySpec) -> AccountKey {
+pub(crate) fn key(spec: KeySpec) -> AccountKey {
     AccountKey::new(PrivateKey::generate(spec).unwrap()).unwrap()
 }
 
-fn kind(problem: &AcmeError) -> &str {
+pub(crate) fn kind(problem: &AcmeError) -> &str {
     match problem {
         AcmeError::Problem { problem, .. } => problem.kind.rsplit(':').next().unwrap_or_default(),
         other => panic!("{other}"),
     }
 }
 
-fn names(names: &[&str]) -> NewOrder {
+pub(crate) fn names(names: &[&str]) -> NewOrder {
     NewOrder {
         identifiers: names
             .iter()
@@ -41,7 +41,7 @@ fn names(names: &[&str]) -> NewOrder {
     }
 }
 
-fn request(order: &NewOrder, key: &PrivateKey) -> Csr {
+pub(crate) fn request(order: &NewOrder, key: &PrivateKey) -> Csr {
     let mut names = Names::default();
     for identifier in &order.identifiers {
         match identifier {

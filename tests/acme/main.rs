@@ -7,4 +7,9 @@
 )]
 
 mod client;
+mod faults;
+mod faulty;
+mod foreign;
+mod interrupted;
+mod operator;
 mod pebble;

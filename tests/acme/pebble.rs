@@ -36,6 +36,8 @@ pub(crate) struct Ways {
     pub(crate) bindings: bool,
     /// How many authorizations that hold it reuses, in percent.
     pub(crate) reuses: u8,
+    /// At which port of loopback it looks for answers; the answerer's, if 0.
+    pub(crate) http_port: u16,
 }
 
 /// A CA that runs until this is dropped.
@@ -44,6 +46,8 @@ pub(crate) struct Pebble {
     pub(crate) directory: String,
     /// The root that its own server is known by, as PEM in base64, as `caBundle` has it.
     pub(crate) bundle: String,
+    /// Where it listens.
+    pub(crate) listens: SocketAddr,
     management: SocketAddr,
     answers: SocketAddr,
     root: PathBuf,
@@ -64,7 +68,7 @@ impl Pebble {
             "managementListenAddress": local(management),
             "certificate": at("cert.pem"),
             "privateKey": at("key.pem"),
-            "httpPort": http,
+            "httpPort": if ways.http_port == 0 { http } else { ways.http_port },
             "tlsPort": tls,
             "externalAccountBindingRequired": ways.bindings,
             "externalAccountMACKeys": { (BINDING.0): BINDING.1 },
@@ -127,6 +131,7 @@ impl Pebble {
         Self {
             directory: format!("https://127.0.0.1:{listen}/dir"),
             bundle: BASE64_STANDARD.encode(bundle),
+            listens: address(listen),
             management: address(management),
             answers: address(answers),
             root: at("root.pem"),
@@ -162,16 +167,17 @@ impl Pebble {
 
 /// A client that reaches loopback, which an administrator has to allow.
 pub(crate) fn client(directory: &str, verification: &Verification) -> Client {
+    Client::new(transport(verification), directory)
+}
+
+pub(crate) fn transport(verification: &Verification) -> Transport {
     let outside = Arc::new(Outside::new(&OutsideSettings::default()).unwrap());
     let loopback = "127.0.0.0/8".parse().unwrap();
     let allowed = Allowed::new(vec![loopback], Vec::new());
-    Client::new(
-        Transport::new(outside, allowed, verification).unwrap(),
-        directory,
-    )
+    Transport::new(outside, allowed, verification).unwrap()
 }
 
-fn start(
+pub(crate) fn start(
     name: &'static str,
     program: &Path,
     environment: &[String],
@@ -185,13 +191,13 @@ fn start(
 }
 
 /// Ports that nobody listens on now.
-fn free_ports<const N: usize>() -> [u16; N] {
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     let listeners: [TcpListener; N] =
         std::array::from_fn(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
-async fn reachable(address: SocketAddr, processes: &mut [Process]) {
+pub(crate) async fn reachable(address: SocketAddr, processes: &mut [Process]) {
     let start = Instant::now();
     while TcpStream::connect(address).await.is_err() {
         for process in processes.iter_mut() {
@@ -205,7 +211,7 @@ async fn reachable(address: SocketAddr, processes: &mut [Process]) {
 }
 
 /// A certificate for 127.0.0.1 with its key, in these files; the root above it, as PEM.
-fn server_certificate(certificate: &Path, key: &Path) -> String {
+pub(crate) fn server_certificate(certificate: &Path, key: &Path) -> String {
     let mut root = CertificateParams::new(Vec::new()).unwrap();
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     root.distinguished_name

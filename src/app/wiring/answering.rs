@@ -2,17 +2,23 @@
 
 use std::sync::Arc;
 
+use certwright_core::api::{Certificate, condition};
 use certwright_core::http01::Owner;
+use certwright_core::plan::status::READY;
 use futures::FutureExt;
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::future::BoxFuture;
+use kube::ResourceExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tracing::warn;
 
 use crate::app::tasks::Tasks;
+use crate::cluster::new_secret;
+use crate::cluster::scope::Scope;
 use crate::cluster::secrets::Named;
 use crate::controller::{Context, issuer_key};
+use crate::error::Error;
 use crate::http01::answers::{KnownAnswers, follow};
 use crate::http01::front_door::FrontDoor;
 use crate::http01::responder::Responder;
@@ -35,6 +41,7 @@ impl Dial for Through {
 pub(super) fn start(
     tasks: &mut Tasks,
     context: &Arc<Context>,
+    scope: Scope,
     changed: UnboundedReceiver<Named>,
     listener: TcpListener,
 ) {
@@ -66,32 +73,59 @@ pub(super) fn start(
     });
     tasks.following("sweep of the front door", {
         let context = Arc::clone(context);
-        async move { sweep(&front_door, &context).await }
+        async move { sweep(&front_door, &context, &scope).await }
     });
 }
 
 /// At the beginning of each term, takes away what was made for Certificates that don't need it any more. It never comes
 /// back.
-async fn sweep(front_door: &FrontDoor, context: &Context) {
+async fn sweep(front_door: &FrontDoor, context: &Context, scope: &Scope) {
     loop {
         let term = context.leadership.term().await;
         context.readiness.complete().await;
         let needed = |owner: &Owner| {
             let name = Named::new(&owner.namespace, &owner.name);
-            context.certificates.get(&name).is_some_and(|certificate| {
-                certificate.metadata.uid.as_ref() == Some(&owner.uid)
-                    && certificate
-                        .status
-                        .as_ref()
-                        .is_some_and(|status| status.order.is_some())
-            })
+            let uid = |certificate: &Certificate| certificate.metadata.uid == Some(owner.uid.clone());
+            let certificate = context.certificates.get(&name);
+            certificate.is_some_and(|certificate| uid(&certificate) && is_under_way(&certificate))
         };
-        if let Err(problem) = front_door.sweep(needed).await {
+        let mut outcome = front_door.sweep(needed).await.map(|_| ());
+        outcome = outcome.and(sweep_keys(context, scope).await);
+        if let Err(problem) = outcome {
             warn!(
                 problem = problem.told(),
-                "Something is left of HTTP-01, and is looked for again at the next start"
+                "Something is left of an order, and is looked for again at the next start"
             );
         }
         term.cancelled().await;
     }
+}
+
+/// Takes away the next keys of Certificates that need none: their certificate was stored, and whoever stored it was killed.
+async fn sweep_keys(context: &Context, scope: &Scope) -> Result<(), Error> {
+    let kept = new_secret::next_keys(&context.client, &context.group, scope).await?;
+    let name_key = context.group.key(new_secret::CERTIFICATE_NAME);
+    for secret in kept {
+        let namespace = secret.namespace().unwrap_or_default();
+        let named = secret.annotations().get(&name_key);
+        let certificate =
+            named.and_then(|name| context.certificates.get(&Named::new(&namespace, name)));
+        // A key may have been stored just before the order that it is for; such a Certificate holds nothing, or not what it
+        // asks for.
+        let needed = certificate.is_some_and(|certificate| {
+            let status = certificate.status.as_ref();
+            let is_ready = status
+                .is_some_and(|status| condition::is_true(&status.conditions, READY));
+            is_under_way(&certificate) || !is_ready
+        });
+        if !needed {
+            new_secret::remove(&context.client, &secret).await?;
+        }
+    }
+    Ok(())
+}
+
+fn is_under_way(certificate: &Certificate) -> bool {
+    let status = certificate.status.as_ref();
+    status.is_some_and(|status| status.order.is_some())
 }

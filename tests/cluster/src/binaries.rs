@@ -30,6 +30,8 @@ pub enum Program {
     Pebble,
     /// What Pebble asks for names, and an answerer of its challenges.
     PebbleChalltestsrv,
+    /// Another ACME CA.
+    StepCa,
     /// Runs containers, on a real node.
     Containerd,
     /// Talks to containerd.
@@ -57,6 +59,7 @@ impl Program {
             Self::Helm => "helm",
             Self::Pebble => "pebble",
             Self::PebbleChalltestsrv => "pebble-challtestsrv",
+            Self::StepCa => "step-ca",
             Self::Containerd => "containerd",
             Self::Ctr => "ctr",
             Self::Kubelet => "kubelet",
@@ -76,7 +79,9 @@ impl Program {
             Self::Kubelet | Self::KubeProxy => "node",
             Self::Containerd | Self::Ctr => "containerd",
             Self::Pebble | Self::PebbleChalltestsrv => "pebble",
-            Self::Etcd | Self::Kwok | Self::Helm | Self::Coredns | Self::Traefik => self.name(),
+            Self::Etcd | Self::Kwok | Self::Helm | Self::StepCa | Self::Coredns | Self::Traefik => {
+                self.name()
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::{Bytes, HttpBody};
 use certwright::app;
-use certwright::cli::{LeaderElection, LogFormat, LogSettings, RunSettings};
+use certwright::cli::{LeaderElection, LogFormat, LogSettings, OutsideSettings, RunSettings};
 use certwright::clock::Clock;
 use certwright::cluster::retry_after::RetryAfter;
 use http::{Request, Response};
@@ -216,6 +216,9 @@ fn settings(
         scope: scene.scope.clone(),
         cluster_issuers: scene.serves_cluster_issuers,
         rollout: true,
+        outside: OutsideSettings::default(),
+        private_networks: Vec::new(),
+        api_server: None,
         http01: None,
         cluster_resource_namespace: scene.system.clone(),
         concurrency: 16,

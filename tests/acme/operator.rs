@@ -1,0 +1,339 @@
+//! The operator between a real API server and Pebble: from `kubectl apply` to a Secret.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use certwright_core::api::{Certificate, Group, Issuer, condition};
+use certwright_core::pki::{Facts, PrivateKey, chain};
+use certwright_test_cluster::{ControlPlane, Options};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
+use kube::core::{ApiResource, DynamicResourceScope, GroupVersionKind};
+use kube::{Api, Client, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+use tokio::time::sleep;
+
+use crate::pebble::{Pebble, Ways, free_ports};
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A cluster, a CA and the operator.
+struct World {
+    control_plane: ControlPlane,
+    client: Client,
+    pebble: Pebble,
+    http_port: u16,
+    operator: Option<Child>,
+}
+
+impl World {
+    async fn new(ways: Ways) -> Self {
+        let control_plane = ControlPlane::start(Options::new().without_workloads())
+            .await
+            .unwrap();
+        let client = control_plane.client().unwrap();
+        let [http_port] = free_ports();
+        let pebble = Pebble::start(Ways { http_port, ..ways }).await;
+        let mut world = Self {
+            control_plane,
+            client,
+            pebble,
+            http_port,
+            operator: None,
+        };
+        let crds = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crds");
+        for file in ["certificates", "issuers", "clusterissuers"] {
+            let text = std::fs::read_to_string(crds.join(format!("{file}.yaml"))).unwrap();
+            let crd: Value = serde_yaml::from_str(&text).unwrap();
+            world.apply(&crd).await;
+        }
+        for namespace in ["certwright", "shop"] {
+            let namespace = json!({
+                "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace },
+            });
+            world.apply(&namespace).await;
+        }
+        // Where the operator's own Service would lead.
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {
+                "name": "certwright-http01-0", "namespace": "certwright",
+                "labels": { "kubernetes.io/service-name": "certwright-http01" },
+            },
+            "addressType": "IPv4",
+            "endpoints": [{ "addresses": ["198.51.100.7"], "conditions": { "ready": true } }],
+            "ports": [{ "name": "http", "port": 8089, "protocol": "TCP" }],
+        });
+        world.apply(&slice).await;
+        world.start().await;
+        world
+    }
+
+    async fn start(&mut self) {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.control_plane.folder().join("operator.log"))
+            .unwrap();
+        let [listen] = free_ports();
+        let child = Command::new(env!("CARGO_BIN_EXE_certwright"))
+            .args(["run", "--private-networks=127.0.0.0/8"])
+            .args(["--listen", &format!("127.0.0.1:{listen}")])
+            .args(["--http01-listen", &format!("127.0.0.1:{}", self.http_port)])
+            .env(
+                "KUBECONFIG",
+                self.control_plane.kubeconfig("admin").unwrap(),
+            )
+            .env("POD_NAMESPACE", "certwright")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        self.operator = Some(child);
+    }
+
+    async fn kill(&mut self) {
+        self.operator.take().unwrap().kill().await.unwrap();
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.control_plane.folder().join("operator.log")).unwrap()
+    }
+
+    async fn apply(&self, object: &Value) {
+        let kind = object["kind"].as_str().unwrap();
+        let (group, version) = object["apiVersion"]
+            .as_str()
+            .unwrap()
+            .rsplit_once('/')
+            .unwrap_or(("", object["apiVersion"].as_str().unwrap()));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        let name = object["metadata"]["name"].as_str().unwrap();
+        let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        };
+        eventually(&format!("{kind} {name} is taken"), async || {
+            let parameters = PatchParams::apply("user").force();
+            let applied = api.patch(name, &parameters, &Patch::Apply(object)).await;
+            applied.map(|_| ()).map_err(|problem| problem.to_string())
+        })
+        .await;
+    }
+
+    /// An Issuer that asks Pebble.
+    async fn issuer(&self) {
+        let issuer = json!({
+            "apiVersion": "certwright.dev/v1alpha1", "kind": "Issuer",
+            "metadata": { "name": "pebble", "namespace": "shop" },
+            "spec": { "acme": {
+                "server": self.pebble.directory,
+                "email": "ops@example.com",
+                "caBundle": self.pebble.bundle,
+                "privateKeySecretRef": { "name": "account" },
+                "solvers": [{
+                    "waitInsteadOfSelfCheck": "0s",
+                    "http01": { "ingress": { "ingressClassName": "public" } },
+                }],
+            } },
+        });
+        self.apply(&issuer).await;
+    }
+
+    async fn certificate(&self, name: &str, names: &[&str]) {
+        let certificate = json!({
+            "apiVersion": "certwright.dev/v1alpha1", "kind": "Certificate",
+            "metadata": { "name": name, "namespace": "shop" },
+            "spec": {
+                "secretName": format!("{name}-tls"), "dnsNames": names, "issuerRef": { "name": "pebble" },
+            },
+        });
+        self.apply(&certificate).await;
+    }
+
+    fn of<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = Group, Scope = DynamicResourceScope> + DeserializeOwned,
+    {
+        Api::namespaced_with(self.client.clone(), "shop", &Group::default())
+    }
+
+    /// Waits until a Certificate is ready at this revision; its Secret.
+    async fn ready(&self, name: &str, revision: i64) -> Secret {
+        let certificates: Api<Certificate> = self.of();
+        eventually(&format!("{name} is ready"), async || {
+            let certificate = certificates.get(name).await.map_err(|p| p.to_string())?;
+            let status = certificate.status.unwrap_or_default();
+            let done = condition::is_true(&status.conditions, "Ready")
+                && status.revision == Some(revision)
+                && status.order.is_none();
+            if done {
+                Ok(())
+            } else {
+                Err(format!("{status:#?}\n{}", self.log()))
+            }
+        })
+        .await;
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), "shop");
+        secrets.get(&format!("{name}-tls")).await.unwrap()
+    }
+
+    /// Waits until nothing is left of any order.
+    async fn is_tidy(&self) {
+        eventually("nothing is left over", async || {
+            let all = ListParams::default();
+            let ingresses: Api<Ingress> = Api::namespaced(self.client.clone(), "shop");
+            let ingresses = ingresses.list(&all).await.map_err(|p| p.to_string())?;
+            let keys = ListParams::default().labels("certwright.dev/next-key");
+            let secrets: Api<Secret> = Api::namespaced(self.client.clone(), "shop");
+            let keys = secrets.list(&keys).await.map_err(|p| p.to_string())?;
+            let records = ListParams::default().labels("certwright.dev/http01-solver");
+            let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), "certwright");
+            let records = maps.list(&records).await.map_err(|p| p.to_string())?;
+            let left: Vec<_> = ingresses
+                .iter()
+                .map(|i| i.name_any())
+                .chain(keys.iter().map(|s| s.name_any()))
+                .chain(records.iter().map(|r| r.name_any()))
+                .collect();
+            if left.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{left:?}"))
+            }
+        })
+        .await;
+    }
+}
+
+async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let start = Instant::now();
+    loop {
+        match look().await {
+            Ok(found) => return found,
+            Err(stands) if start.elapsed() > PATIENCE => {
+                panic!("waited {PATIENCE:?} in vain for this: {what}\n{stands}")
+            }
+            Err(_) => sleep(Duration::from_millis(200)).await,
+        }
+    }
+}
+
+fn field(secret: &Secret, key: &str) -> Option<Vec<u8>> {
+    Some(secret.data.as_ref()?.get(key)?.0.clone())
+}
+
+fn held(secret: &Secret) -> (PrivateKey, Vec<Facts>) {
+    let key = PrivateKey::from_pem(&field(secret, "tls.key").unwrap()).unwrap();
+    (
+        key,
+        chain::read_pem(&field(secret, "tls.crt").unwrap()).unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn a_certificate_from_an_acme_ca_is_stored_and_nothing_is_left_over() {
+    let world = World::new(Ways {
+        bad_nonces: 20,
+        ..Ways::default()
+    })
+    .await;
+    world.issuer().await;
+    let issuers: Api<Issuer> = world.of();
+    let issuer = eventually("the issuer is ready", async || {
+        let issuer = issuers.get("pebble").await.map_err(|p| p.to_string())?;
+        let status = issuer.status.clone().unwrap_or_default();
+        if condition::is_true(&status.conditions, "Ready") {
+            Ok(issuer)
+        } else {
+            Err(format!("{status:#?}\n{}", world.log()))
+        }
+    })
+    .await;
+    let told = issuer.status.unwrap().acme.unwrap();
+    assert!(told.uri.unwrap().starts_with("https://127.0.0.1:"));
+    assert_eq!(told.caa_identities, ["pebble.example"]);
+    assert_eq!(told.profiles, ["default", "shortlived"]);
+    assert_eq!(
+        told.last_registered_email.as_deref(),
+        Some("ops@example.com")
+    );
+
+    world
+        .certificate("web", &["www.example.com", "api.example.com"])
+        .await;
+    let secret = world.ready("web", 1).await;
+    let (key, certificates) = held(&secret);
+    assert_eq!(certificates[0].public_key, *key.public());
+    assert_eq!(certificates[0].names.dns.len(), 2);
+    assert!(certificates[0].is_signed_by(&certificates[1]));
+    assert_eq!(field(&secret, "ca.crt"), None);
+    world.is_tidy().await;
+
+    // A renewal brings another key, and nothing between breaks what is held.
+    let annotated = json!({ "metadata": { "annotations": { "certwright.dev/renew": "now" } } });
+    let certificates: Api<Certificate> = world.of();
+    let parameters = PatchParams::default();
+    let patch = Patch::Merge(&annotated);
+    certificates
+        .patch("web", &parameters, &patch)
+        .await
+        .unwrap();
+    let (next, _) = held(&world.ready("web", 2).await);
+    assert_ne!(next.public().as_der(), key.public().as_der());
+    world.is_tidy().await;
+    assert!(!world.log().contains("PRIVATE KEY"));
+}
+
+#[tokio::test]
+async fn what_the_ca_refuses_is_told_in_words_and_left_alone_for_a_while() {
+    let world = World::new(Ways::default()).await;
+    world.issuer().await;
+    world.certificate("blocked", &["blocked.example.com"]).await;
+    let certificates: Api<Certificate> = world.of();
+    let failure = eventually("it is told", async || {
+        let certificate = certificates
+            .get("blocked")
+            .await
+            .map_err(|p| p.to_string())?;
+        let status = certificate.status.unwrap_or_default();
+        status
+            .last_failure
+            .ok_or_else(|| format!("{:#?}\n{}", status.conditions, world.log()))
+    })
+    .await;
+    assert!(
+        failure.message.contains("blocked.example.com"),
+        "{failure:?}"
+    );
+    let wait = failure.next_try.0.duration_since(failure.time.0);
+    assert!((11..=15).contains(&wait.as_mins()), "{failure:?}");
+}
+
+#[tokio::test]
+async fn an_operator_killed_again_and_again_takes_its_orders_up_where_they_were() {
+    let mut world = World::new(Ways::default()).await;
+    world.issuer().await;
+    let names: Vec<String> = (0..5).map(|n| format!("web-{n}")).collect();
+    for name in &names {
+        world
+            .certificate(name, &[&format!("{name}.example.com")])
+            .await;
+    }
+    for wait in [1500, 2500, 3500, 4500] {
+        sleep(Duration::from_millis(wait)).await;
+        world.kill().await;
+        world.start().await;
+    }
+    for name in &names {
+        let (key, certificates) = held(&world.ready(name, 1).await);
+        assert_eq!(certificates[0].public_key, *key.public(), "{name}");
+    }
+    world.is_tidy().await;
+}
