@@ -16,8 +16,8 @@ use certwright_core::pki::{KeySpec, PrivateKey};
 /// Sixteen bytes in a row: few enough to find a part of a key, too many for chance.
 type Window = [u8; 16];
 
-/// How many bytes there are before an RSA key's numbers in PKCS#8. The secrets of other kinds go on beyond.
-const HEADER: usize = 26;
+/// How many bytes there are before an RSA key's numbers in PKCS#8: most of them are the same in every such key.
+const HEADER: usize = 38;
 
 /// As much of a window in common with another key makes chance likely.
 const COMMON: usize = 12;
@@ -44,7 +44,11 @@ impl Keys {
                 }
             };
             let der = key.to_der(encoding);
-            let secret = windows(&der).skip(HEADER - 15).filter(|window| {
+            let skipped = match key.spec() {
+                KeySpec::Rsa(_) => HEADER - COMMON,
+                _ => 0,
+            };
+            let secret = windows(&der).skip(skipped).filter(|window| {
                 let ends = [&window[..COMMON], &window[window.len() - COMMON..]];
                 !public.contains(window) && !ends.iter().any(|end| common.contains(*end))
             });
