@@ -158,7 +158,13 @@ impl Parts {
     pub(super) fn start(self, tasks: &mut Tasks, questions: Option<TcpListener>) {
         let (routes, ends) = Routes::new(self.context);
         if let Some(listener) = questions {
-            answering::start(tasks, &routes.context, self.scope.clone(), ends.answers, listener);
+            answering::start(
+                tasks,
+                &routes.context,
+                self.scope.clone(),
+                ends.answers,
+                listener,
+            );
         }
         start_secrets(tasks, &routes);
         unreadable::start(tasks, &routes.context, ends.broken);

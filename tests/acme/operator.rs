@@ -112,7 +112,7 @@ impl World {
             .as_str()
             .unwrap()
             .rsplit_once('/')
-            .unwrap_or(("", object["apiVersion"].as_str().unwrap()));
+            .unwrap_or_else(|| ("", object["apiVersion"].as_str().unwrap()));
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
         let name = object["metadata"]["name"].as_str().unwrap();
         let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {

@@ -85,7 +85,8 @@ async fn sweep(front_door: &FrontDoor, context: &Context, scope: &Scope) {
         context.readiness.complete().await;
         let needed = |owner: &Owner| {
             let name = Named::new(&owner.namespace, &owner.name);
-            let uid = |certificate: &Certificate| certificate.metadata.uid == Some(owner.uid.clone());
+            let uid =
+                |certificate: &Certificate| certificate.metadata.uid == Some(owner.uid.clone());
             let certificate = context.certificates.get(&name);
             certificate.is_some_and(|certificate| uid(&certificate) && is_under_way(&certificate))
         };
@@ -114,8 +115,8 @@ async fn sweep_keys(context: &Context, scope: &Scope) -> Result<(), Error> {
         // asks for.
         let needed = certificate.is_some_and(|certificate| {
             let status = certificate.status.as_ref();
-            let is_ready = status
-                .is_some_and(|status| condition::is_true(&status.conditions, READY));
+            let is_ready =
+                status.is_some_and(|status| condition::is_true(&status.conditions, READY));
             is_under_way(&certificate) || !is_ready
         });
         if !needed {
