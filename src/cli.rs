@@ -140,7 +140,7 @@ pub struct InspectSettings {
 }
 
 /// How what is outside the cluster is reached and judged.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct OutsideSettings {
     /// The proxy, as a URL.
     pub https_proxy: Option<String>,
@@ -148,6 +148,17 @@ pub struct OutsideSettings {
     pub no_proxy: Option<String>,
     /// A file of CAs that are trusted besides the public ones.
     pub extra_ca_file: Option<PathBuf>,
+}
+
+/// The proxy may stand there with a password.
+impl std::fmt::Debug for OutsideSettings {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OutsideSettings")
+            .field("https_proxy", &self.https_proxy.as_ref().map(|_| ".."))
+            .field("no_proxy", &self.no_proxy)
+            .field("extra_ca_file", &self.extra_ca_file)
+            .finish()
+    }
 }
 
 /// A file, a Secret or a server.
