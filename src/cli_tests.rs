@@ -199,6 +199,13 @@ fn what_makes_no_sense_ends_with_2_and_says_why() {
 }
 
 #[test]
+fn a_proxys_password_is_not_among_settings_that_are_shown() {
+    let arguments = ["inspect", "-", "--https-proxy=http://me:hush@proxy:3128"];
+    let settings = parsed(&arguments).unwrap();
+    assert!(!format!("{settings:?}").contains("hush"));
+}
+
+#[test]
 fn inspect_tells_files_from_secrets_and_servers() {
     let server = |host: &str, port| Target::Server {
         host: host.to_owned(),

@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 /// Watches objects, as [`watcher()`] does, but also begins anew where the server answers a watch's request itself with 410:
 /// `watcher` only does so for a 410 within the watch, and asks for the same forgotten place for ever.
 ///
-/// After failures it waits for up to five seconds, not for a minute: work is to go on soon once the API server is back,
-/// and a handful of watches for each replica is no burden to it.
+/// After failures it waits for up to five seconds and a random part of as much again, less than `watcher` would by default:
+/// work is to go on soon once the API server is back, and a handful of watches for each replica is no burden to it.
 pub fn watched<K>(
     api: Api<K>,
     config: watcher::Config,

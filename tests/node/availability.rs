@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, MutexGuard, OnceCell};
 use tokio::time::{sleep, timeout};
 
 use crate::harness::{archive, eventually, ran};
-use crate::installed::{CHART, ISSUERS, Installed, NAMESPACE, distinct_serials, was_done};
+use crate::installed::{CHART, Installed, NAMESPACE, distinct_serials, was_done};
 
 /// Of its own: its API server is away for a while.
 static CLUSTER: SharedCluster = SharedCluster::new(|| Options::new().audit(AuditLevel::Metadata));
@@ -50,10 +50,8 @@ impl Scene {
                 operator.helm(&install).await;
             })
             .await;
-        let namespace = cluster.control_plane().namespace(name).await.unwrap();
-        let apply = format!("apply --namespace {namespace} -f -");
         operator.is_whole().await;
-        operator.kubectl(&apply, ISSUERS).await;
+        let namespace = operator.namespace_with_issuers(name).await;
         operator.ready(&namespace, "ca").await;
         Self {
             operator,
@@ -121,6 +119,15 @@ impl Scene {
         }
         stored
     }
+
+    /// Several Secrets were written, none of them twice.
+    fn each_was_stored_once(&self) {
+        let stored = self.stored(Timestamp::UNIX_EPOCH);
+        assert!(
+            stored.len() > 2 && stored.values().all(|count| *count == 1),
+            "{stored:?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -131,12 +138,16 @@ async fn a_leader_killed_without_warning_is_followed_by_the_other() {
         let before = lives(&scene.operator.pods().await);
         let killed = SystemClock.now();
         scene.ctr(&leader, &["kill", "--signal", "SIGKILL"]).await;
+        // The kubelet would start it again in time to be the one that follows: another process, but of the same Pod.
+        let pods = scene.operator.api::<Pod>(NAMESPACE);
+        let at_once = DeleteParams::default().grace_period(0);
+        pods.delete(&leader, &at_once).await.unwrap();
         let gap = scene.taken_over(&leader, killed).await;
         println!("Leader killed: the other replica wrote after {gap:.1?}");
         assert!(gap < BOUND, "{gap:?}");
         scene.all_are_ready().await;
         assert_ne!(scene.operator.leader().await, leader);
-        eventually("the kubelet has started it again", async || {
+        eventually("another Pod has taken its place", async || {
             let now = lives(&scene.operator.is_whole().await);
             if now == before {
                 Err(format!("{now:?}"))
@@ -146,11 +157,7 @@ async fn a_leader_killed_without_warning_is_followed_by_the_other() {
         })
         .await;
     }
-    let stored = scene.stored(Timestamp::UNIX_EPOCH);
-    assert!(
-        stored.len() > 2 && stored.values().all(|count| *count == 1),
-        "{stored:?}"
-    );
+    scene.each_was_stored_once();
 }
 
 #[tokio::test]
@@ -169,11 +176,7 @@ async fn a_leader_that_is_told_to_stop_hands_over_at_once() {
         scene.all_are_ready().await;
         scene.operator.is_whole().await;
     }
-    let stored = scene.stored(Timestamp::UNIX_EPOCH);
-    assert!(
-        stored.len() > 2 && stored.values().all(|count| *count == 1),
-        "{stored:?}"
-    );
+    scene.each_was_stored_once();
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 use crate::application::Application;
 use crate::harness::{cluster, eventually};
-use crate::installed::{CHART, ISSUERS, Installed, NAMESPACE};
+use crate::installed::{CHART, Installed, NAMESPACE};
 
 /// There is room for one operator.
 static TURN: Mutex<()> = Mutex::const_new(());
@@ -37,15 +37,7 @@ async fn what_the_first_version_left_is_kept_through_upgrade_rollback_and_a_new_
     let golden = golden(operator).await;
 
     // A server is restarted for a new certificate, and shows it.
-    let namespace = operator
-        .cluster
-        .control_plane()
-        .namespace("shop")
-        .await
-        .unwrap();
-    operator
-        .kubectl(&format!("apply --namespace {namespace} -f -"), ISSUERS)
-        .await;
+    let namespace = operator.namespace_with_issuers("shop").await;
     operator.certificate(&namespace, "web").await;
     operator.ready(&namespace, "web").await;
     let application = Application::start(operator, &namespace).await;
@@ -127,15 +119,7 @@ async fn the_plain_manifests_and_the_base_for_kustomize_issue() {
         operator.kubectl(&rolled, "").await;
         operator.is_whole().await;
 
-        let namespace = operator
-            .cluster
-            .control_plane()
-            .namespace("plain")
-            .await
-            .unwrap();
-        operator
-            .kubectl(&format!("apply --namespace {namespace} -f -"), ISSUERS)
-            .await;
+        let namespace = operator.namespace_with_issuers("plain").await;
         let name = format!("web-{number}");
         operator.certificate(&namespace, &name).await;
         let certificate = operator.ready(&namespace, &name).await;

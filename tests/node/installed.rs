@@ -21,7 +21,7 @@ pub(crate) const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/cert
 pub(crate) const NAMESPACE: &str = "certwright";
 
 /// An issuer that signs itself, a CA that it signs, and an issuer by that CA.
-pub(crate) const ISSUERS: &str = "
+const ISSUERS: &str = "
 apiVersion: certwright.dev/v1alpha1
 kind: Issuer
 metadata: {name: self-signed}
@@ -69,6 +69,15 @@ impl<'c> Installed<'c> {
         let metadata = json!({ "name": NAMESPACE, "labels": labels });
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata });
         self.kubectl("apply -f -", &namespace.to_string()).await;
+    }
+
+    /// Makes a namespace with the issuer `ca`.
+    pub(crate) async fn namespace_with_issuers(&self, name: &str) -> String {
+        let control_plane = self.cluster.control_plane();
+        let namespace = control_plane.namespace(name).await.unwrap();
+        let apply = format!("apply --namespace {namespace} -f -");
+        self.kubectl(&apply, ISSUERS).await;
+        namespace
     }
 
     pub(crate) fn api<K>(&self, namespace: &str) -> Api<K>
