@@ -331,9 +331,19 @@ impl Scene<'_> {
             .collect()
     }
 
-    /// What of that were writes, as `resource/subresource name`, refused ones with their code.
+    /// What of that were writes, in the order in which they came in, as `resource/subresource name`, refused ones with
+    /// their code.
     pub(crate) fn writes(&self) -> Vec<String> {
-        let writes = self.calls().into_iter().filter(AuditEvent::is_write);
+        let mut writes: Vec<_> = self
+            .calls()
+            .into_iter()
+            .filter(AuditEvent::is_write)
+            .collect();
+        // The log has them as their records were done, and one that was answered may be recorded after the next.
+        writes.sort_by(|a, b| {
+            a.request_received_timestamp
+                .cmp(&b.request_received_timestamp)
+        });
         let said = |call: AuditEvent| {
             let object = call.object_ref.clone().unwrap_or_default();
             let sub = if object.subresource.is_empty() {
@@ -359,6 +369,6 @@ impl Scene<'_> {
             .trim_end()
             .to_owned()
         };
-        writes.map(said).collect()
+        writes.into_iter().map(said).collect()
     }
 }
