@@ -1,0 +1,449 @@
+//! What can be typed, and what it comes to.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use certwright_core::api::duration::InvalidDuration;
+use certwright_core::api::{DurationText, Group};
+use clap::{Args, Parser, Subcommand};
+use jiff::SignedDuration;
+
+use super::host_name;
+use super::settings::{
+    Command, CrdsSettings, Http01Settings, InspectSettings, LeaderElection, LogFilter, LogFormat,
+    LogSettings, OutsideSettings, RunSettings, Target,
+};
+use crate::cluster::scope::Scope;
+use crate::outside::Network;
+
+/// The operator's namespace if neither the environment nor a ServiceAccount tells: where the chart's manifests put it.
+const DEFAULT_NAMESPACE: &str = "certwright";
+
+/// Issues, renews and rolls out TLS certificates in a Kubernetes cluster.
+///
+/// A Certificate says which names, key and issuer it wants. Certwright keeps a Secret that holds it, renews it in time
+/// and restarts the workloads that read it, once.
+#[derive(Debug, Parser)]
+#[command(
+    name = "certwright",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Run(Box<RunArguments>),
+    Crds(CrdsArguments),
+    /// Print the version
+    Version,
+    Inspect(InspectArguments),
+}
+
+/// Run the operator
+///
+/// It reaches the API server as kubectl does (KUBECONFIG, then ~/.kube/config), and inside a Pod by the Pod's
+/// ServiceAccount. It stops at SIGTERM or Ctrl-C, after what is under way. Each option can also be given by the environment variable
+/// named beside it; the option wins.
+#[derive(Args, Debug)]
+struct RunArguments {
+    /// How many objects each controller works on at once
+    #[arg(long, env = "CERTWRIGHT_CONCURRENCY", value_name = "NUMBER", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    concurrency: u16,
+
+    /// Where health and metrics are served: /healthz, /readyz, /metrics
+    ///
+    /// The default means every address, IPv6 and IPv4; on a machine without IPv6 it means every IPv4 address.
+    #[arg(
+        long,
+        env = "CERTWRIGHT_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "[::]:9402"
+    )]
+    listen: SocketAddr,
+
+    #[command(flatten)]
+    scope: ScopeArguments,
+
+    #[command(flatten)]
+    issuing: IssuingArguments,
+
+    #[command(flatten)]
+    outside: OutsideArguments,
+
+    /// Private networks that ACME servers and other hosts that users name may be in, with commas between
+    ///
+    /// Without it, only public addresses are asked: whoever may write an Issuer can name any server.
+    #[arg(
+        long,
+        env = "CERTWRIGHT_PRIVATE_NETWORKS",
+        value_name = "NETWORK,...",
+        value_delimiter = ',',
+        help_heading = "Outside the cluster"
+    )]
+    private_networks: Vec<Network>,
+
+    #[command(flatten)]
+    http01: Http01Arguments,
+
+    #[command(flatten)]
+    election: ElectionArguments,
+
+    #[command(flatten)]
+    log: LogArguments,
+
+    #[command(flatten)]
+    group: GroupArguments,
+
+    /// The API server's address, as Kubernetes tells it to Pods.
+    #[arg(long, env = "KUBERNETES_SERVICE_HOST", hide = true)]
+    kubernetes_service_host: Option<String>,
+
+    /// The namespace the operator runs in.
+    #[arg(long, env = "POD_NAMESPACE", hide = true)]
+    pod_namespace: Option<String>,
+
+    /// The name of the Pod the operator runs in.
+    #[arg(long, env = "POD_NAME", hide = true)]
+    pod_name: Option<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "What is looked after")]
+struct ScopeArguments {
+    /// The namespaces that are looked after, with commas between them [default: all]
+    ///
+    /// Each is watched by itself, so that Roles in them are all the rights that are needed.
+    #[arg(
+        long,
+        env = "CERTWRIGHT_NAMESPACES",
+        value_name = "NAMESPACE,...",
+        default_value = "",
+        hide_default_value = true
+    )]
+    namespaces: Scope,
+
+    /// Whether ClusterIssuers are served [default: true, but false with --namespaces]
+    #[arg(
+        long,
+        env = "CERTWRIGHT_CLUSTER_ISSUERS",
+        value_name = "BOOLEAN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    cluster_issuers: Option<bool>,
+
+    /// Whether workloads are restarted for new certificates
+    #[arg(
+        long,
+        env = "CERTWRIGHT_ROLLOUT",
+        value_name = "BOOLEAN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
+    rollout: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Issuing")]
+struct IssuingArguments {
+    /// The namespace in which ClusterIssuers find their Secrets [default: the operator's own]
+    ///
+    /// Whoever can write Secrets there can sign for the whole cluster.
+    #[arg(
+        long,
+        env = "CERTWRIGHT_CLUSTER_RESOURCE_NAMESPACE",
+        value_name = "NAMESPACE"
+    )]
+    cluster_resource_namespace: Option<String>,
+
+    /// How long certificates take to follow when the key of their CA is replaced
+    ///
+    /// The old CA stays in ca.crt beside the new one for this time, so that both sides of a connection can change one
+    /// after the other.
+    #[arg(long, env = "CERTWRIGHT_CA_OVERLAP", value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    ca_overlap: SignedDuration,
+
+    /// The least time between two renewals of one Certificate that are asked for by annotation
+    #[arg(long, env = "CERTWRIGHT_RENEW_THROTTLE", value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    renew_throttle: SignedDuration,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "HTTP-01, for ACME CAs")]
+struct Http01Arguments {
+    /// Whether names are proven by HTTP-01
+    #[arg(
+        long,
+        env = "CERTWRIGHT_HTTP01",
+        value_name = "BOOLEAN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
+    http01: bool,
+
+    /// Where the questions of CAs are answered, and nothing else
+    #[arg(
+        long,
+        env = "CERTWRIGHT_HTTP01_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "[::]:8089"
+    )]
+    http01_listen: SocketAddr,
+
+    /// The operator's own Service for them, with port 80, in its own namespace
+    ///
+    /// The ready addresses behind it are where Ingresses and HTTPRoutes lead.
+    #[arg(
+        long,
+        env = "CERTWRIGHT_HTTP01_SERVICE",
+        value_name = "SERVICE",
+        default_value = "certwright-http01"
+    )]
+    http01_service: String,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Several replicas")]
+struct ElectionArguments {
+    /// Let one of several replicas write, and the others stand by
+    ///
+    /// They agree by a Lease in the operator's own namespace. The chart switches it on.
+    #[arg(long, env = "CERTWRIGHT_LEADER_ELECTION", value_name = "BOOLEAN", default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    leader_election: bool,
+
+    /// How long a replica that leads may stay silent before another takes its place
+    ///
+    /// In whole seconds, from 3s to 60s. It is renewed three times in this time.
+    #[arg(long, env = "CERTWRIGHT_LEASE_DURATION", value_name = "DURATION", default_value = "6s", value_parser = lease_duration)]
+    lease_duration: Duration,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Logs")]
+struct LogArguments {
+    /// What logs look like
+    #[arg(
+        long,
+        env = "CERTWRIGHT_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    log_format: LogFormat,
+
+    /// Which events are logged: a level, or levels by module, such as "info,certwright=debug"
+    #[arg(
+        long,
+        env = "CERTWRIGHT_LOG",
+        value_name = "FILTER",
+        // Less than a warning, kube's runtime only has a span around each reconcile that says what ours says.
+        default_value = "info,kube_runtime=warn"
+    )]
+    log: LogFilter,
+}
+
+/// For tests, and for the day a second group is served. Nothing to change in a cluster that is in use.
+#[derive(Args, Debug)]
+struct GroupArguments {
+    /// The API group.
+    #[arg(long, env = "CERTWRIGHT_API_GROUP", hide = true, default_value = "certwright.dev", value_parser = api_group)]
+    api_group: String,
+
+    /// The field manager of server-side apply.
+    #[arg(long, env = "CERTWRIGHT_FIELD_MANAGER", hide = true, default_value = "certwright", value_parser = field_manager)]
+    field_manager: String,
+}
+
+/// Print the CustomResourceDefinitions as YAML
+#[derive(Args, Debug)]
+struct CrdsArguments {
+    /// Write one file each into this directory, which is made if it is missing
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+
+    #[command(flatten)]
+    group: GroupArguments,
+}
+
+/// Say what is in a certificate file or in a Secret, or what a server shows
+///
+/// Shows names, issuer, dates with what is left, key, usages and the chain as a tree, and whether the private key
+/// beside it fits. A private key is never printed. Of a server it says too whether a client would trust it: by the public
+/// CAs, which are part of the program, and those of a file.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  certwright inspect fullchain.pem
+  certwright inspect secret/web-tls -n shop
+  certwright inspect example.com:443
+  openssl s_client -connect example.com:443 -showcerts </dev/null | certwright inspect -")]
+struct InspectArguments {
+    /// A file of PEM blocks or one certificate in DER, - for standard input, a Secret, or a TLS server
+    #[arg(value_name = "FILE|secret/NAME|HOST:PORT")]
+    target: Target,
+
+    /// The Secret's namespace [default: the context's]
+    #[arg(long, short)]
+    namespace: Option<String>,
+
+    /// The kubeconfig's context [default: its current one]
+    #[arg(long)]
+    context: Option<String>,
+
+    /// The name by which a server is asked for its certificate [default: its host]
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+
+    #[command(flatten)]
+    outside: OutsideArguments,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Outside the cluster")]
+struct OutsideArguments {
+    /// The proxy that leads there, as http://HOST:PORT, with USER:PASSWORD@ before the host if it asks for them
+    #[arg(long, env = "HTTPS_PROXY", value_name = "URL", hide_env_values = true)]
+    https_proxy: Option<String>,
+
+    /// What is reached without it: names with all below them, addresses and networks, with commas between; * for all
+    #[arg(long, env = "NO_PROXY", value_name = "LIST")]
+    no_proxy: Option<String>,
+
+    /// A file of CAs, as PEM, that are trusted besides the public ones
+    #[arg(long, env = "CERTWRIGHT_EXTRA_CA_FILE", value_name = "FILE")]
+    extra_ca_file: Option<PathBuf>,
+}
+
+impl From<OutsideArguments> for OutsideSettings {
+    fn from(arguments: OutsideArguments) -> Self {
+        Self {
+            https_proxy: arguments.https_proxy,
+            no_proxy: arguments.no_proxy,
+            extra_ca_file: arguments.extra_ca_file,
+        }
+    }
+}
+
+impl Arguments {
+    pub(super) fn into_command(self, namespace_file: &Path) -> Command {
+        match self.command {
+            Verb::Run(arguments) => Command::Run(Box::new(arguments.into_settings(namespace_file))),
+            Verb::Crds(arguments) => Command::Crds(CrdsSettings {
+                group: arguments.group.into_group(),
+                output: arguments.output,
+            }),
+            Verb::Version => Command::Version,
+            Verb::Inspect(InspectArguments {
+                target,
+                namespace,
+                context,
+                server_name,
+                outside,
+            }) => Command::Inspect(InspectSettings {
+                target,
+                namespace,
+                context,
+                server_name,
+                outside: outside.into(),
+            }),
+        }
+    }
+}
+
+impl RunArguments {
+    fn into_settings(self, namespace_file: &Path) -> RunSettings {
+        let given = |namespace: Option<String>| {
+            namespace
+                .map(|name| name.trim().to_owned())
+                .filter(|name| !name.is_empty())
+        };
+        let namespace = given(self.pod_namespace)
+            .or_else(|| given(std::fs::read_to_string(namespace_file).ok()))
+            .unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+        RunSettings {
+            group: self.group.into_group(),
+            cluster_resource_namespace: given(self.issuing.cluster_resource_namespace)
+                .unwrap_or_else(|| namespace.clone()),
+            namespace,
+            cluster_issuers: self
+                .scope
+                .cluster_issuers
+                .unwrap_or(self.scope.namespaces == Scope::Cluster),
+            scope: self.scope.namespaces,
+            rollout: self.scope.rollout,
+            outside: self.outside.into(),
+            private_networks: self.private_networks,
+            api_server: self
+                .kubernetes_service_host
+                .and_then(|host| host.trim_matches(['[', ']']).parse().ok()),
+            http01: self.http01.http01.then_some(Http01Settings {
+                listen: self.http01.http01_listen,
+                service: self.http01.http01_service,
+            }),
+            concurrency: self.concurrency,
+            ca_overlap: self.issuing.ca_overlap,
+            renew_throttle: self.issuing.renew_throttle,
+            listen: self.listen,
+            leader_election: self.election.leader_election.then(|| LeaderElection {
+                identity: given(self.pod_name).unwrap_or_else(host_name),
+                lease_duration: self.election.lease_duration,
+            }),
+            log: LogSettings {
+                format: self.log.log_format,
+                filter: self.log.log,
+            },
+        }
+    }
+}
+
+impl GroupArguments {
+    fn into_group(self) -> Group {
+        Group::new(self.api_group, self.field_manager)
+    }
+}
+
+fn duration(text: &str) -> Result<SignedDuration, InvalidDuration> {
+    DurationText::from(text).parse()
+}
+
+fn lease_duration(text: &str) -> Result<Duration, String> {
+    let duration = duration(text).map_err(|problem| problem.to_string())?;
+    if duration.subsec_nanos() == 0 && (3..=60).contains(&duration.as_secs()) {
+        return Ok(duration.unsigned_abs());
+    }
+    Err("a Lease lasts for whole seconds, from 3s to 60s".to_owned())
+}
+
+fn api_group(text: &str) -> Result<String, &'static str> {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if text.len() <= 253 && text.contains('.') && text.split('.').all(label) {
+        return Ok(text.to_owned());
+    }
+    Err("an API group is a DNS name in lower case with at least one dot, such as certwright.dev")
+}
+
+fn field_manager(text: &str) -> Result<String, &'static str> {
+    // The API server takes 128 bytes; "-rollout" is added to it.
+    if (1..=120).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err("a field manager is 1 to 120 printable ASCII characters without spaces")
+}
