@@ -41,6 +41,7 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let everything = || {
+        context.issuers.count_anew();
         let named = |certificate: &Arc<Certificate>| Named::of(&certificate.metadata);
         store.state().iter().map(named).collect()
     };

@@ -1,8 +1,9 @@
 //! What a failed step means: in words, and when to try again.
 
+use certwright_core::acme::limits::HoldUntil;
 use certwright_core::acme::order::{Failure as OrderFailure, Refusal};
 use certwright_core::acme::{Meaning, Pace as MeaningPace, problem};
-use certwright_core::plan::status::Pace;
+use certwright_core::plan::status::{HELD, Pace};
 use jiff::Timestamp;
 
 use crate::acme::AcmeError;
@@ -38,6 +39,12 @@ impl StepFailure {
     /// Something that only the user can change.
     pub(super) fn of_request(message: &str) -> Self {
         Self::new("NotForACME", message, Pace::Refused, false)
+    }
+
+    /// The CA was not asked: a limit of it would have been gone against.
+    pub(super) fn of_hold(hold: &HoldUntil) -> Self {
+        let words = capitalised(&hold.to_string());
+        Self::new(HELD, &words, Pace::Held(hold.until), false)
     }
 
     /// The CA was asked, and did not do what was wanted.

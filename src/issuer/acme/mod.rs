@@ -4,10 +4,12 @@
 //! answers, [`crate::http01`] sees to. Nothing here waits.
 
 mod account;
+mod budget;
 mod failure;
 mod order;
 
 pub use account::{Account, Accounts};
+pub use budget::Budget;
 pub use failure::StepFailure;
 pub use order::{Asked, Progress, Ways};
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use certwright_core::acme::limits::Wish;
 use certwright_core::acme::order::{Proof, Step, View, next};
 use certwright_core::acme::wire::{Authorization, Identifier, NewOrder, Order};
 use certwright_core::acme::{ChallengeKind, chains, problem};
@@ -43,6 +44,8 @@ pub struct Asked<'a> {
     pub attempted: &'a str,
     /// How long the certificate shall be valid.
     pub lifetime: SignedDuration,
+    /// How much of the held certificate's life is left, from 0 to 1; `None` where none is held.
+    pub life_left: Option<f64>,
 }
 
 /// How CAs find our answers.
@@ -66,8 +69,17 @@ pub enum Progress {
 type Taken = Result<Result<Progress, StepFailure>, Error>;
 
 impl AcmeIssuer {
-    /// Orders a certificate. If the answer is lost, so is the order: another is made.
+    /// Orders a certificate, unless a limit of the CA is in the way. If the answer is lost, so is the order: another is
+    /// made.
     pub async fn begin(&self, asked: &Asked<'_>) -> Result<OrderStatus, StepFailure> {
+        let wish = Wish {
+            identifiers: asked.identifiers,
+            life_left: asked.life_left,
+        };
+        let budget = &self.account.budget;
+        budget
+            .may_order(asked.now, &wish)
+            .map_err(|hold| StepFailure::of_hold(&hold))?;
         let lasts = self.settings.enable_duration_feature.unwrap_or(false);
         let order = NewOrder {
             identifiers: asked.identifiers.iter().cloned().collect(),
@@ -82,7 +94,8 @@ impl AcmeIssuer {
             .client
             .new_order(&account.key, &account.url, &order)
             .await
-            .map_err(|error| StepFailure::of_call(asked.now, &error))?;
+            .map_err(|error| self.failed(asked, &error))?;
+        budget.ordered(asked.now);
         Ok(OrderStatus {
             attempted: asked.attempted.to_owned(),
             url: Some(made.url),
@@ -113,7 +126,11 @@ impl AcmeIssuer {
         };
         match step {
             Step::Refuse(refusal) => Ok(Err(StepFailure::of_refusal(&refusal))),
-            Step::Failed(failure) => Ok(Err(StepFailure::of_order(&failure))),
+            Step::Failed(failure) => {
+                let (identifiers, meaning) = (&failure.identifiers, &failure.meaning);
+                self.account.budget.failed(asked.now, identifiers, meaning);
+                Ok(Err(StepFailure::of_order(&failure)))
+            }
             Step::Read(_) | Step::Wait => pending(Some(come_back)),
             Step::Present(proofs) => self.present(asked, ways, status, &proofs).await,
             Step::Accept(proofs) => self.accept(asked, ways, status, &proofs).await,
@@ -127,14 +144,14 @@ impl AcmeIssuer {
                     Ok(order) => pending(Some(
                         self.come_back(asked.now, order.retry_after.as_deref()),
                     )),
-                    Err(error) => Ok(Err(StepFailure::of_call(asked.now, &error))),
+                    Err(error) => Ok(Err(self.failed(asked, &error))),
                 }
             }
             Step::Download(url) => Ok(self
                 .download(&url)
                 .await
                 .map(Progress::Issued)
-                .map_err(|error| StepFailure::of_call(asked.now, &error))),
+                .map_err(|error| self.failed(asked, &error))),
         }
     }
 
@@ -146,7 +163,7 @@ impl AcmeIssuer {
         url: &str,
     ) -> Result<(Step<'_>, Timestamp), StepFailure> {
         let account = &self.account;
-        let failed = |error: AcmeError| StepFailure::of_call(asked.now, &error);
+        let failed = |error: AcmeError| self.failed(asked, &error);
         let offer = account.client.offer().await.map_err(failed)?;
         let found = account
             .client
@@ -275,7 +292,7 @@ impl AcmeIssuer {
                 .accept(&account.key, &account.url, &proof.challenge_url)
                 .await;
             if let Err(error) = told {
-                return Ok(Err(StepFailure::of_call(asked.now, &error)));
+                return Ok(Err(self.failed(asked, &error)));
             }
             let token = &proof.token;
             let shown = order
@@ -311,6 +328,13 @@ impl AcmeIssuer {
             tracing::debug!(host = %proof.identifier, ?outcome, "The answer is not seen at the front door");
         }
         ask_now(started, asked.now, &outcome)
+    }
+
+    /// What the CA's answer means; what it says of its limits is counted.
+    fn failed(&self, asked: &Asked<'_>, error: &AcmeError) -> StepFailure {
+        let budget = &self.account.budget;
+        budget.heard(asked.now, asked.identifiers, error);
+        StepFailure::of_call(asked.now, error)
     }
 
     async fn download(&self, url: &str) -> Result<Issued, AcmeError> {

@@ -275,3 +275,36 @@ fn a_refusal_is_waited_off_longer_and_longer_and_the_cas_word_counts() {
         ));
     }
 }
+
+#[test]
+fn who_is_held_for_a_limit_has_not_tried_and_comes_back_after_it_one_after_the_other() {
+    let until = at("2026-11-02T15:00:00Z");
+    let next_try = |name: &str, until| {
+        let mut world = Given::certificate(name).by_an_outsider("acme.1");
+        world.reconcile(at(NOON));
+        world.fails = Some(Failure {
+            pace: Pace::Held(until),
+            ..Failure::new("WaitsForLimit", "Wait.".to_owned())
+        });
+        world.reconcile(at(LATER));
+        let failure = world.certificate.status.unwrap().last_failure.unwrap();
+        assert_eq!(failure.attempts, 0);
+        failure.next_try.0
+    };
+    let moments: std::collections::BTreeSet<_> = (0..20)
+        .map(|n| next_try(&format!("web-{n}"), until))
+        .collect();
+    let latest = until
+        .checked_add(jiff::SignedDuration::from_mins(5))
+        .unwrap();
+    assert!(
+        moments.len() > 10
+            && *moments.first().unwrap() >= until
+            && *moments.last().unwrap() <= latest,
+        "{moments:?}"
+    );
+    // Nobody is held for longer than a week.
+    let week = at("2026-11-09T12:00:10Z");
+    assert_eq!(next_try("web", at("2027-11-02")), week);
+    assert!(next_try("web", at("2026-11-01")) >= at(LATER));
+}
