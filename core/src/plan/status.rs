@@ -29,6 +29,9 @@ const MAX_HOLD_REFUSED: SignedDuration = SignedDuration::from_hours(6);
 /// Over how long those come back that were held until the same moment.
 const AFTER_HOLD: SignedDuration = SignedDuration::from_mins(5);
 
+/// A wait of an order up to this is not written down; after a restart, the CA is asked that much too early.
+const A_MOMENT: SignedDuration = SignedDuration::from_secs(10);
+
 /// Longer messages are cut here, in bytes; the schema takes eight times as much.
 const MAX_MESSAGE: usize = 4096;
 
@@ -142,7 +145,7 @@ pub fn status(
         last_failure,
         last_restored,
         last_renew_request: last_renew_request(inputs, marks, &old),
-        order: order(&old, outcome),
+        order: order(now, &old, outcome),
         renewal_window: old.renewal_window.clone(),
         rollout: None,
     };
@@ -158,11 +161,24 @@ pub fn status(
     status
 }
 
-/// What an unfinished issuance holds outside the cluster after a step.
-fn order(old: &CertificateStatus, outcome: &Outcome) -> Option<OrderStatus> {
+/// What an unfinished issuance holds outside the cluster after a step. That the CA is only to be asked again in a moment is
+/// not worth a write.
+fn order(now: Timestamp, old: &CertificateStatus, outcome: &Outcome) -> Option<OrderStatus> {
     match outcome {
         Outcome::Nothing => old.order.clone(),
-        Outcome::UnderWay(order) => Some(order.clone()),
+        Outcome::UnderWay(order) => {
+            let soon = |again: &Time| again.0 <= later(now, A_MOMENT);
+            let same = old.order.as_ref().filter(|held| {
+                let look_again = held.look_again.clone();
+                order.look_again.as_ref().is_some_and(soon)
+                    && **held
+                        == OrderStatus {
+                            look_again,
+                            ..order.clone()
+                        }
+            });
+            Some(same.unwrap_or(order).clone())
+        }
         Outcome::Failed(failure) => failure.order.clone(),
         Outcome::Done(_) | Outcome::Abandoned => None,
     }

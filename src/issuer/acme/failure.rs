@@ -65,6 +65,12 @@ impl StepFailure {
                 _ => Self::new("Unreachable", &error.to_string(), Pace::Soon, true),
             };
         };
+        // No CA says no without a word: something before it does, or it is not itself.
+        let wordless = problem.kind.is_empty() && problem.detail.is_empty();
+        if wordless && !matches!(status, 408 | 425 | 429 | 500..) {
+            let message = format!("The CA answered with status {status}, and in no words of ACME");
+            return Self::new("Unreachable", &message, Pace::Soon, false);
+        }
         let meaning = Meaning::of_answer(now, *status, problem, retry_after.as_deref());
         let words = problem::describe(&meaning, problem);
         let passes = matches!(

@@ -6,6 +6,7 @@
 mod account;
 mod budget;
 mod failure;
+mod look;
 mod order;
 
 pub use account::{Account, Accounts};

@@ -9,7 +9,7 @@ use certwright_core::acme::wire::{Authorization, Identifier, NewOrder, Order};
 use certwright_core::acme::{ChallengeKind, chains, problem};
 use certwright_core::api::certificate::{OrderStatus, PresentedChallenge};
 use certwright_core::api::issuer::Solver;
-use certwright_core::http01::{Challenge, Outcome, Owner, ask_now};
+use certwright_core::http01::{Challenge, Owner};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -17,11 +17,11 @@ use super::{AcmeIssuer, StepFailure};
 use crate::acme::AcmeError;
 use crate::error::Error;
 use crate::http01::front_door::{FrontDoor, Presented};
-use crate::http01::self_check::{self, Dial};
+use crate::http01::self_check::Dial;
 use crate::issuer::Issued;
 
 /// How long to wait for a CA that doesn't say how long.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
+pub(super) const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 /// How long a CA may send us away for. A slower one is asked again all the same.
 const LONGEST: SignedDuration = SignedDuration::from_mins(10);
 /// An order's answers are looked at together: each costs a request.
@@ -66,7 +66,7 @@ pub enum Progress {
     Issued(Issued),
 }
 
-type Taken = Result<Result<Progress, StepFailure>, Error>;
+pub(super) type Taken = Result<Result<Progress, StepFailure>, Error>;
 
 impl AcmeIssuer {
     /// Orders a certificate, unless a limit of the CA is in the way. If the answer is lost, so is the order: another is
@@ -102,6 +102,7 @@ impl AcmeIssuer {
             started_at: Time(asked.now),
             challenges: Vec::new(),
             look_again: None,
+            waits_for: None,
         })
     }
 
@@ -262,6 +263,7 @@ impl AcmeIssuer {
             identifier: proof.identifier.to_string(),
             token: proof.token.clone(),
             authorization_url: proof.authorization_url.clone(),
+            presented_at: Some(Time(asked.now)),
             accepted: false,
         }));
         Ok(Ok(Progress::UnderWay(OrderStatus {
@@ -271,67 +273,8 @@ impl AcmeIssuer {
         })))
     }
 
-    /// Tells the CA to look, once we have seen the answers ourselves or waited long enough.
-    async fn accept(
-        &self,
-        asked: &Asked<'_>,
-        ways: &Ways,
-        status: &OrderStatus,
-        proofs: &[Proof<'_>],
-    ) -> Taken {
-        let account = &self.account;
-        let mut order = status.clone();
-        let mut waits = None;
-        for proof in proofs {
-            if !self.may_ask(asked, ways, status, proof).await {
-                waits = Some(later(asked.now, LOOK_AGAIN));
-                continue;
-            }
-            let told = account
-                .client
-                .accept(&account.key, &account.url, &proof.challenge_url)
-                .await;
-            if let Err(error) = told {
-                return Ok(Err(self.failed(asked, &error)));
-            }
-            let token = &proof.token;
-            let shown = order
-                .challenges
-                .iter_mut()
-                .filter(|shown| shown.token == *token);
-            shown.for_each(|shown| shown.accepted = true);
-        }
-        order.look_again = waits
-            .or_else(|| Some(later(asked.now, LOOK_AGAIN)))
-            .map(Time);
-        Ok(Ok(Progress::UnderWay(order)))
-    }
-
-    async fn may_ask(
-        &self,
-        asked: &Asked<'_>,
-        ways: &Ways,
-        status: &OrderStatus,
-        proof: &Proof<'_>,
-    ) -> bool {
-        let started = status.started_at.0;
-        let waits = proof.solver.wait_instead_of_self_check.as_ref();
-        if let Some(wait) = waits.and_then(|text| text.parse().ok()) {
-            return asked.now >= later(started, wait) || asked.now < started;
-        }
-        let Ok(challenge) = Challenge::new(&proof.identifier.to_string(), &proof.token) else {
-            return true;
-        };
-        let answer = self.account.key.key_authorization(&proof.token);
-        let outcome: Outcome = self_check::look(ways.dial.as_ref(), &challenge, &answer).await;
-        if outcome != Outcome::Served {
-            tracing::debug!(host = %proof.identifier, ?outcome, "The answer is not seen at the front door");
-        }
-        ask_now(started, asked.now, &outcome)
-    }
-
     /// What the CA's answer means; what it says of its limits is counted.
-    fn failed(&self, asked: &Asked<'_>, error: &AcmeError) -> StepFailure {
+    pub(super) fn failed(&self, asked: &Asked<'_>, error: &AcmeError) -> StepFailure {
         let budget = &self.account.budget;
         budget.heard(asked.now, asked.identifiers, error);
         StepFailure::of_call(asked.now, error)
@@ -408,7 +351,7 @@ fn owned<'s>(step: Step<'_>, solvers: &'s [Solver]) -> Step<'s> {
     }
 }
 
-fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+pub(super) fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     let whole = at.checked_add(by).unwrap_or(Timestamp::MAX);
     Timestamp::from_second(whole.as_second()).unwrap_or(whole)
 }

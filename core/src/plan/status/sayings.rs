@@ -180,10 +180,14 @@ impl Sayings<'_> {
             .as_ref()
             .filter(|failure| failure.reason != HELD)
             .map(|failure| format!(" Try {} failed: {}", failure.attempts, failure.message));
+        let waits = order
+            .and_then(|order| order.waits_for.as_ref())
+            .map(|words| format!(" {words}"));
         let message = format!(
-            "A certificate is needed because {}{}{shown}.{}",
+            "A certificate is needed because {}{}{shown}.{}{}",
             why.clause(self.secret()),
             begun.unwrap_or_default(),
+            waits.unwrap_or_default(),
             failed.unwrap_or_default()
         );
         (ConditionStatus::True, why.reason().to_owned(), message)
