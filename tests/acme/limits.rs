@@ -22,6 +22,10 @@ async fn world() -> (World, Faulty) {
 }
 
 async fn issuer(world: &World, faulty: &Faulty, instead_of_self_check: Option<&str>) {
+    let mut solver = json!({ "http01": { "ingress": { "ingressClassName": "public" } } });
+    if let Some(wait) = instead_of_self_check {
+        solver["waitInsteadOfSelfCheck"] = json!(wait);
+    }
     let issuer = json!({
         "apiVersion": "certwright.dev/v1alpha1", "kind": "Issuer",
         "metadata": { "name": "pebble", "namespace": "shop" },
@@ -29,10 +33,7 @@ async fn issuer(world: &World, faulty: &Faulty, instead_of_self_check: Option<&s
             "server": faulty.directory,
             "caBundle": faulty.bundle,
             "privateKeySecretRef": { "name": "account" },
-            "solvers": [{
-                "waitInsteadOfSelfCheck": instead_of_self_check,
-                "http01": { "ingress": { "ingressClassName": "public" } },
-            }],
+            "solvers": [solver],
         } },
     });
     world.apply(&issuer).await;
