@@ -41,6 +41,7 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let everything = || {
+        context.issuers.count_anew();
         let named = |certificate: &Arc<Certificate>| Named::of(&certificate.metadata);
         store.state().iter().map(named).collect()
     };
@@ -233,7 +234,13 @@ async fn say(
             Some(failure) => at(now, failure.next_try.0),
             None => at(now, now),
         },
-        Plan::Continue { not_before, .. } => at(now, not_before.unwrap_or(now)),
+        Plan::Continue { not_before, .. } => {
+            let look_again = match outcome {
+                Outcome::UnderWay(order) => order.look_again.as_ref().map(|time| time.0),
+                _ => *not_before,
+            };
+            at(now, look_again.unwrap_or(now))
+        }
         Plan::Abandon { .. } => at(now, now),
         Plan::Blocked { .. } => at(now, now.checked_add(MAX_LOOK_AGAIN).unwrap_or(now)),
         Plan::Leave => Action::await_change(),

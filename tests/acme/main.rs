@@ -12,6 +12,7 @@ mod faults;
 mod faulty;
 mod foreign;
 mod interrupted;
+mod limits;
 mod operator;
 mod pebble;
 mod step_ca;

@@ -26,6 +26,12 @@ const MIN_HOLD: SignedDuration = SignedDuration::from_secs(10);
 const MIN_HOLD_REFUSED: SignedDuration = SignedDuration::from_mins(15);
 const MAX_HOLD_REFUSED: SignedDuration = SignedDuration::from_hours(6);
 
+/// Over how long those come back that were held until the same moment.
+const AFTER_HOLD: SignedDuration = SignedDuration::from_mins(5);
+
+/// A wait of an order up to this is not written down; after a restart, the CA is asked that much too early.
+const A_MOMENT: SignedDuration = SignedDuration::from_secs(10);
+
 /// Longer messages are cut here, in bytes; the schema takes eight times as much.
 const MAX_MESSAGE: usize = 4096;
 
@@ -41,6 +47,8 @@ pub const OWNED: [&str; 5] = [
 pub const READY: &str = "Ready";
 /// What is being done for it.
 pub const ISSUING: &str = "Issuing";
+/// Why nothing was tried: a limit of the CA would have been gone against.
+pub const HELD: &str = "WaitsForLimit";
 const LIMITED_BY_CA: &str = "LimitedByCA";
 const RENEWAL_ADJUSTED: &str = "RenewalAdjusted";
 const FIELDS_IGNORED: &str = "FieldsIgnored";
@@ -82,6 +90,8 @@ pub enum Pace {
     Refused,
     /// As long as the issuer said.
     Until(Timestamp),
+    /// Nothing was tried: it would have gone against a limit that ends then.
+    Held(Timestamp),
 }
 
 impl Failure {
@@ -135,7 +145,7 @@ pub fn status(
         last_failure,
         last_restored,
         last_renew_request: last_renew_request(inputs, marks, &old),
-        order: order(&old, outcome),
+        order: order(now, &old, outcome),
         renewal_window: old.renewal_window.clone(),
         rollout: None,
     };
@@ -151,11 +161,24 @@ pub fn status(
     status
 }
 
-/// What an unfinished issuance holds outside the cluster after a step.
-fn order(old: &CertificateStatus, outcome: &Outcome) -> Option<OrderStatus> {
+/// What an unfinished issuance holds outside the cluster after a step. That the CA is only to be asked again in a moment is
+/// not worth a write.
+fn order(now: Timestamp, old: &CertificateStatus, outcome: &Outcome) -> Option<OrderStatus> {
     match outcome {
         Outcome::Nothing => old.order.clone(),
-        Outcome::UnderWay(order) => Some(order.clone()),
+        Outcome::UnderWay(order) => {
+            let soon = |again: &Time| again.0 <= later(now, A_MOMENT);
+            let same = old.order.as_ref().filter(|held| {
+                let look_again = held.look_again.clone();
+                order.look_again.as_ref().is_some_and(soon)
+                    && **held
+                        == OrderStatus {
+                            look_again,
+                            ..order.clone()
+                        }
+            });
+            Some(same.unwrap_or(order).clone())
+        }
         Outcome::Failed(failure) => failure.order.clone(),
         Outcome::Done(_) | Outcome::Abandoned => None,
     }
@@ -241,11 +264,15 @@ fn last_failure(
     last_restored: Option<&Time>,
 ) -> Option<LastFailure> {
     let failed = |reason: &str, message: String, pace: Pace| {
+        let tries = match pace {
+            Pace::Held(_) => 0,
+            Pace::Soon | Pace::Refused | Pace::Until(_) => 1,
+        };
         let attempts = old
             .last_failure
             .as_ref()
             .map_or(0, |failure| failure.attempts)
-            .saturating_add(1);
+            .saturating_add(tries);
         LastFailure {
             reason: reason.to_owned(),
             message: cut(message),
@@ -294,20 +321,25 @@ fn contested(inputs: &Inputs<'_>, by: Option<&str>) -> String {
 }
 
 /// When the issuer may be asked again after the n-th failure: waits double, with a share that differs between Certificates.
-/// An issuer's own word counts where it is longer.
+/// An issuer's own word counts where it is longer; those that waited for the same moment come one after the other.
 fn next_try(now: Timestamp, inputs: &Inputs<'_>, attempts: i32, pace: Pace) -> Timestamp {
-    let (shortest, longest) = match pace {
-        Pace::Soon | Pace::Until(_) => (MIN_HOLD, MAX_HOLD),
-        Pace::Refused => (MIN_HOLD_REFUSED, MAX_HOLD_REFUSED),
+    let (shortest, longest, named) = match pace {
+        Pace::Soon => (MIN_HOLD, MAX_HOLD, None),
+        Pace::Until(at) => (MIN_HOLD, MAX_HOLD, Some(at)),
+        Pace::Refused => (MIN_HOLD_REFUSED, MAX_HOLD_REFUSED, None),
+        Pace::Held(at) => {
+            let until = at.as_second().to_be_bytes();
+            let share = spread(inputs.namespace(), inputs.name(), &until);
+            let apart = SignedDuration::from_secs_f64(AFTER_HOLD.as_secs_f64() * share);
+            return later(at.max(now), apart).min(later(now, MAX_HOLD_OUTSIDE));
+        }
     };
     let doublings = u32::try_from(attempts - 1).unwrap_or_default().min(10);
     let longest = shortest.saturating_mul(1 << doublings).min(longest);
     let share = spread(inputs.namespace(), inputs.name(), &attempts.to_be_bytes());
     let hold = SignedDuration::from_secs_f64(longest.as_secs_f64() * (1.0 - share / 4.0));
-    match pace {
-        Pace::Until(at) => at.min(later(now, MAX_HOLD_OUTSIDE)).max(later(now, hold)),
-        Pace::Soon | Pace::Refused => later(now, hold),
-    }
+    let hold = later(now, hold);
+    named.map_or(hold, |at| at.min(later(now, MAX_HOLD_OUTSIDE)).max(hold))
 }
 
 /// The moment of the next issuance that is known.

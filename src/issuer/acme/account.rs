@@ -7,11 +7,13 @@ use certwright_core::acme::AccountKey;
 use certwright_core::api::Group;
 use certwright_core::api::issuer::{Acme, AcmeStatus, DEFAULT_KEY_ENTRY};
 use certwright_core::pki::{KeySpec, PrivateKey};
+use certwright_core::plan::status::Pace;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use zeroize::Zeroizing;
 
 use super::StepFailure;
+use super::budget::{Budget, Budgets};
 use crate::acme::{AcmeError, Client, Offer, Transport, Verification, mac_key};
 use crate::cluster::new_secret::{self, NewSecret};
 use crate::cluster::secrets::{IssuerKey, Named, Secrets};
@@ -30,6 +32,7 @@ pub struct Account {
     pub(super) client: Client,
     pub(super) key: AccountKey,
     pub(super) url: String,
+    pub(super) budget: Arc<Budget>,
     status: AcmeStatus,
 }
 
@@ -43,6 +46,7 @@ pub struct Accounts {
     known: Mutex<HashMap<IssuerKey, Known>>,
     /// Held while an issuer's CA is asked, so that many Certificates ask it once.
     turns: Mutex<HashMap<IssuerKey, Arc<tokio::sync::Mutex<()>>>>,
+    budgets: Budgets,
 }
 
 struct Known {
@@ -71,6 +75,7 @@ impl Accounts {
             secrets,
             known: Mutex::default(),
             turns: Mutex::default(),
+            budgets: Budgets::default(),
         }
     }
 
@@ -154,6 +159,12 @@ impl Accounts {
     pub fn retain(&self, exists: impl Fn(&IssuerKey) -> bool) {
         lock(&self.known).retain(|issuer, _| exists(issuer));
         lock(&self.turns).retain(|issuer, _| exists(issuer));
+        self.budgets.forget_unused();
+    }
+
+    /// Begins to count anew what accounts were used for: another replica may have used them meanwhile.
+    pub fn count_anew(&self) {
+        self.budgets.begin_anew();
     }
 
     /// The thumbprint of an issuer's account key, which answers to challenges are made with. It is read where it is not
@@ -202,21 +213,29 @@ impl Accounts {
             }
         };
         let client = Client::new(transport, &acme.server);
-        Ok(found(client, key, acme, binding)
-            .await
-            .map(Arc::new)
-            .map_err(|error| {
-                let failure = StepFailure::of_call(now, &error);
-                let until = match failure.pace {
-                    certwright_core::plan::status::Pace::Until(until) => Some(until),
-                    _ => None,
-                };
-                let problem = NotReady {
-                    reason: failure.reason,
-                    message: failure.message,
-                };
-                (problem, until)
-            }))
+        let held = self.budgets.may_register(now, &acme.server).err();
+        Ok(found(client, key, acme, (binding, held.is_none()), |url| {
+            self.budgets.of(url)
+        })
+        .await
+        .map(Arc::new)
+        .map_err(|error| {
+            self.budgets.heard(now, &acme.server, &error);
+            // Only an account that is there already was asked for.
+            let failure = match held {
+                Some(hold) if error.is(NO_ACCOUNT) => StepFailure::of_hold(&hold),
+                _ => StepFailure::of_call(now, &error),
+            };
+            let until = match failure.pace {
+                Pace::Until(until) | Pace::Held(until) => Some(until),
+                Pace::Soon | Pace::Refused => None,
+            };
+            let problem = NotReady {
+                reason: failure.reason,
+                message: failure.message,
+            };
+            (problem, until)
+        }))
     }
 
     /// The account's key: as it is stored, or a new one, stored before anybody hears of it.
@@ -296,6 +315,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+const NO_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
+
 /// An account elsewhere: its identifier and MAC key.
 type Binding = (String, Zeroizing<Vec<u8>>);
 
@@ -310,21 +331,32 @@ impl Account {
         &self.url
     }
 
+    /// What may still be asked by it.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
     /// Its key.
     pub fn key(&self) -> &AccountKey {
         &self.key
     }
 }
 
+/// The account of a key, or a new one where that may be made.
 async fn found(
     client: Client,
     key: AccountKey,
     acme: &Acme,
-    binding: Option<Binding>,
+    (binding, may_register): (Option<Binding>, bool),
+    budget: impl FnOnce(&str) -> Arc<Budget>,
 ) -> Result<Account, AcmeError> {
     let offer = client.offer().await?;
-    let bound = binding.as_ref().map(|(id, key)| (id.as_str(), key));
-    let account = client.account(&key, acme.email(), bound).await?;
+    let account = if may_register {
+        let bound = binding.as_ref().map(|(id, key)| (id.as_str(), key));
+        client.account(&key, acme.email(), bound).await?
+    } else {
+        client.find_account(&key).await?
+    };
     // An account that was there before may have been told otherwise.
     let wanted: Vec<_> = acme
         .email()
@@ -338,6 +370,7 @@ async fn found(
     Ok(Account {
         client,
         key,
+        budget: budget(&account.url),
         url: account.url,
         status,
     })

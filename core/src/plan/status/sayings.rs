@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{FIELDS_IGNORED, ISSUING, LIMITED_BY_CA, READY, RENEWAL_ADJUSTED, cut, is_anothers};
+use super::{
+    FIELDS_IGNORED, HELD, ISSUING, LIMITED_BY_CA, READY, RENEWAL_ADJUSTED, cut, is_anothers,
+};
 use crate::api::Group;
 use crate::api::certificate::{LastFailure, OrderStatus};
 use crate::api::condition::{self, Condition, ConditionStatus};
@@ -67,8 +69,9 @@ impl Sayings<'_> {
             let clause = unmet.clause(self.secret());
             let message = match &self.failure {
                 Some(failure) => format!(
-                    "{}; the last try failed: {}",
+                    "{}; {}: {}",
                     capitalised(&clause),
+                    last_try(failure),
                     failure.message
                 ),
                 None => format!("{}.", capitalised(&clause)),
@@ -175,11 +178,16 @@ impl Sayings<'_> {
         let failed = self
             .failure
             .as_ref()
+            .filter(|failure| failure.reason != HELD)
             .map(|failure| format!(" Try {} failed: {}", failure.attempts, failure.message));
+        let waits = order
+            .and_then(|order| order.waits_for.as_ref())
+            .map(|words| format!(" {words}"));
         let message = format!(
-            "A certificate is needed because {}{}{shown}.{}",
+            "A certificate is needed because {}{}{shown}.{}{}",
             why.clause(self.secret()),
             begun.unwrap_or_default(),
+            waits.unwrap_or_default(),
             failed.unwrap_or_default()
         );
         (ConditionStatus::True, why.reason().to_owned(), message)
@@ -191,10 +199,17 @@ impl Sayings<'_> {
             Some(failure) => (
                 ConditionStatus::False,
                 failure.reason.clone(),
-                format!(
-                    "{wanted}. Try {} failed, the next is at {}: {}",
-                    failure.attempts, failure.next_try.0, failure.message
-                ),
+                if failure.reason == HELD {
+                    format!(
+                        "{wanted}. The next try is at {}: {}",
+                        failure.next_try.0, failure.message
+                    )
+                } else {
+                    format!(
+                        "{wanted}. Try {} failed, the next is at {}: {}",
+                        failure.attempts, failure.next_try.0, failure.message
+                    )
+                },
             ),
             None => (
                 ConditionStatus::True,
@@ -284,7 +299,9 @@ impl Sayings<'_> {
 
     fn what_next(&self) -> String {
         match (&self.failure, self.plan) {
-            (Some(failure), _) => format!(" The last try failed: {}", failure.message),
+            (Some(failure), _) => {
+                format!(" {}: {}", capitalised(last_try(failure)), failure.message)
+            }
             (None, Plan::Blocked { why }) => format!(" {}", self.blocked(why)),
             (None, Plan::Keep { .. }) => {
                 " It is not renewed by itself, because spec.renewal.policy is Disabled.".to_owned()
@@ -295,6 +312,14 @@ impl Sayings<'_> {
 
     fn secret(&self) -> &str {
         &self.inputs.certificate.spec.secret_name
+    }
+}
+
+fn last_try(failure: &LastFailure) -> &'static str {
+    if failure.reason == HELD {
+        "the next try waits"
+    } else {
+        "the last try failed"
     }
 }
 

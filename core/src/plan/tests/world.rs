@@ -56,6 +56,8 @@ pub(super) struct World {
     pub(super) refuses: Option<&'static str>,
     /// Steps outside the cluster fail so.
     pub(super) fails: Option<Failure>,
+    /// Steps outside the cluster come to this, and to no certificate.
+    pub(super) goes_on: Option<OrderStatus>,
     /// The next write of the status is lost.
     pub(super) loses_status: bool,
     pub(super) issued: Vec<(Timestamp, IssueReason)>,
@@ -105,6 +107,7 @@ impl Given {
             settings: Settings::default(),
             refuses: None,
             fails: None,
+            goes_on: None,
             loses_status: false,
             issued: Vec::new(),
             tries: 0,
@@ -352,6 +355,7 @@ impl World {
                     started_at: Time(now),
                     challenges: Vec::new(),
                     look_again: None,
+                    waits_for: None,
                 })
             }
             Plan::Continue {
@@ -361,6 +365,9 @@ impl World {
             Plan::Continue { why, undoes, .. } => {
                 if let Some(failure) = &self.fails {
                     return Outcome::Failed(failure.clone());
+                }
+                if let Some(order) = &self.goes_on {
+                    return Outcome::UnderWay(order.clone());
                 }
                 self.issue(now, assessment);
                 self.issued.push((now, why.clone()));
