@@ -206,8 +206,7 @@ impl Attempt<'_> {
         Ok(Ok(NextKey { key, kept }))
     }
 
-    /// The certificate is stored: what was needed for it goes. What can't go now is written down, or goes with the
-    /// Certificate.
+    /// The certificate is stored: what was needed for it goes. What can't go now, the sweep comes back for.
     async fn done(&self, kept: Option<Secret>) {
         let mut outcome = self.clean_up().await;
         if let Some(kept) = kept {
@@ -215,6 +214,7 @@ impl Attempt<'_> {
         }
         if let Err(problem) = outcome {
             warn!(problem = problem.told(), "Something is left of an order");
+            self.context.left_over.notify_one();
         }
     }
 
