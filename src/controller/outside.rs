@@ -18,7 +18,6 @@ use k8s_openapi::api::core::v1::Secret;
 use tracing::{info, warn};
 
 use super::act::{Acted, Attempt};
-use super::gather::issuer_key;
 use crate::cluster::new_secret::{self, NewSecret};
 use crate::cluster::secrets::Named;
 use crate::error::{CallError, Error, Object};
@@ -154,8 +153,7 @@ impl Attempt<'_> {
 
     fn failed(&self, failure: StepFailure, order: Option<&OrderStatus>) -> Acted {
         if failure.account_gone {
-            let issuer = issuer_key(&self.gathered.certificate);
-            self.context.issuers.forget_account(&issuer);
+            self.context.issuers.forget_account(&self.gathered.asked());
         }
         Acted::of(Outcome::Failed(Failure {
             reason: failure.reason,

@@ -7,12 +7,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use self::sayings::Sayings;
 use super::assess::{Assessment, CaState, later};
+use super::fallback::{self, Turn};
 use super::inputs::Inputs;
 use super::marks::Marks;
 use super::reason::CONTESTED;
 use super::renew::spread;
-use super::{Plan, Undoes, is_recent};
-use crate::api::certificate::{LastFailure, OrderStatus};
+use super::{BlockReason, Observed, Plan, Undoes, is_recent};
+use crate::api::certificate::{FallbackStatus, LastFailure, OrderStatus, SignedBy};
 use crate::api::{CertificateStatus, Condition};
 use crate::pki::Facts;
 
@@ -117,7 +118,12 @@ pub fn status(
     plan: &Plan,
     outcome: &Outcome,
 ) -> CertificateStatus {
-    let old = inputs.status().cloned().unwrap_or_default();
+    let mut old = inputs.status().cloned().unwrap_or_default();
+    if inputs.fallback.is_some_and(|fallback| fallback.turn.begins) {
+        // The failures before were another's.
+        let contest = |failure: &LastFailure| failure.reason == CONTESTED;
+        old.last_failure = old.last_failure.filter(contest);
+    }
     let last_restored = last_restored(now, &old, plan, outcome);
     let last_failure = last_failure(
         now,
@@ -146,6 +152,11 @@ pub fn status(
         last_restored,
         last_renew_request: last_renew_request(inputs, marks, &old),
         order: order(now, &old, outcome),
+        signed_by: inputs
+            .secret
+            .filter(|_| ours)
+            .and_then(|secret| signed_by(inputs, secret, &old)),
+        fallback: turn(now, inputs, assessment, plan, outcome),
         renewal_window: old.renewal_window.clone(),
         rollout: None,
     };
@@ -156,9 +167,60 @@ pub fn status(
         plan,
         failure: status.last_failure.clone(),
         order: status.order.clone(),
+        signed_by: status.signed_by.clone(),
+        turn: status.fallback.clone(),
     };
     status.conditions = says.conditions(&old.conditions);
     status
+}
+
+/// When the turn of the issuer that is asked ends, by a status just made, if another may follow.
+pub fn turn_ends(inputs: &Inputs<'_>, status: &CertificateStatus) -> Option<Timestamp> {
+    inputs.fallback?;
+    let mut certificate = inputs.certificate.clone();
+    certificate.status = Some(status.clone());
+    Turn::of(&certificate).ends(&certificate)
+}
+
+/// Whose turn it is after a step; `None` if nothing has failed, or nothing is needed.
+fn turn(
+    now: Timestamp,
+    inputs: &Inputs<'_>,
+    assessment: &Assessment,
+    plan: &Plan,
+    outcome: &Outcome,
+) -> Option<FallbackStatus> {
+    let turn = inputs.fallback?.turn;
+    if matches!(
+        plan,
+        Plan::Keep { .. } | Plan::Repair { .. } | Plan::HoldRepair { .. } | Plan::Leave
+    ) {
+        return None;
+    }
+    let (fails, not_before) = match (outcome, plan) {
+        (Outcome::Failed(failure), _) if fallback::is_the_issuers(failure.reason) => {
+            let until = match failure.pace {
+                Pace::Until(at) => Some(at),
+                Pace::Soon | Pace::Refused => None,
+            };
+            (true, until)
+        }
+        (Outcome::UnderWay(_), _) => (false, None),
+        (
+            _,
+            Plan::Blocked {
+                why: BlockReason::IssuerNotFound(_) | BlockReason::IssuerNotReady { .. },
+            },
+        ) => (true, turn.not_before),
+        _ => (false, turn.not_before),
+    };
+    turn.remembered(now, &assessment.hash, fails, not_before)
+}
+
+fn signed_by(inputs: &Inputs<'_>, secret: &Observed, old: &CertificateStatus) -> Option<SignedBy> {
+    let none = Turn::of(inputs.certificate);
+    let turn = inputs.fallback.map_or(&none, |fallback| fallback.turn);
+    fallback::signed_by(inputs.certificate, secret, inputs.group, turn, old)
 }
 
 /// What an unfinished issuance holds outside the cluster after a step. That the CA is only to be asked again in a moment is

@@ -7,7 +7,7 @@ use super::{
     FIELDS_IGNORED, HELD, ISSUING, LIMITED_BY_CA, READY, RENEWAL_ADJUSTED, cut, is_anothers,
 };
 use crate::api::Group;
-use crate::api::certificate::{LastFailure, OrderStatus};
+use crate::api::certificate::{FallbackStatus, LastFailure, OrderStatus, SignedBy};
 use crate::api::condition::{self, Condition, ConditionStatus};
 use crate::plan::assess::{Assessment, CaState, SKEW, later};
 use crate::plan::inputs::Inputs;
@@ -23,6 +23,8 @@ pub(super) struct Sayings<'a> {
     pub(super) plan: &'a Plan,
     pub(super) failure: Option<LastFailure>,
     pub(super) order: Option<OrderStatus>,
+    pub(super) signed_by: Option<SignedBy>,
+    pub(super) turn: Option<FallbackStatus>,
 }
 
 /// Names shown of several before the rest is only counted.
@@ -105,8 +107,9 @@ impl Sayings<'_> {
             return (ConditionStatus::False, "NotYetValid".to_owned(), message);
         }
         let message = format!(
-            "The certificate is what the spec asks for, and valid until {}.",
-            held.not_after
+            "The certificate is what the spec asks for, and valid until {}.{}",
+            held.not_after,
+            self.by_a_fallback()
         );
         (ConditionStatus::True, "Ready".to_owned(), message)
     }
@@ -127,7 +130,40 @@ impl Sayings<'_> {
         }
     }
 
+    /// Who signed what is held, and why, if it was not the first issuer of the spec.
+    fn by_a_fallback(&self) -> String {
+        let signed_by = self.signed_by.as_ref();
+        let signed_by = signed_by.and_then(|by| Some((by, by.why.as_ref()?)));
+        signed_by.map_or_else(String::new, |(by, why)| {
+            format!(
+                " {} {} signed it, because {}.",
+                by.kind,
+                by.name,
+                why.trim_end_matches('.')
+            )
+        })
+    }
+
     fn issuing(&self) -> Saying {
+        let (status, reason, message) = self.step();
+        (status, reason, message + &self.next_turn())
+    }
+
+    /// When another issuer is asked, while this one fails.
+    fn next_turn(&self) -> String {
+        let turn = self.turn.as_ref();
+        let Some(since) = turn.and_then(|turn| turn.failing_since.as_ref()) else {
+            return String::new();
+        };
+        let end = later(since.0, self.inputs.certificate.spec.fallback_after());
+        if end <= self.now {
+            return " None of the other issuers that the spec names can sign either.".to_owned();
+        }
+        format!(" If it has not worked by {end}, the next issuer that the spec names is asked.")
+    }
+
+    /// What is being done.
+    fn step(&self) -> Saying {
         match self.plan {
             Plan::Blocked { why } => (
                 ConditionStatus::False,
@@ -278,8 +314,7 @@ impl Sayings<'_> {
     }
 
     fn blocked(&self, why: &BlockReason) -> String {
-        let spec = &self.inputs.certificate.spec;
-        let issuer = format!("{} {}", spec.issuer_kind(), spec.issuer_ref.name);
+        let issuer = self.inputs.asked_name().to_string();
         let annotation = certificate_name_annotation(self.inputs.group);
         why.message(self.inputs.name(), self.secret(), &issuer, &annotation)
     }
