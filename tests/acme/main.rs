@@ -8,10 +8,12 @@
 
 mod client;
 mod customer;
+mod each_request;
 mod faults;
 mod faulty;
 mod foreign;
 mod interrupted;
 mod operator;
 mod pebble;
+mod shop;
 mod step_ca;

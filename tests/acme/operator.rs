@@ -22,16 +22,16 @@ use crate::pebble::{Pebble, Ways, free_ports};
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A cluster, a CA and the operator.
-struct World {
-    control_plane: ControlPlane,
-    client: Client,
-    pebble: Pebble,
+pub(crate) struct World {
+    pub(crate) control_plane: ControlPlane,
+    pub(crate) client: Client,
+    pub(crate) pebble: Pebble,
     http_port: u16,
     operator: Option<Child>,
 }
 
 impl World {
-    async fn new(ways: Ways) -> Self {
+    pub(crate) async fn new(ways: Ways) -> Self {
         let control_plane = ControlPlane::start(Options::new().without_workloads())
             .await
             .unwrap();
@@ -73,7 +73,7 @@ impl World {
         world
     }
 
-    async fn start(&mut self) {
+    pub(crate) async fn start(&mut self) {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
@@ -98,15 +98,15 @@ impl World {
         self.operator = Some(child);
     }
 
-    async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         self.operator.take().unwrap().kill().await.unwrap();
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.control_plane.folder().join("operator.log")).unwrap()
     }
 
-    async fn apply(&self, object: &Value) {
+    pub(crate) async fn apply(&self, object: &Value) {
         let kind = object["kind"].as_str().unwrap();
         let (group, version) = object["apiVersion"]
             .as_str()
@@ -128,7 +128,7 @@ impl World {
     }
 
     /// An Issuer that asks Pebble.
-    async fn issuer(&self) {
+    pub(crate) async fn issuer(&self) {
         let issuer = json!({
             "apiVersion": "certwright.dev/v1alpha1", "kind": "Issuer",
             "metadata": { "name": "pebble", "namespace": "shop" },
@@ -146,7 +146,7 @@ impl World {
         self.apply(&issuer).await;
     }
 
-    async fn certificate(&self, name: &str, names: &[&str]) {
+    pub(crate) async fn certificate(&self, name: &str, names: &[&str]) {
         let certificate = json!({
             "apiVersion": "certwright.dev/v1alpha1", "kind": "Certificate",
             "metadata": { "name": name, "namespace": "shop" },
@@ -157,7 +157,7 @@ impl World {
         self.apply(&certificate).await;
     }
 
-    fn of<K>(&self) -> Api<K>
+    pub(crate) fn of<K>(&self) -> Api<K>
     where
         K: Resource<DynamicType = Group, Scope = DynamicResourceScope> + DeserializeOwned,
     {
@@ -165,7 +165,7 @@ impl World {
     }
 
     /// Waits until a Certificate is ready at this revision; its Secret.
-    async fn ready(&self, name: &str, revision: i64) -> Secret {
+    pub(crate) async fn ready(&self, name: &str, revision: i64) -> Secret {
         let certificates: Api<Certificate> = self.of();
         eventually(&format!("{name} is ready"), async || {
             let certificate = certificates.get(name).await.map_err(|p| p.to_string())?;
@@ -185,7 +185,7 @@ impl World {
     }
 
     /// Waits until nothing is left of any order.
-    async fn is_tidy(&self) {
+    pub(crate) async fn is_tidy(&self) {
         eventually("nothing is left over", async || {
             let all = ListParams::default();
             let ingresses: Api<Ingress> = Api::namespaced(self.client.clone(), "shop");
@@ -212,7 +212,10 @@ impl World {
     }
 }
 
-async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
+pub(crate) async fn eventually<T>(
+    what: &str,
+    mut look: impl AsyncFnMut() -> Result<T, String>,
+) -> T {
     let start = Instant::now();
     loop {
         match look().await {
@@ -225,11 +228,11 @@ async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, Stri
     }
 }
 
-fn field(secret: &Secret, key: &str) -> Option<Vec<u8>> {
+pub(crate) fn field(secret: &Secret, key: &str) -> Option<Vec<u8>> {
     Some(secret.data.as_ref()?.get(key)?.0.clone())
 }
 
-fn held(secret: &Secret) -> (PrivateKey, Vec<Facts>) {
+pub(crate) fn held(secret: &Secret) -> (PrivateKey, Vec<Facts>) {
     let key = PrivateKey::from_pem(&field(secret, "tls.key").unwrap()).unwrap();
     (
         key,
