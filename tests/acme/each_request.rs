@@ -183,8 +183,13 @@ async fn all_arrive(world: &World, cases: &BTreeMap<String, Case>) {
         if begin.elapsed() > PATIENCE {
             for (name, status) in &missing {
                 eprintln!("{name}, {}: {status:#?}", cases[name].what);
-                eprintln!("{:#?}", cases[name].server.asked().len());
+                let asked = cases[name].server.asked();
+                eprintln!(
+                    "{:?}",
+                    asked.iter().map(|asked| &asked.path).collect::<Vec<_>>()
+                );
             }
+            eprintln!("{}", world.log());
             panic!("{} certificates did not arrive", missing.len());
         }
         let now = SystemClock.now();

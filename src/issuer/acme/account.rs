@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::Secret;
 use zeroize::Zeroizing;
 
 use super::StepFailure;
+use super::keys::Keys;
 use crate::acme::{AcmeError, Client, Offer, Transport, Verification, mac_key};
 use crate::cluster::new_secret::{self, NewSecret};
 use crate::cluster::secrets::{IssuerKey, Named, Secrets};
@@ -43,6 +44,7 @@ pub struct Accounts {
     known: Mutex<HashMap<IssuerKey, Known>>,
     /// Held while an issuer's CA is asked, so that many Certificates ask it once.
     turns: Mutex<HashMap<IssuerKey, Arc<tokio::sync::Mutex<()>>>>,
+    keys: Keys,
 }
 
 struct Known {
@@ -71,6 +73,7 @@ impl Accounts {
             secrets,
             known: Mutex::default(),
             turns: Mutex::default(),
+            keys: Keys::default(),
         }
     }
 
@@ -116,7 +119,7 @@ impl Accounts {
             }
             same.map_or(0, |known| known.failures)
         };
-        let asked = self.ask(now, namespace, acme).await?;
+        let asked = self.ask(now, issuer, namespace, acme).await?;
         let (standing, wait, failures) = match asked {
             Ok(account) => (Ok(account), FRESH, 0),
             Err((problem, Some(until))) => {
@@ -154,28 +157,45 @@ impl Accounts {
     pub fn retain(&self, exists: impl Fn(&IssuerKey) -> bool) {
         lock(&self.known).retain(|issuer, _| exists(issuer));
         lock(&self.turns).retain(|issuer, _| exists(issuer));
+        self.keys.retain(exists);
     }
 
-    /// The thumbprint of an issuer's account key, which answers to challenges are made with. It is read where it is not
-    /// known, which is so on replicas that don't lead.
+    /// An issuer's account key, which answers to challenges are made with. It is read where it is not known as it is now,
+    /// which is so on replicas that don't lead.
     ///
     /// # Errors
     /// When the API server fails.
-    pub async fn key(&self, namespace: &str, acme: &Acme) -> Result<Option<AccountKey>, Error> {
+    pub async fn key(
+        &self,
+        issuer: &IssuerKey,
+        namespace: &str,
+        acme: &Acme,
+    ) -> Result<Option<AccountKey>, Error> {
         let reference = &acme.private_key_secret_ref;
         let secret = Named::new(namespace, &reference.name);
         let entry = reference.key_or(DEFAULT_KEY_ENTRY);
-        let found = self.secrets.read(&secret).await?;
-        Ok(found.and_then(|secret| read_key(&secret, entry).ok()))
+        let seen = self.secrets.version(&secret);
+        if let Some(key) = seen.and_then(|seen| self.keys.get(issuer, &secret, entry, seen)) {
+            return Ok(Some(key));
+        }
+        let Some(found) = self.secrets.read(&secret).await? else {
+            return Ok(None);
+        };
+        let key = read_key(&found, entry).ok();
+        if let Some(key) = &key {
+            self.keys.remember(issuer, &found, entry, key);
+        }
+        Ok(key)
     }
 
     async fn ask(
         &self,
         now: Timestamp,
+        issuer: &IssuerKey,
         namespace: &str,
         acme: &Acme,
     ) -> Result<Result<Arc<Account>, (NotReady, Option<Timestamp>)>, Error> {
-        let key = match self.account_key(namespace, acme).await? {
+        let key = match self.account_key(issuer, namespace, acme).await? {
             Ok(key) => key,
             Err(problem) => return Ok(Err((problem, None))),
         };
@@ -222,6 +242,7 @@ impl Accounts {
     /// The account's key: as it is stored, or a new one, stored before anybody hears of it.
     async fn account_key(
         &self,
+        issuer: &IssuerKey,
         namespace: &str,
         acme: &Acme,
     ) -> Result<Result<AccountKey, NotReady>, Error> {
@@ -230,7 +251,11 @@ impl Accounts {
         let secret = Named::new(namespace, &reference.name);
         let place = format!("{namespace}/{}", reference.name);
         if let Some(found) = self.secrets.read(&secret).await? {
-            return Ok(read_key(&found, entry).map_err(|why| NotReady {
+            let key = read_key(&found, entry);
+            if let Ok(key) = &key {
+                self.keys.remember(issuer, &found, entry, key);
+            }
+            return Ok(key.map_err(|why| NotReady {
                 reason: "InvalidAccountKey",
                 message: format!(
                     "Secret {place}: {why}. Put the account's private key there as PEM, or delete the Secret to begin with \
@@ -258,7 +283,8 @@ impl Accounts {
             }
         };
         let new = NewSecret::of_account(namespace, &reference.name, entry, key.private_key());
-        new_secret::create(&self.client, &self.group, new).await?;
+        let created = new_secret::create(&self.client, &self.group, new).await?;
+        self.keys.remember(issuer, &created, entry, &key);
         Ok(Ok(key))
     }
 

@@ -5,6 +5,7 @@
 
 mod account;
 mod failure;
+mod keys;
 mod order;
 
 pub use account::{Account, Accounts};
