@@ -6,12 +6,14 @@
     reason = "all of this is tests, also what is outside their functions"
 )]
 
+mod bad_ca;
 mod client;
 mod customer;
 mod each_request;
 mod faults;
 mod faulty;
 mod foreign;
+mod forger;
 mod interrupted;
 mod operator;
 mod pebble;

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use certwright_core::acme::AccountKey;
 use certwright_core::api::Group;
 use certwright_core::api::issuer::{Acme, AcmeStatus, DEFAULT_KEY_ENTRY};
-use certwright_core::pki::{KeySpec, PrivateKey};
+use certwright_core::pki::{Facts, KeySpec, PrivateKey, chain};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use zeroize::Zeroizing;
@@ -32,6 +34,8 @@ pub struct Account {
     pub(super) key: AccountKey,
     pub(super) url: String,
     status: AcmeStatus,
+    /// The CAs that the issuer's `caBundle` names.
+    roots: Vec<Facts>,
 }
 
 /// All accounts that are in use, by issuer.
@@ -336,6 +340,11 @@ impl Account {
         &self.url
     }
 
+    /// The CAs that its issuer names as trusted.
+    pub(super) fn roots(&self) -> &[Facts] {
+        &self.roots
+    }
+
     /// Its key.
     pub fn key(&self) -> &AccountKey {
         &self.key
@@ -366,7 +375,16 @@ async fn found(
         key,
         url: account.url,
         status,
+        roots: roots(acme),
     })
+}
+
+/// The certificates of `caBundle`, which were read before when the server was asked.
+fn roots(acme: &Acme) -> Vec<Facts> {
+    let bundle = acme.ca_bundle.as_ref();
+    let pem = bundle.and_then(|text| BASE64_STANDARD.decode(text.trim()).ok());
+    pem.and_then(|pem| chain::read_pem(&pem).ok())
+        .unwrap_or_default()
 }
 
 fn told(offer: &Offer, key: &AccountKey, url: &str, acme: &Acme) -> AcmeStatus {

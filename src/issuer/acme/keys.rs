@@ -76,7 +76,7 @@ mod tests {
     use kube::api::ObjectMeta;
 
     use super::*;
-    use crate::cluster::secrets::IssuerName;
+    use certwright_core::plan::request::IssuerName;
 
     fn secret(version: &str) -> Secret {
         Secret {
