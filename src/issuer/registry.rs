@@ -278,7 +278,7 @@ impl Issuers {
             )
         };
         match settings {
-            Some(settings) => self.accounts.key(namespace, &settings).await,
+            Some(settings) => self.accounts.key(issuer, namespace, &settings).await,
             None => Ok(None),
         }
     }

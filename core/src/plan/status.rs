@@ -356,8 +356,12 @@ fn last_failure(
             contested(inputs, by.as_deref()),
             Pace::Soon,
         )),
-        // Tries count until one of them brings a certificate.
-        Outcome::UnderWay(_) => old.last_failure.clone(),
+        // Tries count until one of them brings a certificate. The next one is under way: whoever asked for it by hand does
+        // not wait any more.
+        Outcome::UnderWay(_) => old.last_failure.clone().map(|failure| LastFailure {
+            next_try: Time(failure.next_try.0.min(now)),
+            ..failure
+        }),
         Outcome::Nothing | Outcome::Done(_) | Outcome::Abandoned => {
             let contest =
                 |failure: &LastFailure| failure.reason == CONTESTED && last_restored.is_some();

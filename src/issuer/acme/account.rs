@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use certwright_core::acme::AccountKey;
 use certwright_core::api::Group;
 use certwright_core::api::issuer::{Acme, AcmeStatus, DEFAULT_KEY_ENTRY};
-use certwright_core::pki::{KeySpec, PrivateKey};
+use certwright_core::pki::{Facts, KeySpec, PrivateKey, chain};
 use certwright_core::plan::status::Pace;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
@@ -14,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::StepFailure;
 use super::budget::{Budget, Budgets};
+use super::keys::Keys;
 use crate::acme::{AcmeError, Client, Offer, Transport, Verification, mac_key};
 use crate::cluster::new_secret::{self, NewSecret};
 use crate::cluster::secrets::{IssuerKey, Named, Secrets};
@@ -34,6 +37,8 @@ pub struct Account {
     pub(super) url: String,
     pub(super) budget: Arc<Budget>,
     status: AcmeStatus,
+    /// The CAs that the issuer's `caBundle` names.
+    roots: Vec<Facts>,
 }
 
 /// All accounts that are in use, by issuer.
@@ -47,6 +52,7 @@ pub struct Accounts {
     /// Held while an issuer's CA is asked, so that many Certificates ask it once.
     turns: Mutex<HashMap<IssuerKey, Arc<tokio::sync::Mutex<()>>>>,
     budgets: Budgets,
+    keys: Keys,
 }
 
 struct Known {
@@ -76,6 +82,7 @@ impl Accounts {
             known: Mutex::default(),
             turns: Mutex::default(),
             budgets: Budgets::default(),
+            keys: Keys::default(),
         }
     }
 
@@ -121,7 +128,7 @@ impl Accounts {
             }
             same.map_or(0, |known| known.failures)
         };
-        let asked = self.ask(now, namespace, acme).await?;
+        let asked = self.ask(now, issuer, namespace, acme).await?;
         let (standing, wait, failures) = match asked {
             Ok(account) => (Ok(account), FRESH, 0),
             Err((problem, Some(until))) => {
@@ -160,6 +167,7 @@ impl Accounts {
         lock(&self.known).retain(|issuer, _| exists(issuer));
         lock(&self.turns).retain(|issuer, _| exists(issuer));
         self.budgets.forget_unused();
+        self.keys.retain(exists);
     }
 
     /// Begins to count anew what accounts were used for: another replica may have used them meanwhile.
@@ -167,26 +175,42 @@ impl Accounts {
         self.budgets.begin_anew();
     }
 
-    /// The thumbprint of an issuer's account key, which answers to challenges are made with. It is read where it is not
-    /// known, which is so on replicas that don't lead.
+    /// An issuer's account key, which answers to challenges are made with. It is read where it is not known as it is now,
+    /// which is so on replicas that don't lead.
     ///
     /// # Errors
     /// When the API server fails.
-    pub async fn key(&self, namespace: &str, acme: &Acme) -> Result<Option<AccountKey>, Error> {
+    pub async fn key(
+        &self,
+        issuer: &IssuerKey,
+        namespace: &str,
+        acme: &Acme,
+    ) -> Result<Option<AccountKey>, Error> {
         let reference = &acme.private_key_secret_ref;
         let secret = Named::new(namespace, &reference.name);
         let entry = reference.key_or(DEFAULT_KEY_ENTRY);
-        let found = self.secrets.read(&secret).await?;
-        Ok(found.and_then(|secret| read_key(&secret, entry).ok()))
+        let seen = self.secrets.version(&secret);
+        if let Some(key) = seen.and_then(|seen| self.keys.get(issuer, &secret, entry, seen)) {
+            return Ok(Some(key));
+        }
+        let Some(found) = self.secrets.read(&secret).await? else {
+            return Ok(None);
+        };
+        let key = read_key(&found, entry).ok();
+        if let Some(key) = &key {
+            self.keys.remember(issuer, &found, entry, key);
+        }
+        Ok(key)
     }
 
     async fn ask(
         &self,
         now: Timestamp,
+        issuer: &IssuerKey,
         namespace: &str,
         acme: &Acme,
     ) -> Result<Result<Arc<Account>, (NotReady, Option<Timestamp>)>, Error> {
-        let key = match self.account_key(namespace, acme).await? {
+        let key = match self.account_key(issuer, namespace, acme).await? {
             Ok(key) => key,
             Err(problem) => return Ok(Err((problem, None))),
         };
@@ -241,6 +265,7 @@ impl Accounts {
     /// The account's key: as it is stored, or a new one, stored before anybody hears of it.
     async fn account_key(
         &self,
+        issuer: &IssuerKey,
         namespace: &str,
         acme: &Acme,
     ) -> Result<Result<AccountKey, NotReady>, Error> {
@@ -249,7 +274,11 @@ impl Accounts {
         let secret = Named::new(namespace, &reference.name);
         let place = format!("{namespace}/{}", reference.name);
         if let Some(found) = self.secrets.read(&secret).await? {
-            return Ok(read_key(&found, entry).map_err(|why| NotReady {
+            let key = read_key(&found, entry);
+            if let Ok(key) = &key {
+                self.keys.remember(issuer, &found, entry, key);
+            }
+            return Ok(key.map_err(|why| NotReady {
                 reason: "InvalidAccountKey",
                 message: format!(
                     "Secret {place}: {why}. Put the account's private key there as PEM, or delete the Secret to begin with \
@@ -277,7 +306,8 @@ impl Accounts {
             }
         };
         let new = NewSecret::of_account(namespace, &reference.name, entry, key.private_key());
-        new_secret::create(&self.client, &self.group, new).await?;
+        let created = new_secret::create(&self.client, &self.group, new).await?;
+        self.keys.remember(issuer, &created, entry, &key);
         Ok(Ok(key))
     }
 
@@ -336,6 +366,11 @@ impl Account {
         &self.budget
     }
 
+    /// The CAs that its issuer names as trusted.
+    pub(super) fn roots(&self) -> &[Facts] {
+        &self.roots
+    }
+
     /// Its key.
     pub fn key(&self) -> &AccountKey {
         &self.key
@@ -373,7 +408,16 @@ async fn found(
         budget: budget(&account.url),
         url: account.url,
         status,
+        roots: roots(acme),
     })
+}
+
+/// The certificates of `caBundle`, which were read before when the server was asked.
+fn roots(acme: &Acme) -> Vec<Facts> {
+    let bundle = acme.ca_bundle.as_ref();
+    let pem = bundle.and_then(|text| BASE64_STANDARD.decode(text.trim()).ok());
+    pem.and_then(|pem| chain::read_pem(&pem).ok())
+        .unwrap_or_default()
 }
 
 fn told(offer: &Offer, key: &AccountKey, url: &str, acme: &Acme) -> AcmeStatus {

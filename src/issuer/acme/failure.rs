@@ -111,6 +111,23 @@ impl StepFailure {
         )
     }
 
+    /// The CA does not come to an end with it.
+    pub(super) fn of_stuck_order(since: Timestamp) -> Self {
+        let hours = super::order::PATIENCE.as_hours();
+        let message = format!(
+            "The CA has not finished the order of {since} within {hours} hours. Another is made; ask the CA's people what \
+             holds it up"
+        );
+        Self::new("OrderStuck", &message, Pace::Refused, false)
+    }
+
+    /// What signed the certificate is missing.
+    pub(super) fn of_cut_off_chain() -> Self {
+        let message = "The CA gave the certificate without the one that signed it, so that hardly anybody would trust it. If \
+                       its root signs certificates itself, write that root into the issuer's caBundle";
+        Self::new("BadCertificate", message, Pace::Refused, false)
+    }
+
     /// The CA's question can't be led to us.
     pub(super) fn of_way(closed: Closed) -> Result<Self, Error> {
         match closed {

@@ -6,6 +6,7 @@
 mod account;
 mod budget;
 mod failure;
+mod keys;
 mod look;
 mod order;
 

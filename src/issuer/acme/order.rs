@@ -10,6 +10,7 @@ use certwright_core::acme::{ChallengeKind, chains, problem};
 use certwright_core::api::certificate::{OrderStatus, PresentedChallenge};
 use certwright_core::api::issuer::Solver;
 use certwright_core::http01::{Challenge, Owner};
+use certwright_core::pki::Facts;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -24,6 +25,8 @@ use crate::issuer::Issued;
 pub(super) const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 /// How long a CA may send us away for. A slower one is asked again all the same.
 const LONGEST: SignedDuration = SignedDuration::from_mins(10);
+/// How long a CA may take for an order. Those that ask people may need a working day.
+pub(super) const PATIENCE: SignedDuration = SignedDuration::from_hours(24);
 /// An order's answers are looked at together: each costs a request.
 const MAX_READS: usize = 100;
 
@@ -132,6 +135,9 @@ impl AcmeIssuer {
                 self.account.budget.failed(asked.now, identifiers, meaning);
                 Ok(Err(StepFailure::of_order(&failure)))
             }
+            Step::Read(_) | Step::Wait if is_stuck(asked.now, status) => {
+                Ok(Err(StepFailure::of_stuck_order(status.started_at.0)))
+            }
             Step::Read(_) | Step::Wait => pending(Some(come_back)),
             Step::Present(proofs) => self.present(asked, ways, status, &proofs).await,
             Step::Accept(proofs) => self.accept(asked, ways, status, &proofs).await,
@@ -148,11 +154,16 @@ impl AcmeIssuer {
                     Err(error) => Ok(Err(self.failed(asked, &error))),
                 }
             }
-            Step::Download(url) => Ok(self
-                .download(&url)
-                .await
-                .map(Progress::Issued)
-                .map_err(|error| self.failed(asked, &error))),
+            Step::Download(url) => Ok(match self.download(&url).await {
+                Ok(chain) if chains::is_cut_off(&chain, self.account.roots()) => {
+                    Err(StepFailure::of_cut_off_chain())
+                }
+                Ok(chain) => Ok(Progress::Issued(Issued {
+                    chain: chain.into_iter().map(|facts| facts.der).collect(),
+                    ca: None,
+                })),
+                Err(error) => Err(self.failed(asked, &error)),
+            }),
         }
     }
 
@@ -280,7 +291,7 @@ impl AcmeIssuer {
         StepFailure::of_call(asked.now, error)
     }
 
-    async fn download(&self, url: &str) -> Result<Issued, AcmeError> {
+    async fn download(&self, url: &str) -> Result<Vec<Facts>, AcmeError> {
         let account = &self.account;
         let first = account
             .client
@@ -305,12 +316,7 @@ impl AcmeIssuer {
                 found.push(read(&other.pem)?);
             }
         }
-        let chain = chains::choose(found, preferred)
-            .ok_or_else(|| nonsense("no certificate".to_owned()))?;
-        Ok(Issued {
-            chain: chain.into_iter().map(|facts| facts.der).collect(),
-            ca: None,
-        })
+        chains::choose(found, preferred).ok_or_else(|| nonsense("no certificate".to_owned()))
     }
 
     fn come_back(&self, now: Timestamp, retry_after: Option<&str>) -> Timestamp {
@@ -349,6 +355,11 @@ fn owned<'s>(step: Step<'_>, solvers: &'s [Solver]) -> Step<'s> {
         Step::Finalize(url) => Step::Finalize(url),
         Step::Download(url) => Step::Download(url),
     }
+}
+
+/// Whether a CA has had an order for so long that it will not finish it.
+fn is_stuck(now: Timestamp, status: &OrderStatus) -> bool {
+    now.duration_since(status.started_at.0) > PATIENCE
 }
 
 pub(super) fn later(at: Timestamp, by: SignedDuration) -> Timestamp {

@@ -171,6 +171,7 @@ impl Sayings<'_> {
                 self.blocked(why),
             ),
             Plan::Continue { why, .. } => self.under_way(why),
+            Plan::Issue { why, .. } if self.order.is_some() => self.under_way(why),
             Plan::Issue { why, .. } | Plan::Hold { why, .. } => self.failing(
                 &format!(
                     "A certificate is needed because {}",
