@@ -14,4 +14,5 @@ mod foreign;
 mod interrupted;
 mod operator;
 mod pebble;
+mod served;
 mod step_ca;

@@ -1,12 +1,13 @@
 //! The operator between a real API server and Pebble: from `kubectl apply` to a Secret.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use certwright_core::api::{Certificate, Group, Issuer, condition};
 use certwright_core::pki::{Facts, PrivateKey, chain};
-use certwright_test_cluster::{ControlPlane, Options};
+use certwright_test_cluster::{ControlPlane, Options, OwnAddresses};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
@@ -22,28 +23,56 @@ use crate::pebble::{Pebble, Ways, free_ports};
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A cluster, a CA and the operator.
-struct World {
-    control_plane: ControlPlane,
-    client: Client,
-    pebble: Pebble,
-    http_port: u16,
+pub(crate) struct World {
+    pub(crate) control_plane: ControlPlane,
+    pub(crate) client: Client,
+    pub(crate) pebble: Pebble,
+    /// Where the operator answers the CA's questions.
+    answers: SocketAddr,
     operator: Option<Child>,
+    _addresses: Option<OwnAddresses>,
 }
 
 impl World {
     async fn new(ways: Ways) -> Self {
-        let control_plane = ControlPlane::start(Options::new().without_workloads())
-            .await
-            .unwrap();
-        let client = control_plane.client().unwrap();
+        let options = Options::new().without_workloads();
+        let control_plane = ControlPlane::start(options).await.unwrap();
+        // Pebble asks the operator itself.
         let [http_port] = free_ports();
         let pebble = Pebble::start(Ways { http_port, ..ways }).await;
-        let mut world = Self {
-            control_plane,
-            client,
-            pebble,
+        let answers = SocketAddr::from((Ipv4Addr::LOCALHOST, http_port));
+        Self::around(control_plane, pebble, answers, None).await
+    }
+
+    /// One in which Pebble asks Traefik, which leads it to the operator.
+    pub(crate) async fn behind_traefik() -> Self {
+        let options = Options::new().without_workloads().traefik();
+        let control_plane = ControlPlane::start(options).await.unwrap();
+        let http_port = control_plane.front_door().unwrap().http().port();
+        let pebble = Pebble::start(Ways {
             http_port,
+            ..Ways::default()
+        })
+        .await;
+        let addresses = OwnAddresses::take().unwrap();
+        let [port] = free_ports();
+        let answers = SocketAddr::from((addresses.ipv4(), port));
+        Self::around(control_plane, pebble, answers, Some(addresses)).await
+    }
+
+    async fn around(
+        control_plane: ControlPlane,
+        pebble: Pebble,
+        answers: SocketAddr,
+        addresses: Option<OwnAddresses>,
+    ) -> Self {
+        let mut world = Self {
+            client: control_plane.client().unwrap(),
+            control_plane,
+            pebble,
+            answers,
             operator: None,
+            _addresses: addresses,
         };
         let crds = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crds");
         for file in ["certificates", "issuers", "clusterissuers"] {
@@ -57,7 +86,11 @@ impl World {
             });
             world.apply(&namespace).await;
         }
-        // Where the operator's own Service would lead.
+        // Where the operator's own Service would lead. What is reached directly needs no way in.
+        let (address, port) = match answers.ip() {
+            ip if ip.is_loopback() => ("198.51.100.7".to_owned(), 8089),
+            ip => (ip.to_string(), answers.port()),
+        };
         let slice = json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
             "metadata": {
@@ -65,8 +98,8 @@ impl World {
                 "labels": { "kubernetes.io/service-name": "certwright-http01" },
             },
             "addressType": "IPv4",
-            "endpoints": [{ "addresses": ["198.51.100.7"], "conditions": { "ready": true } }],
-            "ports": [{ "name": "http", "port": 8089, "protocol": "TCP" }],
+            "endpoints": [{ "addresses": [address], "conditions": { "ready": true } }],
+            "ports": [{ "name": "http", "port": port, "protocol": "TCP" }],
         });
         world.apply(&slice).await;
         world.start().await;
@@ -83,7 +116,7 @@ impl World {
         let child = Command::new(env!("CARGO_BIN_EXE_certwright"))
             .args(["run", "--private-networks=127.0.0.0/8"])
             .args(["--listen", &format!("127.0.0.1:{listen}")])
-            .args(["--http01-listen", &format!("127.0.0.1:{}", self.http_port)])
+            .args(["--http01-listen", &self.answers.to_string()])
             .env(
                 "KUBECONFIG",
                 self.control_plane.kubeconfig("admin").unwrap(),
@@ -102,11 +135,11 @@ impl World {
         self.operator.take().unwrap().kill().await.unwrap();
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.control_plane.folder().join("operator.log")).unwrap()
     }
 
-    async fn apply(&self, object: &Value) {
+    pub(crate) async fn apply(&self, object: &Value) {
         let kind = object["kind"].as_str().unwrap();
         let (group, version) = object["apiVersion"]
             .as_str()
@@ -129,6 +162,12 @@ impl World {
 
     /// An Issuer that asks Pebble.
     async fn issuer(&self) {
+        self.issuer_that_solves_by(json!({ "ingress": { "ingressClassName": "public" } }))
+            .await;
+    }
+
+    /// An Issuer that asks Pebble, and lets it in this way.
+    pub(crate) async fn issuer_that_solves_by(&self, http01: Value) {
         let issuer = json!({
             "apiVersion": "certwright.dev/v1alpha1", "kind": "Issuer",
             "metadata": { "name": "pebble", "namespace": "shop" },
@@ -139,14 +178,14 @@ impl World {
                 "privateKeySecretRef": { "name": "account" },
                 "solvers": [{
                     "waitInsteadOfSelfCheck": "0s",
-                    "http01": { "ingress": { "ingressClassName": "public" } },
+                    "http01": http01,
                 }],
             } },
         });
         self.apply(&issuer).await;
     }
 
-    async fn certificate(&self, name: &str, names: &[&str]) {
+    pub(crate) async fn certificate(&self, name: &str, names: &[&str]) {
         let certificate = json!({
             "apiVersion": "certwright.dev/v1alpha1", "kind": "Certificate",
             "metadata": { "name": name, "namespace": "shop" },
@@ -157,6 +196,17 @@ impl World {
         self.apply(&certificate).await;
     }
 
+    /// Asks for a renewal by hand.
+    pub(crate) async fn renew(&self, name: &str) {
+        let annotated = json!({ "metadata": { "annotations": { "certwright.dev/renew": "now" } } });
+        let certificates: Api<Certificate> = self.of();
+        let patch = Patch::Merge(&annotated);
+        certificates
+            .patch(name, &PatchParams::default(), &patch)
+            .await
+            .unwrap();
+    }
+
     fn of<K>(&self) -> Api<K>
     where
         K: Resource<DynamicType = Group, Scope = DynamicResourceScope> + DeserializeOwned,
@@ -165,7 +215,7 @@ impl World {
     }
 
     /// Waits until a Certificate is ready at this revision; its Secret.
-    async fn ready(&self, name: &str, revision: i64) -> Secret {
+    pub(crate) async fn ready(&self, name: &str, revision: i64) -> Secret {
         let certificates: Api<Certificate> = self.of();
         eventually(&format!("{name} is ready"), async || {
             let certificate = certificates.get(name).await.map_err(|p| p.to_string())?;
@@ -185,15 +235,15 @@ impl World {
     }
 
     /// Waits until nothing is left of any order.
-    async fn is_tidy(&self) {
+    pub(crate) async fn is_tidy(&self) {
         eventually("nothing is left over", async || {
-            let all = ListParams::default();
+            // Users have Ingresses of their own.
+            let records = ListParams::default().labels("certwright.dev/http01-solver");
             let ingresses: Api<Ingress> = Api::namespaced(self.client.clone(), "shop");
-            let ingresses = ingresses.list(&all).await.map_err(|p| p.to_string())?;
+            let ingresses = ingresses.list(&records).await.map_err(|p| p.to_string())?;
             let keys = ListParams::default().labels("certwright.dev/next-key");
             let secrets: Api<Secret> = Api::namespaced(self.client.clone(), "shop");
             let keys = secrets.list(&keys).await.map_err(|p| p.to_string())?;
-            let records = ListParams::default().labels("certwright.dev/http01-solver");
             let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), "certwright");
             let records = maps.list(&records).await.map_err(|p| p.to_string())?;
             let left: Vec<_> = ingresses
@@ -212,7 +262,10 @@ impl World {
     }
 }
 
-async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
+pub(crate) async fn eventually<T>(
+    what: &str,
+    mut look: impl AsyncFnMut() -> Result<T, String>,
+) -> T {
     let start = Instant::now();
     loop {
         match look().await {
@@ -225,11 +278,11 @@ async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, Stri
     }
 }
 
-fn field(secret: &Secret, key: &str) -> Option<Vec<u8>> {
+pub(crate) fn field(secret: &Secret, key: &str) -> Option<Vec<u8>> {
     Some(secret.data.as_ref()?.get(key)?.0.clone())
 }
 
-fn held(secret: &Secret) -> (PrivateKey, Vec<Facts>) {
+pub(crate) fn held(secret: &Secret) -> (PrivateKey, Vec<Facts>) {
     let key = PrivateKey::from_pem(&field(secret, "tls.key").unwrap()).unwrap();
     (
         key,
@@ -277,14 +330,7 @@ async fn a_certificate_from_an_acme_ca_is_stored_and_nothing_is_left_over() {
     world.is_tidy().await;
 
     // A renewal brings another key, and nothing between breaks what is held.
-    let annotated = json!({ "metadata": { "annotations": { "certwright.dev/renew": "now" } } });
-    let certificates: Api<Certificate> = world.of();
-    let parameters = PatchParams::default();
-    let patch = Patch::Merge(&annotated);
-    certificates
-        .patch("web", &parameters, &patch)
-        .await
-        .unwrap();
+    world.renew("web").await;
     let (next, _) = held(&world.ready("web", 2).await);
     assert_ne!(next.public().as_der(), key.public().as_der());
     world.is_tidy().await;
