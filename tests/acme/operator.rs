@@ -15,11 +15,17 @@ use kube::core::{ApiResource, DynamicResourceScope, GroupVersionKind};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
 use crate::pebble::{Pebble, Ways, free_ports};
 
+/// The name that leads to the front door of [`World::behind_traefik`].
+pub(crate) const NAME: &str = "www.example.com";
+/// A program with an `/etc/hosts` of its own.
+const WITH_HOSTS: &str = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A cluster, a CA and the operator.
@@ -30,7 +36,8 @@ pub(crate) struct World {
     /// Where the operator answers the CA's questions.
     answers: SocketAddr,
     operator: Option<Child>,
-    _addresses: Option<OwnAddresses>,
+    /// Where the world finds [`NAME`]: Traefik's HTTP, on port 80.
+    addresses: Option<OwnAddresses>,
 }
 
 impl World {
@@ -55,6 +62,8 @@ impl World {
         })
         .await;
         let addresses = OwnAddresses::take().unwrap();
+        let outer = TcpListener::bind((addresses.ipv4(), 80)).await.unwrap();
+        tokio::spawn(lead(outer, http_port));
         let [port] = free_ports();
         let answers = SocketAddr::from((addresses.ipv4(), port));
         Self::around(control_plane, pebble, answers, Some(addresses)).await
@@ -72,7 +81,7 @@ impl World {
             pebble,
             answers,
             operator: None,
-            _addresses: addresses,
+            addresses,
         };
         let crds = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crds");
         for file in ["certificates", "issuers", "clusterissuers"] {
@@ -113,8 +122,20 @@ impl World {
             .open(self.control_plane.folder().join("operator.log"))
             .unwrap();
         let [listen] = free_ports();
-        let child = Command::new(env!("CARGO_BIN_EXE_certwright"))
-            .args(["run", "--private-networks=127.0.0.0/8"])
+        let program = env!("CARGO_BIN_EXE_certwright");
+        let mut command = match &self.addresses {
+            None => Command::new(program),
+            Some(addresses) => {
+                let hosts = self.control_plane.folder().join("hosts");
+                std::fs::write(&hosts, format!("{} {NAME}\n", addresses.ipv4())).unwrap();
+                let mut command = Command::new("unshare");
+                command.args(["--mount", "sh", "-c", WITH_HOSTS]).arg(hosts);
+                command.arg(program);
+                command
+            }
+        };
+        let child = command
+            .args(["run", "--private-networks=127.0.0.0/8,198.51.100.0/24"])
             .args(["--listen", &format!("127.0.0.1:{listen}")])
             .args(["--http01-listen", &self.answers.to_string()])
             .env(
@@ -162,12 +183,16 @@ impl World {
 
     /// An Issuer that asks Pebble.
     async fn issuer(&self) {
-        self.issuer_that_solves_by(json!({ "ingress": { "ingressClassName": "public" } }))
-            .await;
+        // Pebble's names lead elsewhere than everybody else's.
+        self.issuer_that_solves_by(json!({
+            "waitInsteadOfSelfCheck": "0s",
+            "http01": { "ingress": { "ingressClassName": "public" } },
+        }))
+        .await;
     }
 
-    /// An Issuer that asks Pebble, and lets it in this way.
-    pub(crate) async fn issuer_that_solves_by(&self, http01: Value) {
+    /// An Issuer that asks Pebble, and proves names this way.
+    pub(crate) async fn issuer_that_solves_by(&self, solver: Value) {
         let issuer = json!({
             "apiVersion": "certwright.dev/v1alpha1", "kind": "Issuer",
             "metadata": { "name": "pebble", "namespace": "shop" },
@@ -176,10 +201,7 @@ impl World {
                 "email": "ops@example.com",
                 "caBundle": self.pebble.bundle,
                 "privateKeySecretRef": { "name": "account" },
-                "solvers": [{
-                    "waitInsteadOfSelfCheck": "0s",
-                    "http01": http01,
-                }],
+                "solvers": [solver],
             } },
         });
         self.apply(&issuer).await;
@@ -259,6 +281,18 @@ impl World {
             }
         })
         .await;
+    }
+}
+
+/// Leads whoever comes there to a port of loopback, as a router does.
+async fn lead(outer: TcpListener, inner: u16) {
+    while let Ok((mut stream, _)) = outer.accept().await {
+        tokio::spawn(async move {
+            if let Ok(mut other) = TcpStream::connect((Ipv4Addr::LOCALHOST, inner)).await {
+                // One side may break off at any time.
+                let _ = copy_bidirectional(&mut stream, &mut other).await;
+            }
+        });
     }
 }
 

@@ -1,4 +1,6 @@
 //! Traefik between Pebble and the operator, and then between visitors and what was issued: one front door for both.
+//!
+//! The operator looks by itself before Pebble does, at port 80 of an address that its `/etc/hosts` has for the name.
 
 use std::net::SocketAddr;
 
@@ -9,9 +11,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::operator::{World, eventually, held};
-
-const NAME: &str = "www.example.com";
+use crate::operator::{NAME, World, eventually, held};
 
 /// Visits the shop until the front door shows this certificate; what was seen then.
 async fn visited(world: &World, door: FrontDoor, leaf: &Facts) -> Visit {
@@ -73,7 +73,7 @@ async fn traefik_lets_the_ca_in_by_ingress_and_serves_what_was_issued() {
             },
         }))
         .await;
-    let solver = json!({ "ingress": { "ingressClassName": door.class() } });
+    let solver = json!({ "http01": { "ingress": { "ingressClassName": door.class() } } });
     is_issued_through_and_served_by(&world, door, solver).await;
 }
 
@@ -112,7 +112,7 @@ async fn traefik_lets_the_ca_in_by_gateway_api_and_serves_what_was_issued() {
         }))
         .await;
     let parent = json!({ "name": "front", "sectionName": "http" });
-    let solver = json!({ "gatewayHTTPRoute": { "parentRefs": [parent] } });
+    let solver = json!({ "http01": { "gatewayHTTPRoute": { "parentRefs": [parent] } } });
     is_issued_through_and_served_by(&world, door, solver).await;
     // And of routes only the user's own.
     let route = GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", "HTTPRoute");
