@@ -59,6 +59,7 @@ async fn its_token_allows_this_and_nothing_more() {
     };
     let everywhere: BTreeSet<String> = [
         "/pods : list",
+        "/secrets : delete",
         "/secrets : get list watch create patch",
         "apps/daemonsets : get list watch patch",
         "apps/deployments : get list watch patch",
@@ -116,6 +117,21 @@ async fn secrets_that_are_not_ours_are_out_of_reach() {
         ))
         .await;
 
+    // What an ACME order needs: the account's key can be replaced, and the next key of a certificate goes.
+    let (account_key, next_key) = (scene.group.key("account-key"), scene.group.key("next-key"));
+    let (account, next) = (
+        marked(
+            "account",
+            json!({ "labels": { &account_key: "true" } }),
+        ),
+        marked(
+            "next",
+            json!({ "labels": { &next_key: "true" }, "annotations": { &named: "web" } }),
+        ),
+    );
+    scene.apply(&account).await;
+    scene.apply(&next).await;
+
     let change = Patch::Merge(json!({ "stringData": { "password": "y" } }));
     let claim = Patch::Merge(json!({ "metadata": { "labels": { &managed: "true" } } }));
     let force = PatchParams::apply(&scene.account).force();
@@ -134,11 +150,17 @@ async fn secrets_that_are_not_ours_are_out_of_reach() {
     );
     for name in ["labelled", "handed-over"] {
         secrets.patch(name, &plain, &change).await.unwrap();
-        secrets
-            .delete(name, &DeleteParams::default())
-            .await
-            .unwrap();
+        refused(
+            secrets.delete(name, &DeleteParams::default()).await,
+            &format!("Certwright deletes no Secret without its label {next_key}"),
+        );
     }
+
+    secrets.patch("account", &plain, &change).await.unwrap();
+    secrets
+        .delete("next", &DeleteParams::default())
+        .await
+        .unwrap();
 
     let create = async |type_: &str, labels: Value| {
         let mut secret = marked("made", json!({ "labels": labels }));
@@ -156,7 +178,9 @@ async fn secrets_that_are_not_ours_are_out_of_reach() {
         create("Opaque", json!({})).await,
         &format!("without its label {managed}"),
     );
-    create("Opaque", json!({ &managed: "true" })).await.unwrap();
+    for label in [&managed, &next_key, &account_key] {
+        create("Opaque", json!({ label: "true" })).await.unwrap();
+    }
     // The one by which a token for any account of the namespace could be had.
     for type_ in [
         "kubernetes.io/service-account-token",

@@ -11,7 +11,7 @@ rules:
     verbs: [patch]
   # To store certificates and keys where the users name them, to read CAs, and to see both change: list and watch
   # can't be limited by label or type. Server-side apply is a patch, and needs create where nothing is there yet.
-  # Nothing is deleted: a Secret that goes with its Certificate is collected by its ownerReference.
+  # None of these is deleted: a Secret that goes with its Certificate is collected by its ownerReference.
   - apiGroups: [""]
     resources: [secrets]
     verbs: [get, list, watch, create, patch]
@@ -36,6 +36,10 @@ rules:
     verbs: [get, create, patch, delete]
   # Patched are also Ingresses of the users that an issuer names to be edited.
   {{- include "certwright.routeRules" . }}
+  # A key is stored before an ACME CA is asked to certify it, and that Secret goes once the certificate is there.
+  - apiGroups: [""]
+    resources: [secrets]
+    verbs: [delete]
   {{- end }}
   {{- include "certwright.eventRule" . }}
 {{- end -}}
