@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use certwright::acme::{Client, Verification};
 use certwright::outside::unverified;
+use certwright_test_cluster::server_certificate;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -20,7 +21,7 @@ use tokio::task::AbortHandle;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use crate::pebble::{server_certificate, transport};
+use crate::pebble::transport;
 
 /// A request, as it came.
 #[derive(Clone, Debug)]
@@ -142,7 +143,7 @@ impl Faulty {
     pub(crate) async fn before(ca: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let [certificate, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
-        let root = server_certificate(&certificate, &key);
+        let root = server_certificate(&certificate, &key).unwrap();
         let config = ServerConfig::builder()
             .with_no_client_auth()
             .with_single_cert(

@@ -18,5 +18,6 @@ mod interrupted;
 mod limits;
 mod operator;
 mod pebble;
+mod served;
 mod shop;
 mod step_ca;
