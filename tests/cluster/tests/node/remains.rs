@@ -50,7 +50,9 @@ async fn a_start_removes_what_stayed_when_the_guards_were_killed_too() {
     signal("KILL", &guards);
     let _ = owner.process.wait().await;
     let left = remains(&owner.folder);
-    assert!(left.iter().any(|left| left.contains("kubelet")), "{left:?}");
+    // The kubelet may end by itself without an API server; what runs containers doesn't ask for one.
+    let runs = |left: &&String| left.contains("/containerd ");
+    assert!(left.iter().any(|left| runs(&left)), "{left:?}");
 
     let next = Cluster::start(Options::new()).await.unwrap();
     assert_eq!(remains(&owner.folder), [""; 0]);
