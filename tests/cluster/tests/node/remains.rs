@@ -50,9 +50,11 @@ async fn a_start_removes_what_stayed_when_the_guards_were_killed_too() {
     signal("KILL", &guards);
     let _ = owner.process.wait().await;
     let left = remains(&owner.folder);
-    // The kubelet may end by itself without an API server; what runs containers doesn't ask for one.
-    let runs = |left: &&String| left.contains("/containerd ");
-    assert!(left.iter().any(|left| runs(&left)), "{left:?}");
+    // Without the control plane, the node's programs end one by one, some of them before they can be seen here.
+    assert!(
+        left.iter().any(|left| left.starts_with("folder ")),
+        "{left:?}"
+    );
 
     let next = Cluster::start(Options::new()).await.unwrap();
     assert_eq!(remains(&owner.folder), [""; 0]);
