@@ -140,7 +140,7 @@ impl Attempt<'_> {
 
     /// Has an account's budget know what statuses tell of its past.
     fn remember(&self, issuer: &AcmeIssuer) {
-        let key = issuer_key(&self.gathered.certificate);
+        let key = self.gathered.asked();
         issuer.account().budget().remember(&key, || {
             let certificates = &self.context.certificates;
             let known = certificates.of_issuer(&key);

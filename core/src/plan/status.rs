@@ -200,7 +200,7 @@ fn turn(
     let (fails, not_before) = match (outcome, plan) {
         (Outcome::Failed(failure), _) if fallback::is_the_issuers(failure.reason) => {
             let until = match failure.pace {
-                Pace::Until(at) => Some(at),
+                Pace::Until(at) | Pace::Held(at) => Some(at),
                 Pace::Soon | Pace::Refused => None,
             };
             (true, until)
