@@ -120,10 +120,7 @@ async fn secrets_that_are_not_ours_are_out_of_reach() {
     // What an ACME order needs: the account's key can be replaced, and the next key of a certificate goes.
     let (account_key, next_key) = (scene.group.key("account-key"), scene.group.key("next-key"));
     let (account, next) = (
-        marked(
-            "account",
-            json!({ "labels": { &account_key: "true" } }),
-        ),
+        marked("account", json!({ "labels": { &account_key: "true" } })),
         marked(
             "next",
             json!({ "labels": { &next_key: "true" }, "annotations": { &named: "web" } }),
