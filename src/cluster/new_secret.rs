@@ -16,7 +16,7 @@ use crate::error::{Error, Object};
 
 /// The label of Secrets that hold a certificate's next key.
 pub const NEXT_KEY: &str = "next-key";
-/// The label of Secrets that hold an ACME account's key, where they are ours to change.
+/// The label of Secrets that hold an account's key.
 pub const ACCOUNT_KEY: &str = "account-key";
 /// The annotation that names the Certificate that a key is for.
 pub const CERTIFICATE_NAME: &str = "certificate-name";
@@ -72,13 +72,9 @@ pub async fn create(client: &Client, group: &Group, new: NewSecret<'_>) -> Resul
         namespace: Some(new.namespace.to_owned()),
         ..ObjectMeta::default()
     };
-    // Without one of the two, the admission policies let the operator create nothing.
-    let label = match new.certificate {
-        Some(_) => NEXT_KEY,
-        None => ACCOUNT_KEY,
-    };
-    metadata.labels = Some([(group.key(label), "true".to_owned())].into());
+    metadata.labels = Some([(group.key(ACCOUNT_KEY), "true".to_owned())].into());
     if let Some((certificate, owner)) = new.certificate {
+        metadata.labels = Some([(group.key(NEXT_KEY), "true".to_owned())].into());
         metadata.annotations = Some([(group.key(CERTIFICATE_NAME), certificate.to_owned())].into());
         metadata.owner_references = Some(vec![owner]);
     }

@@ -290,6 +290,7 @@ impl Attempt<'_> {
                 .gathered
                 .usable()
                 .is_some_and(|usable| matches!(usable.facts.signer, Signer::Outside)),
+            signer: self.gathered.fallback_asked().cloned(),
         }
     }
 

@@ -20,7 +20,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::api::ObjectMeta;
 use kube::runtime::controller::Action;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tracing::{debug, warn};
 
 pub use certificate::{CONTROLLER as CERTIFICATE, run as run_certificates};
@@ -62,6 +62,8 @@ pub struct Context {
     pub issuers: Arc<Issuers>,
     /// How ACME CAs find our answers.
     pub ways: Ways,
+    /// Told when something of an order may be left that nobody comes back for.
+    pub left_over: Notify,
     /// Whether this replica may write.
     pub leadership: Leadership,
     /// Where Events go.

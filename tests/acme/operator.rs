@@ -41,7 +41,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    async fn new(ways: Ways) -> Self {
+    pub(crate) async fn new(ways: Ways) -> Self {
         let options = Options::new().without_workloads();
         let control_plane = ControlPlane::start(options).await.unwrap();
         // Pebble asks the operator itself.
@@ -115,7 +115,7 @@ impl World {
         world
     }
 
-    async fn start(&mut self) {
+    pub(crate) async fn start(&mut self) {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
@@ -152,7 +152,7 @@ impl World {
         self.operator = Some(child);
     }
 
-    async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         self.operator.take().unwrap().kill().await.unwrap();
     }
 
@@ -182,7 +182,7 @@ impl World {
     }
 
     /// An Issuer that asks Pebble.
-    async fn issuer(&self) {
+    pub(crate) async fn issuer(&self) {
         // Pebble's names lead elsewhere than everybody else's.
         self.issuer_that_solves_by(json!({
             "waitInsteadOfSelfCheck": "0s",
@@ -229,7 +229,7 @@ impl World {
             .unwrap();
     }
 
-    fn of<K>(&self) -> Api<K>
+    pub(crate) fn of<K>(&self) -> Api<K>
     where
         K: Resource<DynamicType = Group, Scope = DynamicResourceScope> + DeserializeOwned,
     {

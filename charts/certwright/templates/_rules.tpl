@@ -11,10 +11,11 @@ rules:
     verbs: [patch]
   # To store certificates and keys where the users name them, to read CAs, and to see both change: list and watch
   # can't be limited by label or type. Server-side apply is a patch, and needs create where nothing is there yet.
-  # None of these is deleted: a Secret that goes with its Certificate is collected by its ownerReference.
+  # Deleted are only keys of our own that were kept until their certificate came. A Secret that goes with its Certificate
+  # is collected by its ownerReference.
   - apiGroups: [""]
     resources: [secrets]
-    verbs: [get, list, watch, create, patch]
+    verbs: [get, list, watch, create, patch, delete]
   {{- if .Values.rollout.enabled }}
   # To find the workloads that read a Secret, to note on them which certificate they run with, and to restart them.
   - apiGroups: [apps]
@@ -36,10 +37,6 @@ rules:
     verbs: [get, create, patch, delete]
   # Patched are also Ingresses of the users that an issuer names to be edited.
   {{- include "certwright.routeRules" . }}
-  # A key is stored before an ACME CA is asked to certify it, and that Secret goes once the certificate is there.
-  - apiGroups: [""]
-    resources: [secrets]
-    verbs: [delete]
   {{- end }}
   {{- include "certwright.eventRule" . }}
 {{- end -}}

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::intent::{ISSUER_KIND, ISSUER_NAME};
+use super::request::IssuerName;
 use crate::api::Group;
 
 /// The label on each Secret we manage; our watch of Secrets selects by it.
@@ -39,6 +41,9 @@ pub struct Marks {
     pub ca_replaced_at: Option<Timestamp>,
     /// Whether it was issued outside the cluster, by somebody who chooses what of a request goes into a certificate.
     pub outside: bool,
+    /// Who signed, where that is a fallback. It is written over the one that the spec names first, and read back by
+    /// [`Observed::issuer`](super::observed::Observed::issuer).
+    pub signer: Option<IssuerName>,
 }
 
 impl Marks {
@@ -59,6 +64,7 @@ impl Marks {
             renew_request: text(RENEW_REQUEST),
             ca_replaced_at: time(CA_REPLACED_AT),
             outside: text(SIGNER).as_deref() == Some(OUTSIDE),
+            signer: None,
         }
     }
 
@@ -76,5 +82,9 @@ impl Marks {
         put(RENEW_REQUEST, self.renew_request.clone());
         put(CA_REPLACED_AT, self.ca_replaced_at.map(|at| at.to_string()));
         put(SIGNER, self.outside.then(|| OUTSIDE.to_owned()));
+        if let Some(signer) = &self.signer {
+            put(ISSUER_NAME, Some(signer.name.clone()));
+            put(ISSUER_KIND, Some(signer.kind().to_owned()));
+        }
     }
 }

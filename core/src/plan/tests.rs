@@ -3,6 +3,7 @@
 mod anything;
 mod cas;
 mod contest;
+mod fallback;
 mod keeping;
 mod limits;
 mod outside;
@@ -17,4 +18,5 @@ mod said_blocked;
 mod secret;
 mod specs;
 mod time;
+mod turns;
 mod world;

@@ -4,10 +4,14 @@
 //! answers, [`crate::http01`] sees to. Nothing here waits.
 
 mod account;
+mod budget;
 mod failure;
+mod keys;
+mod look;
 mod order;
 
 pub use account::{Account, Accounts};
+pub use budget::Budget;
 pub use failure::StepFailure;
 pub use order::{Asked, Progress, Ways};
 
