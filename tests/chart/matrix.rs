@@ -24,6 +24,7 @@ async fn a_real_server_takes_what_is_rendered() {
         "--set watchNamespaces={shop} --set clusterIssuers=Enabled --set clusterResourceNamespace=pki",
         "--set clusterIssuers=Disabled --set rollout.enabled=false --set metrics.service.enabled=false \
          --set acme.http01.enabled=false",
+        "--set acme.privateNetworks={10.20.0.0/16,fd00::/8}",
         "--set replicas=1 --set leaderElection.enabled=false --set networkPolicy.enabled=false",
         "--set replicas=3 --set podDisruptionBudget.enabled=false --set leaderElection.leaseDuration=15s",
         "--set fullnameOverride=certs --set rbac.aggregateUserRoles=false --set serviceAccount.annotations.a=b",

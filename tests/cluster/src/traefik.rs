@@ -70,7 +70,8 @@ pub(crate) fn start(
         "global": { "checkNewVersion": false, "sendAnonymousUsage": false },
         "entryPoints": {
             "web": { "address": door.http().to_string() },
-            "websecure": { "address": door.https().to_string() },
+            // With TLS for all that comes there, as Traefik's own chart has it.
+            "websecure": { "address": door.https().to_string(), "http": { "tls": {} } },
         },
         // The default, two seconds, is a long time for a test.
         "providers": {
