@@ -176,6 +176,10 @@ struct IssuingArguments {
     /// The least time between two renewals of one Certificate that are asked for by annotation
     #[arg(long, env = "CERTWRIGHT_RENEW_THROTTLE", value_name = "DURATION", default_value = "5m", value_parser = duration)]
     renew_throttle: SignedDuration,
+
+    /// For tests: over how long the first questions to CAs are spread that say when to renew.
+    #[arg(long, env = "CERTWRIGHT_RENEWAL_INFO_SPREAD", hide = true, default_value = "1h", value_parser = duration)]
+    renewal_info_spread: SignedDuration,
 }
 
 #[derive(Args, Debug)]
@@ -394,6 +398,7 @@ impl RunArguments {
             concurrency: self.concurrency,
             ca_overlap: self.issuing.ca_overlap,
             renew_throttle: self.issuing.renew_throttle,
+            renewal_info_spread: self.issuing.renewal_info_spread,
             listen: self.listen,
             leader_election: self.election.leader_election.then(|| LeaderElection {
                 identity: given(self.pod_name).unwrap_or_else(host_name),

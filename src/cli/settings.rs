@@ -56,6 +56,8 @@ pub struct RunSettings {
     pub ca_overlap: SignedDuration,
     /// The least time between two renewals of one Certificate that are asked for by hand.
     pub renew_throttle: SignedDuration,
+    /// Over how long the first questions to CAs are spread that say when to renew.
+    pub renewal_info_spread: SignedDuration,
     /// Where health and metrics are served.
     pub listen: SocketAddr,
     /// How one of several replicas is chosen to write; `None` for a replica that is alone.

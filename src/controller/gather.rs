@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use certwright_core::api::Certificate;
 use certwright_core::api::certificate::OrderStatus;
-use certwright_core::plan::observed::Observed;
+use certwright_core::plan::observed::{Observed, Stored};
 use certwright_core::plan::request::IssuerName;
-use certwright_core::plan::{Inputs, IssuerState, OldLeaves, Signer, claim};
+use certwright_core::plan::{Heard, Inputs, IssuerState, OldLeaves, Signer, Suggestion, claim};
 use jiff::Timestamp;
 
 use super::Context;
 use crate::cluster::secrets::{IssuerKey, Named};
-use crate::error::Error;
-use crate::issuer::{State, Usable};
+use crate::error::{CallError, Error, Object};
+use crate::issuer::{AnyIssuer, State, Usable};
 
 /// Everything a plan depends on.
 pub(super) struct Gathered {
@@ -23,6 +23,10 @@ pub(super) struct Gathered {
     owner: Option<String>,
     issuer: State,
     old_leaves: OldLeaves,
+    /// What the CA said in this very step.
+    pub(super) heard: Heard,
+    /// When to look again because of what the CA is asked beside the plan.
+    pub(super) look_again: Option<Timestamp>,
 }
 
 impl Gathered {
@@ -53,7 +57,14 @@ impl Gathered {
             owner,
             issuer,
             old_leaves: OldLeaves::Held,
+            heard: Heard::default(),
+            look_again: None,
         };
+        if let Some(AnyIssuer::Acme(acme)) = gathered.usable().map(|usable| &usable.issuer)
+            && !acme.asks_renewal_information()
+        {
+            gathered.heard.suggestion = Suggestion::Nothing;
+        }
         gathered.old_leaves = gathered.old_leaves(context, now);
         Ok(gathered)
     }
@@ -62,6 +73,38 @@ impl Gathered {
     pub(super) fn wrote(&mut self, context: &Context, now: Timestamp, secret: &Arc<Observed>) {
         self.secret = Some(Arc::clone(secret));
         self.old_leaves = self.old_leaves(context, now);
+        // It was said of the certificate before.
+        self.heard.suggestion = Suggestion::AsTold;
+    }
+
+    /// Has the shell look again by then.
+    pub(super) fn look_again_at(&mut self, moment: Timestamp) {
+        self.look_again = self
+            .look_again
+            .map_or(Some(moment), |at| Some(at.min(moment)));
+    }
+
+    /// Key and certificates of the Secret that was read, live.
+    ///
+    /// # Errors
+    /// When it is another by now, or the API server fails.
+    pub(super) async fn stored(&self, context: &Context) -> Result<Stored, Error> {
+        let target = &self.target;
+        let conflict = || {
+            context.secrets.doubt(target);
+            Error::Read {
+                object: Object::new("Secret", &target.namespace, &target.name),
+                source: CallError::Changed,
+            }
+        };
+        let planned = self.secret.as_ref().ok_or_else(conflict)?;
+        let live = context.secrets.read(target).await?.ok_or_else(conflict)?;
+        if live.metadata.uid.as_deref() != Some(&planned.uid)
+            || live.metadata.resource_version.as_deref() != Some(&planned.resource_version)
+        {
+            return Err(conflict());
+        }
+        Ok(Observed::with_contents(&live, &context.group).1)
     }
 
     /// What was read, for planning.
@@ -80,6 +123,7 @@ impl Gathered {
                 State::Ready(usable) => IssuerState::Ready(&usable.facts),
             },
             old_leaves: self.old_leaves,
+            heard: &self.heard,
             settings: &context.settings,
         }
     }

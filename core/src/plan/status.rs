@@ -30,12 +30,13 @@ const MAX_HOLD_REFUSED: SignedDuration = SignedDuration::from_hours(6);
 const MAX_MESSAGE: usize = 4096;
 
 /// Conditions we own; others are left to their owners.
-pub const OWNED: [&str; 5] = [
+pub const OWNED: [&str; 6] = [
     READY,
     ISSUING,
     LIMITED_BY_CA,
     RENEWAL_ADJUSTED,
     FIELDS_IGNORED,
+    REVOCATION_FAILED,
 ];
 /// The held certificate meets the spec and is valid now.
 pub const READY: &str = "Ready";
@@ -43,6 +44,7 @@ pub const READY: &str = "Ready";
 pub const ISSUING: &str = "Issuing";
 const LIMITED_BY_CA: &str = "LimitedByCA";
 const RENEWAL_ADJUSTED: &str = "RenewalAdjusted";
+const REVOCATION_FAILED: &str = "RevocationFailed";
 const FIELDS_IGNORED: &str = "FieldsIgnored";
 
 /// How the step that was planned went.
@@ -136,7 +138,8 @@ pub fn status(
         last_restored,
         last_renew_request: last_renew_request(inputs, marks, &old),
         order: order(&old, outcome),
-        renewal_window: old.renewal_window.clone(),
+        renewal_window: held.and_then(|held| inputs.suggestion(held)).cloned(),
+        revocation: inputs.revocation().cloned(),
         rollout: None,
     };
     let says = Sayings {
@@ -207,7 +210,7 @@ pub fn unchanged(old: Option<&CertificateStatus>, new: &CertificateStatus) -> bo
 }
 
 /// As much of a message as a status may hold: what is quoted in it may be as long as a Secret or an annotation is.
-fn cut(mut message: String) -> String {
+pub(super) fn cut(mut message: String) -> String {
     if message.len() > MAX_MESSAGE {
         message.truncate(message.floor_char_boundary(MAX_MESSAGE));
         message.push('…');

@@ -6,10 +6,13 @@
 mod account;
 mod failure;
 mod order;
+pub mod renewal;
+mod revoke;
 
 pub use account::{Account, Accounts};
 pub use failure::StepFailure;
 pub use order::{Asked, Progress, Ways};
+pub use renewal::RenewalPolls;
 
 use std::sync::Arc;
 

@@ -18,7 +18,7 @@ use crate::plan::intent::{Contents, Metadata};
 use crate::plan::marks::{Marks, RENEW};
 use crate::plan::status::{self, Failure, Outcome};
 use crate::plan::{
-    Assessment, Inputs, IssueReason, IssuerState, MAX_LOOK_AGAIN, Observed, OldLeaves, Plan,
+    Assessment, Heard, Inputs, IssueReason, IssuerState, MAX_LOOK_AGAIN, Observed, OldLeaves, Plan,
     ReadyIssuer, Settings, Signer, Undoes, assess, contents, decide,
 };
 
@@ -51,6 +51,7 @@ pub(super) struct World {
     pub(super) owner: Option<String>,
     pub(super) issuer: Issuer,
     pub(super) old_leaves: OldLeaves,
+    pub(super) heard: Heard,
     pub(super) settings: Settings,
     /// The issuer refuses with these words.
     pub(super) refuses: Option<&'static str>,
@@ -102,6 +103,7 @@ impl Given {
             secret: None,
             issuer: Issuer::Missing,
             old_leaves: OldLeaves::GoneSince(Timestamp::MIN),
+            heard: Heard::default(),
             settings: Settings::default(),
             refuses: None,
             fails: None,
@@ -283,6 +285,7 @@ impl World {
                 Issuer::Ready(issuer) => IssuerState::Ready(issuer),
             },
             old_leaves: self.old_leaves,
+            heard: &self.heard,
             settings: &self.settings,
         }
     }
@@ -440,6 +443,8 @@ impl World {
                 .ca_replaced_at
                 .filter(|_| contents::keeps_older_roots(assessment)),
             outside: matches!(issuer.signer, Signer::Outside),
+            account: None,
+            suggested: assessment.reason == Some(IssueReason::Suggested),
         };
         let ca = contents::ca_after_issuing(assessment, top, &older);
         self.write(now, &read[0], &marks, &Contents { key, chain, ca });
