@@ -43,6 +43,7 @@ enum Verb {
     /// Print the version
     Version,
     Inspect(InspectArguments),
+    Revoke(Box<RevokeArguments>),
 }
 
 /// Run the operator
@@ -260,7 +261,7 @@ struct LogArguments {
 
 /// For tests, and for the day a second group is served. Nothing to change in a cluster that is in use.
 #[derive(Args, Debug)]
-struct GroupArguments {
+pub(super) struct GroupArguments {
     /// The API group.
     #[arg(long, env = "CERTWRIGHT_API_GROUP", hide = true, default_value = "certwright.dev", value_parser = api_group)]
     api_group: String,
@@ -315,7 +316,7 @@ struct InspectArguments {
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Outside the cluster")]
-struct OutsideArguments {
+pub(super) struct OutsideArguments {
     /// The proxy that leads there, as http://HOST:PORT, with USER:PASSWORD@ before the host if it asks for them
     #[arg(long, env = "HTTPS_PROXY", value_name = "URL", hide_env_values = true)]
     https_proxy: Option<String>,
@@ -348,6 +349,7 @@ impl Arguments {
                 output: arguments.output,
             }),
             Verb::Version => Command::Version,
+            Verb::Revoke(arguments) => Command::Revoke(Box::new((*arguments).into())),
             Verb::Inspect(InspectArguments {
                 target,
                 namespace,
@@ -413,7 +415,7 @@ impl RunArguments {
 }
 
 impl GroupArguments {
-    fn into_group(self) -> Group {
+    pub(super) fn into_group(self) -> Group {
         Group::new(self.api_group, self.field_manager)
     }
 }

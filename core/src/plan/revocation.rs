@@ -96,7 +96,7 @@ pub enum Revocation {
     /// It can't be asked for, for a reason that is to be told.
     Tell(RevocationStatus),
     /// The CA is to be asked for it.
-    Ask(Wanted),
+    Ask(Box<Wanted>),
 }
 
 /// A revocation to ask a CA for.
@@ -189,11 +189,11 @@ pub fn revocation(
         ));
     }
     match inputs.issuer {
-        IssuerState::Ready(_) => Revocation::Ask(Wanted {
+        IssuerState::Ready(_) => Revocation::Ask(Box::new(Wanted {
             request,
             reason,
             certificate: held.clone(),
-        }),
+        })),
         IssuerState::Missing => say(Answer::Failed(
             "The issuer does not exist.".to_owned(),
             None,

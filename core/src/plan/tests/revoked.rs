@@ -42,7 +42,7 @@ impl World {
 
     fn wanted(&self, now: &str) -> Wanted {
         match self.revocation(now) {
-            Revocation::Ask(wanted) => wanted,
+            Revocation::Ask(wanted) => *wanted,
             other => panic!("{other:?}"),
         }
     }
