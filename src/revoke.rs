@@ -100,7 +100,10 @@ async fn found(settings: &RevokeSettings) -> anyhow::Result<(Facts, AccountKey)>
         Revocable::Secret(name) => {
             let (client, default_namespace) = connect(settings.context.clone()).await?;
             let namespace = settings.namespace.clone().unwrap_or(default_namespace);
-            let mut data = secret(client, &namespace, name).await?.data.unwrap_or_default();
+            let mut data = secret(client, &namespace, name)
+                .await?
+                .data
+                .unwrap_or_default();
             let mut entry = |key: &str| {
                 let octets = data.remove(key).map(|octets| octets.0);
                 octets.unwrap_or_default()

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use jiff::SignedDuration;
 
 use super::host_name;
+use super::revoke::RevokeArguments;
 use super::settings::{
     Command, CrdsSettings, Http01Settings, InspectSettings, LeaderElection, LogFilter, LogFormat,
     LogSettings, OutsideSettings, RunSettings, Target,

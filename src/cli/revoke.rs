@@ -48,9 +48,9 @@ impl FromStr for Revocable {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let named = |name: &str, of: fn(String) -> Self| match name {
             "" => Err("its name is missing"),
-            name if name.contains('/') => {
-                Err("a name has no slash; give the namespace with -n, or a file of that path as ./…")
-            }
+            name if name.contains('/') => Err(
+                "a name has no slash; give the namespace with -n, or a file of that path as ./…",
+            ),
             name => Ok(of(name.to_owned())),
         };
         match text.split_once('/') {

@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use jiff::SignedDuration;
 use tracing_subscriber::EnvFilter;
 
+use super::revoke::RevokeSettings;
 use crate::cluster::scope::Scope;
 use crate::outside::Network;
 
@@ -25,6 +26,8 @@ pub enum Command {
     Version,
     /// Say what is in a file or a Secret.
     Inspect(InspectSettings),
+    /// Have a CA revoke a certificate.
+    Revoke(Box<RevokeSettings>),
 }
 
 /// How the operator runs.

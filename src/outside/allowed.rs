@@ -142,7 +142,15 @@ mod tests {
     #[test]
     fn a_person_may_ask_any_address() {
         let any = Allowed::any();
-        for address in ["192.0.2.1", "127.0.0.1", "10.0.0.1", "::1", "fe80::1", "fd00::1", "64:ff9b::7f00:1"] {
+        for address in [
+            "192.0.2.1",
+            "127.0.0.1",
+            "10.0.0.1",
+            "::1",
+            "fe80::1",
+            "fd00::1",
+            "64:ff9b::7f00:1",
+        ] {
             assert_eq!(checked(&any, address), "public", "{address}");
         }
     }
