@@ -146,6 +146,8 @@ impl Outside {
                 Err(_) => problems.push(format!("{address}: no answer within {CONNECT:?}")),
             }
         }
+        // Whatever order the addresses came in, the words are the same.
+        problems.sort();
         bail!("nobody takes a connection: {}", problems.join("; "))
     }
 

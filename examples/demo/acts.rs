@@ -1,4 +1,4 @@
-//! The five acts. Each fails unless what it tells was really seen.
+//! The first five acts. Each fails unless what it tells was really seen.
 
 use std::{path::Path, time::Duration};
 

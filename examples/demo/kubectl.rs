@@ -1,6 +1,7 @@
 //! The commands of the story: really run, as they are shown.
 
 use std::{
+    cmp::Reverse,
     path::{Path, PathBuf},
     process::{Output, Stdio},
     time::{Duration, Instant},
@@ -68,7 +69,37 @@ impl Kubectl {
         Ok(output)
     }
 
-    /// The same for a manifest that must be refused; returns the words of the refusal.
+    /// The same for a manifest with variables, which a shell would fill in by `envsubst`.
+    pub(crate) async fn show_apply_filled(
+        &self,
+        manifest: Manifest,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<String> {
+        let mut text = manifest.text.to_owned();
+        // A name may begin with another.
+        let mut longest_first = variables.to_vec();
+        longest_first.sort_by_key(|(name, _)| Reverse(name.len()));
+        for (name, value) in longest_first {
+            text = text.replace(&format!("${name}"), value);
+        }
+        for (name, value) in variables {
+            // Certificates are long, and nobody reads them in base64.
+            let shown: String = value.chars().take(SHOWN).collect();
+            let more = if shown == **value { "" } else { "…" };
+            voice::command(&format!("export {name}={shown}{more}"));
+        }
+        voice::command(&format!(
+            "envsubst < {} | kubectl apply -n certwright-demo -f -",
+            manifest.path
+        ));
+        let output = self
+            .run("apply -n certwright-demo -f -", Some(&text))
+            .await?;
+        voice::answer(&output);
+        Ok(output)
+    }
+
+    /// Shows how a manifest is applied that must be refused, and does it; returns the words of the refusal.
     pub(crate) async fn show_refusal(&self, manifest: Manifest) -> anyhow::Result<String> {
         let (shown, run) = apply(manifest);
         voice::command(&shown);
@@ -175,6 +206,8 @@ pub(crate) async fn until<T>(
 
 /// Shown, so that a shell takes the command; no word of the demo has a space or a quote in it.
 const QUOTE: char = '\'';
+/// How much of a variable is shown.
+const SHOWN: usize = 40;
 const COMMAND: Duration = Duration::from_secs(120);
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(300);

@@ -1,6 +1,8 @@
 //! The demo: `make demo`. A control plane, the operator, and a story whose every claim is checked.
 
+mod acme;
 mod acts;
+mod front;
 mod kubectl;
 mod operator;
 mod place;
@@ -91,7 +93,8 @@ async fn play(place: &Place) -> anyhow::Result<Operator> {
     let certwright = certwright()?;
     place.install().await?;
     voice::say("Starting the operator, under a token of its own ServiceAccount.");
-    let mut operator = Operator::start(&certwright, &place.folder, &place.kubectl).await?;
+    let answers = place.front().map(|front| front.answers);
+    let mut operator = Operator::start(&certwright, &place.folder, &place.kubectl, answers).await?;
     voice::seen(&format!("certwright run is ready at {}", operator.url()));
 
     let told = tell(place, &mut operator, &certwright).await;
@@ -99,15 +102,20 @@ async fn play(place: &Place) -> anyhow::Result<Operator> {
         let said = operator.failure().unwrap_or_else(|| operator.log());
         eprintln!("\n{said}");
     }
-    told?;
     voice::say(&format!(
-        "\nThat was the demo: five acts in {} s, each of them seen.",
+        "\nThat was the demo: {} acts in {} s, each of them seen.",
+        told?,
         start.elapsed().as_secs()
     ));
     Ok(operator)
 }
 
-async fn tell(place: &Place, operator: &mut Operator, certwright: &Path) -> anyhow::Result<()> {
+/// Plays the acts; how many there were.
+async fn tell(
+    place: &Place,
+    operator: &mut Operator,
+    certwright: &Path,
+) -> anyhow::Result<&'static str> {
     let kubectl = &place.kubectl;
     let unseen = |number: usize| format!("Act {number} was not seen");
 
@@ -130,7 +138,19 @@ async fn tell(place: &Place, operator: &mut Operator, certwright: &Path) -> anyh
     voice::act(5, "mistakes, and the words they get");
     acts::explains_what_is_wrong(kubectl)
         .await
-        .with_context(|| unseen(5))
+        .with_context(|| unseen(5))?;
+    let Some(front) = place.front() else {
+        voice::say(
+            "\nThe act with an ACME CA needs a front door, and is played without --kubeconfig only.",
+        );
+        return Ok("five");
+    };
+    voice::act(6, "an ACME CA, and a visitor by HTTPS");
+    acme::lead_to_the_operator(kubectl, front).await?;
+    acme::serves_what_a_ca_proved(place, front, certwright)
+        .await
+        .with_context(|| unseen(6))?;
+    Ok("six")
 }
 
 /// What to do now that everything runs.
@@ -148,6 +168,9 @@ async fn invite(place: &Place, operator: &Operator) -> anyhow::Result<()> {
         operator.log_file().display(),
         operator.url()
     ));
+    if let Some(front) = place.front() {
+        voice::answer(&acme::curl(place, front));
+    }
     voice::say("\nThe seconds that are left, as monitoring sees them:\n");
     voice::answer(&operator.metric("ssl_certificate_expiry{").await?.join("\n"));
     Ok(())

@@ -1,7 +1,7 @@
 //! The operator: the binary that is shipped, under the rights that are shipped.
 
 use std::{
-    net::TcpListener,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -23,6 +23,8 @@ pub(crate) struct Operator {
     program: PathBuf,
     folder: PathBuf,
     port: u16,
+    /// Where it answers an ACME CA's questions; anywhere that is free, without.
+    answers: SocketAddr,
     process: Option<Process>,
 }
 
@@ -32,12 +34,14 @@ impl Operator {
         program: &Path,
         folder: &Path,
         kubectl: &Kubectl,
+        answers: Option<SocketAddr>,
     ) -> anyhow::Result<Self> {
         write_kubeconfig(kubectl, &kubeconfig(folder)).await?;
         let mut operator = Self {
             program: program.to_owned(),
             folder: folder.to_owned(),
             port: free_port().context("found no free port for metrics")?,
+            answers: answers.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
             process: None,
         };
         operator.start_again().await?;
@@ -64,6 +68,9 @@ impl Operator {
                 self.program.clone().into(),
                 "run".into(),
                 format!("--listen=127.0.0.1:{}", self.port).into(),
+                format!("--http01-listen={}", self.answers).into(),
+                // An ACME CA there may be asked, which is otherwise for public addresses only.
+                "--private-networks=127.0.0.0/8".into(),
             ],
             self.log_file(),
         )?);

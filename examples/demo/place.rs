@@ -15,6 +15,7 @@ use tokio::process::Command;
 
 use crate::{
     Arguments,
+    front::Front,
     kubectl::{Kubectl, succeed, until},
     operator::write_private,
     voice,
@@ -34,6 +35,7 @@ pub(crate) struct Place {
 enum Owner {
     Demo {
         control_plane: Box<ControlPlane>,
+        front: Box<Front>,
     },
     User {
         #[expect(dead_code, reason = "is there until it is dropped")]
@@ -52,10 +54,12 @@ impl Place {
 
     async fn start() -> anyhow::Result<Self> {
         voice::say(
-            "Starting a control plane: etcd, API server, controllers, and a node that is only played.",
+            "Starting a control plane: etcd, API server, controllers, and a node that is only played. And Traefik and \
+             Pebble, for the last act.",
         );
         let start = Instant::now();
-        let control_plane = ControlPlane::start(Options::new()).await?;
+        let control_plane = ControlPlane::start(Options::new().traefik()).await?;
+        let front = Front::start(control_plane.front_door()?).await?;
         voice::seen(&format!(
             "Kubernetes at {}, after {:.1?}",
             control_plane.url(),
@@ -72,6 +76,7 @@ impl Place {
             folder,
             owner: Owner::Demo {
                 control_plane: Box::new(control_plane),
+                front: Box::new(front),
             },
         })
     }
@@ -152,6 +157,14 @@ impl Place {
         .await
     }
 
+    /// The ACME CA and the front door, which only a place of the demo's own has.
+    pub(crate) fn front(&self) -> Option<&Front> {
+        match &self.owner {
+            Owner::Demo { front, .. } => Some(front),
+            Owner::User { .. } => None,
+        }
+    }
+
     /// Takes everything out of the user's cluster. A control plane of the demo's own goes as a whole.
     pub(crate) async fn clean_up(&self) -> anyhow::Result<()> {
         if let Owner::Demo { .. } = self.owner {
@@ -176,7 +189,7 @@ impl Place {
     /// Says which program of the demo's own control plane ended, if one did.
     pub(crate) fn failure(&self) -> Option<String> {
         match &self.owner {
-            Owner::Demo { control_plane } => control_plane.failures().into_iter().next(),
+            Owner::Demo { control_plane, .. } => control_plane.failures().into_iter().next(),
             Owner::User { .. } => None,
         }
     }

@@ -89,6 +89,7 @@ fuzz_target!(|json: &[u8]| {
             secret: secret.as_ref(),
             owner: world.owner.as_deref(),
             issuer,
+            fallback: None,
             old_leaves,
             settings: &Settings::default(),
         },
@@ -108,10 +109,7 @@ fn look(now: Timestamp, inputs: &Inputs<'_>) {
     if let Plan::Hold { until, .. } | Plan::HoldRepair { until, .. } = &plan {
         assert!((now..).contains(until) && until.duration_since(now) <= status::MAX_HOLD);
     }
-    let failed = Failure {
-        reason: "No",
-        message: "No.".to_owned(),
-    };
+    let failed = Failure::new("No", "No.".to_owned());
     for outcome in [
         Outcome::Nothing,
         Outcome::Done(Undoes::Nothing),

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use certwright_core::acme::account_key::{AccountKey, SignedBy, base64url};
 use certwright_core::acme::origin::Origins;
 use certwright_core::acme::wire::{
-    Account, Authorization, Directory, NewAccount, NewOrder, Order, RenewalInfo,
+    Account, Authorization, Challenge, Directory, NewAccount, NewOrder, Order, RenewalInfo,
 };
 use http::Method;
 use hyper::body::Bytes;
@@ -200,7 +200,8 @@ impl Client {
         self.object(key, account, url, None).await
     }
 
-    /// Tells the CA to look for a challenge's answer (section 7.5.1).
+    /// Tells the CA to look for a challenge's answer (section 7.5.1). Who doesn't answer with the challenge has not heard:
+    /// whoever believed it would wait for ever.
     ///
     /// # Errors
     /// When the CA doesn't take it.
@@ -209,10 +210,11 @@ impl Client {
         key: &AccountKey,
         account: &str,
         challenge: &str,
-    ) -> Result<(), AcmeError> {
-        let by = SignedBy::Account(account);
-        self.post(key, by, challenge, Some(&json!({}))).await?;
-        Ok(())
+    ) -> Result<Challenge, AcmeError> {
+        let told = self
+            .object(key, account, challenge, Some(&json!({})))
+            .await?;
+        Ok(told.object)
     }
 
     /// Sends the request for a certificate (section 7.4): PKCS#10 in DER.

@@ -54,3 +54,10 @@ pub enum AcmeError {
     #[error("failed to sign a request: {0}")]
     Key(#[from] KeyError),
 }
+
+impl AcmeError {
+    /// Whether the CA says so, by the full name of the problem.
+    pub fn is(&self, kind: &str) -> bool {
+        matches!(self, Self::Problem { problem, .. } if problem.kind == kind)
+    }
+}

@@ -23,7 +23,7 @@ use kube::{Client, Resource, ResourceExt};
 use prometheus_client::registry::Registry;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tracing::warn;
 
 use super::tasks::Tasks;
@@ -130,6 +130,7 @@ impl Parts {
             issuers: signers,
             ways,
             renewal_polls: RenewalPolls::new(settings.renewal_info_spread),
+            left_over: Notify::new(),
             metrics,
             readiness: Readiness::after(steps),
             heartbeats: Heartbeats::default(),

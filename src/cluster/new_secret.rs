@@ -16,6 +16,8 @@ use crate::error::{Error, Object};
 
 /// The label of Secrets that hold a certificate's next key.
 pub const NEXT_KEY: &str = "next-key";
+/// The label of Secrets that hold an account's key.
+pub const ACCOUNT_KEY: &str = "account-key";
 /// The annotation that names the Certificate that a key is for.
 pub const CERTIFICATE_NAME: &str = "certificate-name";
 
@@ -70,6 +72,7 @@ pub async fn create(client: &Client, group: &Group, new: NewSecret<'_>) -> Resul
         namespace: Some(new.namespace.to_owned()),
         ..ObjectMeta::default()
     };
+    metadata.labels = Some([(group.key(ACCOUNT_KEY), "true".to_owned())].into());
     if let Some((certificate, owner)) = new.certificate {
         metadata.labels = Some([(group.key(NEXT_KEY), "true".to_owned())].into());
         metadata.annotations = Some([(group.key(CERTIFICATE_NAME), certificate.to_owned())].into());

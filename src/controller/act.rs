@@ -278,6 +278,7 @@ impl Attempt<'_> {
                 .is_some_and(|usable| matches!(usable.facts.signer, Signer::Outside)),
             account: self.acme().map(|issuer| issuer.account().url().to_owned()),
             suggested: self.assessment.reason == Some(IssueReason::Suggested),
+            signer: self.gathered.fallback_asked().cloned(),
         }
     }
 

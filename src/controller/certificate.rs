@@ -7,7 +7,9 @@ use certwright_core::api::certificate::CertificateStatus;
 use certwright_core::api::{Certificate, Condition, ConditionStatus, condition};
 use certwright_core::pki::Facts;
 use certwright_core::plan::status::{self, Failure, ISSUING, Outcome};
-use certwright_core::plan::{Assessment, Heard, MAX_LOOK_AGAIN, Plan, Undoes, assess, decide};
+use certwright_core::plan::{
+    Assessment, Heard, MAX_LOOK_AGAIN, Plan, Turn, Undoes, assess, decide,
+};
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::{StreamExt, future, stream};
 use jiff::Timestamp;
@@ -43,6 +45,7 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let everything = || {
+        context.issuers.count_anew();
         let named = |certificate: &Arc<Certificate>| Named::of(&certificate.metadata);
         store.state().iter().map(named).collect()
     };
@@ -123,7 +126,7 @@ async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
     let done = thought.plan.clone();
     let thought = match &acted.secret {
         Some(secret) => {
-            gathered.wrote(context, now, secret);
+            gathered.wrote(context, now, secret).await?;
             Thought::of(context, now, &gathered)
         }
         None => thought,
@@ -132,9 +135,10 @@ async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
         Some(failure) => Outcome::Failed(failure),
         None => acted.outcome.clone(),
     };
+    let turn = gathered.turn().clone();
     // The Event and the status don't wait for each other.
     let ((), said) = tokio::join!(
-        tell_done(context, now, &certificate, &done, &acted),
+        tell_done(context, now, &certificate, &turn, &done, &acted),
         say_whatever_came(context, now, gathered, &thought, &outcome)
     );
     said
@@ -239,26 +243,31 @@ async fn say(
     let inputs = gathered.inputs(context);
     let status = status::status(now, &inputs, assessment, plan, outcome);
     write_status(context, now, &gathered.certificate, &status).await?;
-    // What the CA is asked beside the plan has its own time.
-    let at = |now, moment: Timestamp| {
-        at(
-            now,
-            gathered.look_again.map_or(moment, |asks| asks.min(moment)),
-        )
-    };
-    Ok(match plan {
-        Plan::Keep { look_again } => at(now, *look_again),
-        Plan::Hold { until, .. } | Plan::HoldRepair { until, .. } => at(now, *until),
+    let moment = match plan {
+        // Whatever was planned, the order goes on; no other write of its status will wake us.
+        _ if let Outcome::UnderWay(order) = outcome => {
+            order.look_again.as_ref().map_or(now, |again| again.0)
+        }
+        Plan::Keep { look_again } => *look_again,
+        Plan::Hold { until, .. } | Plan::HoldRepair { until, .. } => *until,
         // A step that failed has left its hold-off in the status; one that has work left goes on at once.
         Plan::Issue { .. } | Plan::Repair { .. } => match &status.last_failure {
-            Some(failure) => at(now, failure.next_try.0),
-            None => at(now, now),
+            Some(failure) => failure.next_try.0,
+            None => now,
         },
-        Plan::Continue { not_before, .. } => at(now, not_before.unwrap_or(now)),
-        Plan::Abandon { .. } => at(now, now),
-        Plan::Blocked { .. } => at(now, now.checked_add(MAX_LOOK_AGAIN).unwrap_or(now)),
-        Plan::Leave => Action::await_change(),
-    })
+        Plan::Continue { not_before, .. } => not_before.unwrap_or(now),
+        Plan::Abandon { .. } => now,
+        Plan::Blocked { .. } => now.checked_add(MAX_LOOK_AGAIN).unwrap_or(now),
+        Plan::Leave => return Ok(Action::await_change()),
+    };
+    // Nobody can take a turn that is over already: whoever can will wake us.
+    let turn_ends = status::turn_ends(&inputs, &status).filter(|_| !gathered.turn().overdue);
+    // What the CA is asked beside the plan has its own time.
+    let ends = [turn_ends, gathered.look_again];
+    Ok(at(
+        now,
+        ends.into_iter().flatten().fold(moment, Timestamp::min),
+    ))
 }
 
 /// Tells what was done to the Secret, in an Event and in the log.
@@ -266,6 +275,7 @@ async fn tell_done(
     context: &Context,
     now: Timestamp,
     certificate: &Certificate,
+    turn: &Turn,
     done: &Plan,
     acted: &Acted,
 ) {
@@ -275,20 +285,15 @@ async fn tell_done(
     let secret = &certificate.spec.secret_name;
     let about = certificate.object_ref(&context.group);
     match (done, &acted.issued) {
-        (Plan::Issue { why, .. }, Some(leaf)) => {
-            context
-                .metrics
-                .issued(if certificate.spec.issuer_kind() == "ClusterIssuer" {
-                    "ClusterIssuer"
-                } else {
-                    "Issuer"
-                });
+        (Plan::Issue { why, .. } | Plan::Continue { why, .. }, Some(leaf)) => {
+            context.metrics.issued(turn.issuer.kind());
             info!(secret, reason = why.reason(), not_after = %leaf.not_after, serial = leaf.serial_hex(), "Issued certificate");
             let note = format!(
-                "Issued a certificate{} into Secret {secret}, valid until {}, because {}.",
+                "Issued a certificate{} into Secret {secret}, valid until {}, because {}.{}",
                 names(leaf),
                 leaf.not_after,
-                why.clause(secret)
+                why.clause(secret),
+                by_a_fallback(turn)
             );
             context
                 .events
@@ -316,6 +321,14 @@ async fn tell_done(
             "Secret is contested"
         );
     }
+}
+
+/// Who signed and why, if it was not the first issuer of the spec.
+fn by_a_fallback(turn: &Turn) -> String {
+    let why = turn.why.as_ref();
+    why.map_or_else(String::new, |why| {
+        format!(" {} signed it, because {why}.", turn.issuer)
+    })
 }
 
 /// " for a, b and 3 more", or nothing for a certificate without names of hosts.

@@ -1,12 +1,16 @@
 //! Everything a plan depends on, read from what the watches hold.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use certwright_core::api::Certificate;
 use certwright_core::api::certificate::OrderStatus;
+use certwright_core::plan::fallback;
 use certwright_core::plan::observed::{Observed, Stored};
 use certwright_core::plan::request::IssuerName;
-use certwright_core::plan::{Heard, Inputs, IssuerState, OldLeaves, Signer, Suggestion, claim};
+use certwright_core::plan::{
+    Fallback, Heard, Inputs, IssuerState, OldLeaves, Signer, Suggestion, Turn, claim,
+};
 use jiff::Timestamp;
 
 use super::Context;
@@ -21,7 +25,12 @@ pub(super) struct Gathered {
     pub(super) target: Named,
     pub(super) secret: Option<Arc<Observed>>,
     owner: Option<String>,
+    /// Whose turn it is to sign.
+    turn: Turn,
+    /// How that issuer stands.
     issuer: State,
+    /// Who signed what is held, and how that one stands, where that is another.
+    holder: Option<(IssuerName, State)>,
     old_leaves: OldLeaves,
     /// What the CA said in this very step.
     pub(super) heard: Heard,
@@ -48,19 +57,21 @@ impl Gathered {
             .as_ref()
             .and_then(|secret| secret.marks.certificate_name.as_deref());
         let owner = claim::owner(named, &claimants).map(str::to_owned);
-        let issuer_name = issuer_name(&certificate);
-        let issuer = context.issuers.state(now, namespace, &issuer_name).await?;
+        let (turn, issuer) = turn(context, now, &certificate).await?;
         let mut gathered = Self {
             certificate,
             target,
             secret,
             owner,
+            turn,
             issuer,
+            holder: None,
             old_leaves: OldLeaves::Held,
             heard: Heard::default(),
             look_again: None,
         };
-        if let Some(AnyIssuer::Acme(acme)) = gathered.usable().map(|usable| &usable.issuer)
+        gathered.find_holder(context, now).await?;
+        if let Some(AnyIssuer::Acme(acme)) = gathered.signer().map(|usable| &usable.issuer)
             && !acme.asks_renewal_information()
         {
             gathered.heard.suggestion = Suggestion::Nothing;
@@ -70,11 +81,35 @@ impl Gathered {
     }
 
     /// Takes note of what was just written.
-    pub(super) fn wrote(&mut self, context: &Context, now: Timestamp, secret: &Arc<Observed>) {
+    ///
+    /// # Errors
+    /// When the Secret of an issuer can't be read just now.
+    pub(super) async fn wrote(
+        &mut self,
+        context: &Context,
+        now: Timestamp,
+        secret: &Arc<Observed>,
+    ) -> Result<(), Error> {
         self.secret = Some(Arc::clone(secret));
+        self.find_holder(context, now).await?;
         self.old_leaves = self.old_leaves(context, now);
         // It was said of the certificate before.
         self.heard.suggestion = Suggestion::AsTold;
+        Ok(())
+    }
+
+    /// Finds out who signed what is held.
+    async fn find_holder(&mut self, context: &Context, now: Timestamp) -> Result<(), Error> {
+        let certificate = &self.certificate;
+        let place = fallback::holder(certificate, self.secret.as_deref(), &context.group);
+        self.holder = None;
+        if place != self.turn.place
+            && let Some(name) = fallback::candidates(&certificate.spec).get(place)
+        {
+            let state = context.issuers.state(now, &self.target.namespace, name);
+            self.holder = Some((name.clone(), state.await?));
+        }
+        Ok(())
     }
 
     /// Has the shell look again by then.
@@ -114,26 +149,53 @@ impl Gathered {
             certificate: &self.certificate,
             secret: self.secret.as_deref(),
             owner: self.owner.as_deref(),
-            issuer: match &self.issuer {
-                State::Missing => IssuerState::Missing,
-                State::NotReady(problem) => IssuerState::NotReady {
-                    reason: problem.reason,
-                    message: &problem.message,
-                },
-                State::Ready(usable) => IssuerState::Ready(&usable.facts),
-            },
+            issuer: standing(&self.issuer),
+            fallback: (!self.certificate.spec.fallback_issuer_refs.is_empty()).then(|| Fallback {
+                turn: &self.turn,
+                holder: self.holder().0,
+                holder_state: standing(self.holder().1),
+            }),
             old_leaves: self.old_leaves,
             heard: &self.heard,
             settings: &context.settings,
         }
     }
 
-    /// The issuer, if it can sign.
+    /// The issuer that is asked, if it can sign.
     pub(super) fn usable(&self) -> Option<&Usable> {
-        match &self.issuer {
-            State::Ready(usable) => Some(usable),
-            _ => None,
-        }
+        usable(&self.issuer)
+    }
+
+    /// The issuer that signed what is held, if it can be asked.
+    pub(super) fn signer(&self) -> Option<&Usable> {
+        usable(self.holder().1)
+    }
+
+    /// Whose turn it is to sign.
+    pub(super) fn turn(&self) -> &Turn {
+        &self.turn
+    }
+
+    /// The issuer that is asked, if that is a fallback.
+    pub(super) fn fallback_asked(&self) -> Option<&IssuerName> {
+        (self.turn.place > 0).then_some(&self.turn.issuer)
+    }
+
+    /// The issuer that is asked, with its namespace.
+    pub(super) fn asked(&self) -> IssuerKey {
+        self.key_of(self.turn.issuer.clone())
+    }
+
+    fn key_of(&self, issuer: IssuerName) -> IssuerKey {
+        key(&self.certificate, issuer)
+    }
+
+    /// The issuer that signed what is held.
+    fn holder(&self) -> (&IssuerName, &State) {
+        let holder = self.holder.as_ref();
+        holder.map_or((&self.turn.issuer, &self.issuer), |(name, state)| {
+            (name, state)
+        })
     }
 
     /// What an unfinished issuance holds outside the cluster.
@@ -147,27 +209,73 @@ impl Gathered {
         if !self.secret.as_ref().is_some_and(keeps) {
             return OldLeaves::Held;
         }
-        let Some(Signer::Authority(authority)) = self.usable().map(|usable| &usable.facts.signer)
+        let (holder, state) = self.holder();
+        let Some(Signer::Authority(authority)) = usable(state).map(|usable| &usable.facts.signer)
         else {
             return OldLeaves::Held;
         };
-        context
-            .secrets
-            .old_leaves(now, &issuer_key(&self.certificate), authority)
+        let holder = self.key_of(holder.clone());
+        context.secrets.old_leaves(now, &holder, authority)
     }
 }
 
-/// Whom a Certificate names as its issuer.
-fn issuer_name(certificate: &Certificate) -> IssuerName {
-    IssuerName {
-        cluster: certificate.spec.issuer_kind() == "ClusterIssuer",
-        name: certificate.spec.issuer_ref.name.clone(),
+/// Whose turn it is to sign, and how that issuer stands. Where a turn is over, it passes to the next issuer that can
+/// sign; only then the others are looked at.
+async fn turn(
+    context: &Context,
+    now: Timestamp,
+    certificate: &Certificate,
+) -> Result<(Turn, State), Error> {
+    let namespace = certificate.metadata.namespace.as_deref();
+    let namespace = namespace.unwrap_or_default();
+    let state = async |issuer: &IssuerName| context.issuers.state(now, namespace, issuer).await;
+    let mut turn = Turn::of(certificate);
+    let asked = state(&turn.issuer).await?;
+    if !turn.is_over(now, certificate) {
+        return Ok((turn, asked));
+    }
+    for (place, issuer) in turn.others(&certificate.spec) {
+        let other = state(&issuer).await?;
+        if usable(&other).is_some() {
+            let next = turn.passes_to((place, issuer), certificate, standing(&asked));
+            return Ok((next, other));
+        }
+    }
+    turn.overdue = true;
+    Ok((turn, asked))
+}
+
+fn usable(state: &State) -> Option<&Usable> {
+    match state {
+        State::Ready(usable) => Some(usable),
+        State::Missing | State::NotReady(_) => None,
     }
 }
 
-/// The same, with its namespace.
+/// The same, for planning.
+fn standing(state: &State) -> IssuerState<'_> {
+    match state {
+        State::Missing => IssuerState::Missing,
+        State::NotReady(problem) => IssuerState::NotReady {
+            reason: problem.reason,
+            message: &problem.message,
+        },
+        State::Ready(usable) => IssuerState::Ready(&usable.facts),
+    }
+}
+
+/// The issuer that is asked for a Certificate, or would be, with its namespace: as its status says of whose turn it is.
 pub fn issuer_key(certificate: &Certificate) -> IssuerKey {
-    let issuer = issuer_name(certificate);
+    key(certificate, fallback::asked(certificate))
+}
+
+/// All issuers that a Certificate names.
+pub(super) fn issuer_keys(certificate: &Certificate) -> BTreeSet<IssuerKey> {
+    let all = fallback::candidates(&certificate.spec).into_iter();
+    all.map(|issuer| key(certificate, issuer)).collect()
+}
+
+fn key(certificate: &Certificate, issuer: IssuerName) -> IssuerKey {
     let namespace = certificate.metadata.namespace.clone();
     let namespace = namespace.filter(|_| !issuer.cluster).unwrap_or_default();
     (issuer, namespace)

@@ -22,7 +22,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::api::ObjectMeta;
 use kube::runtime::controller::Action;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tracing::{debug, warn};
 
 pub use certificate::{CONTROLLER as CERTIFICATE, run as run_certificates};
@@ -66,6 +66,8 @@ pub struct Context {
     pub ways: Ways,
     /// When CAs are asked when to renew.
     pub renewal_polls: RenewalPolls,
+    /// Told when something of an order may be left that nobody comes back for.
+    pub left_over: Notify,
     /// Whether this replica may write.
     pub leadership: Leadership,
     /// Where Events go.

@@ -2,21 +2,22 @@
 
 use std::collections::BTreeSet;
 
+use certwright_core::acme::limits::{self, Event};
 use certwright_core::acme::order::identifiers;
 use certwright_core::acme::wire::Identifier;
+use certwright_core::api::Certificate;
 use certwright_core::api::certificate::OrderStatus;
 use certwright_core::http01::Owner;
 use certwright_core::pki::csr::Csr;
 use certwright_core::pki::{KeySpec, PrivateKey};
 use certwright_core::plan::intent::Contents;
 use certwright_core::plan::status::{Failure, Outcome, Pace};
-use certwright_core::plan::{Request, next_key};
-use jiff::SignedDuration;
+use certwright_core::plan::{Request, next_key, request};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use tracing::{info, warn};
 
 use super::act::{Acted, Attempt};
-use super::gather::issuer_key;
 use crate::cluster::new_secret::{self, NewSecret};
 use crate::cluster::secrets::Named;
 use crate::error::{CallError, Error, Object};
@@ -69,6 +70,7 @@ impl Attempt<'_> {
         };
         let mut asked = self.asked(request, &owner, &identifiers, &csr);
         asked.replaces = replaces.as_deref();
+        self.remember(issuer);
         let Some(order) = order else {
             let begun = issuer.begin(&asked).await;
             return Ok(match begun {
@@ -135,6 +137,16 @@ impl Attempt<'_> {
             attempted: &self.assessment.attempted,
             lifetime: SignedDuration::from_secs(request.profile.lifetime_seconds),
             replaces: None,
+            life_left: self.assessment.held.as_ref().map(|held| {
+                // What is revoked, or is about to be, has none left.
+                if self.assessment.revoked
+                    || self.assessment.reason == Some(IssueReason::Suggested)
+                {
+                    return 0.0;
+                }
+                let span = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs_f64();
+                span(self.now, held.not_after) / span(held.not_before, held.not_after)
+            }),
         }
     }
 
@@ -157,10 +169,22 @@ impl Attempt<'_> {
         issuer.renewal_id(held, marks.account.as_deref()).await
     }
 
+    /// Has an account's budget know what statuses tell of its past.
+    fn remember(&self, issuer: &AcmeIssuer) {
+        let key = self.gathered.asked();
+        issuer.account().budget().remember(&key, || {
+            let certificates = &self.context.certificates;
+            let known = certificates.of_issuer(&key);
+            let known = known.iter().filter_map(|name| certificates.get(name));
+            known
+                .flat_map(|certificate| past(self.now, &certificate))
+                .collect()
+        });
+    }
+
     fn failed(&self, failure: StepFailure, order: Option<&OrderStatus>) -> Acted {
         if failure.account_gone {
-            let issuer = issuer_key(&self.gathered.certificate);
-            self.context.issuers.forget_account(&issuer);
+            self.context.issuers.forget_account(&self.gathered.asked());
         }
         Acted::of(Outcome::Failed(Failure {
             reason: failure.reason,
@@ -232,8 +256,7 @@ impl Attempt<'_> {
         Ok(Ok(NextKey { key, kept }))
     }
 
-    /// The certificate is stored: what was needed for it goes. What can't go now is written down, or goes with the
-    /// Certificate.
+    /// The certificate is stored: what was needed for it goes. What can't go now, the sweep comes back for.
     async fn done(&self, kept: Option<Secret>) {
         let mut outcome = self.clean_up().await;
         if let Some(kept) = kept {
@@ -241,6 +264,7 @@ impl Attempt<'_> {
         }
         if let Err(problem) = outcome {
             warn!(problem = problem.told(), "Something is left of an order");
+            self.context.left_over.notify_one();
         }
     }
 
@@ -259,6 +283,20 @@ impl Attempt<'_> {
             uid: metadata.uid.clone().unwrap_or_default(),
         }
     }
+}
+
+/// What a Certificate's status tells of its account's past.
+fn past(now: Timestamp, certificate: &Certificate) -> Vec<(Timestamp, Event)> {
+    let Some(status) = &certificate.status else {
+        return Vec::new();
+    };
+    // Names count only where something failed.
+    let request = status
+        .last_failure
+        .as_ref()
+        .and_then(|_| Request::of(&certificate.spec, request::VERSION).ok());
+    let identifiers = request.and_then(|request| identifiers(&request.profile).ok());
+    limits::past(now, status, &identifiers.unwrap_or_default())
 }
 
 /// A failure that comes again until the user does something.

@@ -23,7 +23,7 @@ pub(super) async fn ask(
     let (Plan::Keep { .. }, Some(held)) = (&thought.plan, &thought.assessment.held) else {
         return false;
     };
-    let Some(AnyIssuer::Acme(issuer)) = gathered.usable().map(|usable| &usable.issuer) else {
+    let Some(AnyIssuer::Acme(issuer)) = gathered.signer().map(|usable| &usable.issuer) else {
         return false;
     };
     let Some(secret) = &gathered.secret else {

@@ -62,7 +62,7 @@ async fn ask(
             source: CallError::Changed,
         });
     }
-    let Some(AnyIssuer::Acme(issuer)) = gathered.usable().map(|usable| &usable.issuer) else {
+    let Some(AnyIssuer::Acme(issuer)) = gathered.signer().map(|usable| &usable.issuer) else {
         return Err(Error::Read {
             object: Object::of("issuer of Certificate", &seen.metadata),
             source: CallError::Changed,

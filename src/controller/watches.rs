@@ -4,7 +4,7 @@ mod issuers;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certwright_core::api::{Certificate, ConditionStatus, Group, condition};
@@ -15,7 +15,7 @@ use kube::runtime::watcher::Event;
 
 pub use issuers::IssuersSeen;
 
-use super::gather::issuer_key;
+use super::gather::issuer_keys;
 use crate::cluster::secrets::{IssuerKey, Named};
 use crate::cluster::version;
 use crate::metrics::{CertificateSample, CertificateSeries};
@@ -39,7 +39,8 @@ struct Index {
 
 struct Entry {
     secret: Named,
-    issuer: IssuerKey,
+    /// All of them: any may be the next to sign.
+    issuers: BTreeSet<IssuerKey>,
 }
 
 impl Certificates {
@@ -163,7 +164,7 @@ impl Index {
             self.written.remove(&name);
         }
         let secret = Named::new(&name.namespace, &certificate.spec.secret_name);
-        let issuer = issuer_key(certificate);
+        let issuers = issuer_keys(certificate);
         let claims = certificate.metadata.deletion_timestamp.is_none();
         let claimed = self
             .by_secret
@@ -172,15 +173,17 @@ impl Index {
         let same = self
             .entries
             .get(&name)
-            .is_some_and(|entry| entry.secret == secret && entry.issuer == issuer);
+            .is_some_and(|entry| entry.secret == secret && entry.issuers == issuers);
         if same && claims == claimed {
             return Vec::new();
         }
         let mut others = self.remove(&name);
-        self.by_issuer
-            .entry(issuer.clone())
-            .or_default()
-            .insert(name.clone());
+        for issuer in &issuers {
+            self.by_issuer
+                .entry(issuer.clone())
+                .or_default()
+                .insert(name.clone());
+        }
         if claims {
             let created = certificate
                 .metadata
@@ -201,7 +204,7 @@ impl Index {
                 },
             );
         }
-        self.entries.insert(name, Entry { secret, issuer });
+        self.entries.insert(name, Entry { secret, issuers });
         others
     }
 
@@ -211,10 +214,12 @@ impl Index {
         let Some(entry) = self.entries.remove(name) else {
             return Vec::new();
         };
-        if let Some(users) = self.by_issuer.get_mut(&entry.issuer) {
-            users.remove(name);
-            if users.is_empty() {
-                self.by_issuer.remove(&entry.issuer);
+        for issuer in &entry.issuers {
+            if let Some(users) = self.by_issuer.get_mut(issuer) {
+                users.remove(name);
+                if users.is_empty() {
+                    self.by_issuer.remove(issuer);
+                }
             }
         }
         let Some(claimants) = self.by_secret.get_mut(&entry.secret) else {

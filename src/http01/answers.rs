@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use certwright_core::acme::AccountKey;
 use certwright_core::acme::order::identifiers;
@@ -20,6 +21,9 @@ use tracing::warn;
 use super::responder::Answers;
 use crate::cluster::secrets::{IssuerKey, Named};
 use crate::error::Error;
+
+/// How long to wait before an account's key that could not be read is asked for again.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// The answers, shared with the responder.
 #[derive(Clone, Default)]
@@ -68,7 +72,18 @@ pub async fn follow(
     issuer: impl Fn(&Certificate) -> IssuerKey,
     key: impl Fn(&IssuerKey) -> BoxFuture<'static, Result<Option<AccountKey>, Error>>,
 ) {
-    while let Some(name) = changed.next().await {
+    let mut again: Vec<Named> = Vec::new();
+    loop {
+        let name = if again.is_empty() {
+            changed.next().await
+        } else {
+            tokio::select! {
+                name = changed.next() => name,
+                () = tokio::time::sleep(PAUSE) => again.pop(),
+            }
+        };
+        let Some(name) = name else { break };
+        again.retain(|failed| *failed != name);
         let challenges = find(&name).map(|certificate| {
             let issuer = issuer(&certificate);
             (asked(&certificate), issuer)
@@ -85,12 +100,15 @@ pub async fn follow(
                 let known = key.map(|key| known(&challenges, &key)).unwrap_or_default();
                 answers.keep(&name, known, &news);
             }
-            Err(problem) => warn!(
-                namespace = name.namespace,
-                name = name.name,
-                problem = problem.told(),
-                "Failed to read an account's key, so that a CA will not be answered"
-            ),
+            Err(problem) => {
+                warn!(
+                    namespace = name.namespace,
+                    name = name.name,
+                    problem = problem.told(),
+                    "Failed to read an account's key, so that a CA is not answered yet"
+                );
+                again.push(name);
+            }
         }
     }
     std::future::pending().await

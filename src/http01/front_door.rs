@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tracing::{info, warn};
 
 use crate::cluster::leadership::Leadership;
@@ -24,8 +24,10 @@ use crate::cluster::watched::watched;
 use crate::cluster::{CALL_TIMEOUT, front_door as cluster, watch_failed};
 use crate::error::{CallError, Error, Object, Retry};
 
-/// How long to wait after the addresses could not be written everywhere.
+/// How long to wait after the addresses could not be written everywhere; then ever longer...
 const PAUSE: Duration = Duration::from_secs(5);
+/// ...but no longer than this.
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
 /// The ways that are made, and where they lead.
 pub struct FrontDoor {
@@ -34,6 +36,8 @@ pub struct FrontDoor {
     operator: Operator,
     /// Where the operator can be reached; `None` until it was first seen.
     endpoints: watch::Sender<Option<Endpoints>>,
+    /// Several Certificates may edit one Ingress, each in its turn.
+    edits: Mutex<()>,
 }
 
 /// The challenges that one solver proves.
@@ -74,6 +78,7 @@ impl FrontDoor {
             group,
             operator,
             endpoints: watch::Sender::new(None),
+            edits: Mutex::new(()),
         }
     }
 
@@ -111,6 +116,7 @@ impl FrontDoor {
             (_, objects) = self.plan(certificate, presented, &endpoints)?;
         }
         for edit in &wanted.edits {
+            let _turn = self.edits.lock().await;
             match cluster::add_path(&self.client, &self.group, edit).await {
                 Err(Error::Read { source, .. }) if source.code() == Some(404) => {
                     let name = format!("{}/{}", edit.namespace, edit.ingress);
@@ -217,6 +223,7 @@ impl FrontDoor {
 
     async fn follow_on(&self) {
         let mut news = self.endpoints.subscribe();
+        let mut pause = PAUSE;
         loop {
             let endpoints = news.borrow_and_update().clone();
             let spread = match endpoints {
@@ -226,18 +233,22 @@ impl FrontDoor {
             // The sender lives in `self`, so waiting can't fail.
             match spread {
                 Ok(()) => {
+                    pause = PAUSE;
                     let _ = news.changed().await;
                 }
                 Err(problem) => {
                     warn!(problem = %problem.told(), "Failed to have EndpointSlices follow the operator");
-                    let _ = tokio::time::timeout(PAUSE, news.changed()).await;
+                    let _ = tokio::time::timeout(pause, news.changed()).await;
+                    pause = LONGEST_PAUSE.min(pause * 2);
                 }
             }
         }
     }
 
-    /// Writes the operator's addresses wherever they are written down to be.
+    /// Writes the operator's addresses wherever they are written down to be. What can't be written keeps nothing else
+    /// from it.
     async fn spread(&self, endpoints: &Endpoints) -> Result<(), Error> {
+        let mut failure = Ok(());
         for object in self.records().await? {
             let Some(record) = self.readable(&object) else {
                 continue;
@@ -246,14 +257,15 @@ impl FrontDoor {
             let slices = Door::slices(&self.group, certificate, self.operator.port, endpoints);
             let recorded = |slice: &&Made| record.objects.contains(&slice.reference);
             for slice in slices.iter().filter(recorded) {
-                match cluster::make(&self.client, &self.group, slice).await {
+                match cluster::renew(&self.client, &self.group, slice).await {
                     // Its namespace is going.
                     Err(problem) if problem.retry() == Retry::Gone => {}
-                    outcome => outcome?,
+                    Err(problem) => failure = Err(problem),
+                    Ok(()) => {}
                 }
             }
         }
-        Ok(())
+        failure
     }
 
     fn plan(
@@ -305,6 +317,7 @@ impl FrontDoor {
         let left_over = recorded.without(wanted);
         // The paths first, then what leads somewhere, then where to.
         for edit in &left_over.edits {
+            let _turn = self.edits.lock().await;
             cluster::take_out_path(&self.client, &self.group, edit).await?;
         }
         let uid = &recorded.certificate.uid;

@@ -19,8 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const MAX_REDIRECTS: usize = 10;
 /// The only ports a CA follows redirects to.
 const PORTS: [u16; 2] = [80, 443];
-/// A URL is told up to this length, in characters.
-const MAX_TOLD: usize = 200;
+/// A URL is told up to this length, in characters: a host name has 253 at most.
+const MAX_TOLD: usize = 320;
+/// What is told of the path that a CA asks for.
+const PATH: &str = "/.well-known/acme-challenge/…";
 
 /// Connects to names and addresses that tenants chose, or refuses to.
 pub trait Dial: Send + Sync {
@@ -34,7 +36,10 @@ pub async fn look(dial: &dyn Dial, challenge: &Challenge, answer: &str) -> Outco
     tokio::time::timeout(PATIENCE, follow(dial, &first, answer))
         .await
         .unwrap_or_else(|_| Outcome::Unreachable {
-            why: format!("{first} did not answer within {PATIENCE:?}"),
+            why: format!(
+                "http://{}{PATH} did not answer within {PATIENCE:?}",
+                challenge.host()
+            ),
         })
 }
 
@@ -43,12 +48,14 @@ async fn follow(dial: &dyn Dial, first: &str, answer: &str) -> Outcome {
         Ok(url) => url,
         Err(problem) => {
             return Outcome::Unreachable {
-                why: format!("{first} is no URL: {problem}"),
+                why: format!("it is asked for by no URL: {problem}"),
             };
         }
     };
+    let asked_first = told(&url, PATH);
+    let mut told_now = asked_first.clone();
     for _ in 0..=MAX_REDIRECTS {
-        let told = told(&url);
+        let told = &told_now;
         let location = match visit(dial, &url).await {
             Ok(Answer::Text(text)) if text == answer.as_bytes() => return Outcome::Served,
             Ok(Answer::Text(text)) => {
@@ -74,13 +81,18 @@ async fn follow(dial: &dyn Dial, first: &str, answer: &str) -> Outcome {
             }
         };
         match next(&url, &location) {
-            Ok(next) => url = next,
+            Ok(next) => {
+                url = next;
+                told_now = told_redirect(&asked_first, &url);
+            }
             Err(problem) => {
                 return not_yet(format!("{told} leads to where no CA follows: {problem}"));
             }
         }
     }
-    not_yet(format!("{first} leads on more than {MAX_REDIRECTS} times"))
+    not_yet(format!(
+        "{asked_first} leads on more than {MAX_REDIRECTS} times"
+    ))
 }
 
 fn not_yet(saw: String) -> Outcome {
@@ -93,23 +105,29 @@ fn next(from: &Url, location: &str) -> Result<Url, String> {
         .join(location)
         .map_err(|problem| format!("its Location is no URL: {problem}"))?;
     if !["http", "https"].contains(&to.scheme()) {
-        return Err(format!("{} is neither http nor https", told(&to)));
+        return Err(format!("{} is neither http nor https", told(&to, "")));
     }
     match to.port_or_known_default() {
         Some(port) if PORTS.contains(&port) => Ok(to),
-        _ => Err(format!("{} is on neither port 80 nor 443", told(&to))),
+        _ => Err(format!("{} is on neither port 80 nor 443", told(&to, ""))),
     }
 }
 
-/// A URL for the user to read: without what may be meant for the server alone.
-fn told(url: &Url) -> String {
-    let mut shown = url.clone();
-    shown.set_query(None);
-    shown.set_fragment(None);
-    // Both fail only for URLs without a host, which have neither.
-    let _ = shown.set_username("");
-    let _ = shown.set_password(None);
-    shown.as_str().chars().take(MAX_TOLD).collect()
+/// Where a redirect led, for the user to read: its path may be a secret of whoever serves it.
+fn told_redirect(first: &str, url: &Url) -> String {
+    format!("{first} leads to {}, which", told(url, ""))
+}
+
+/// A URL for the user to read: where it leads, without what is meant for the server alone. The path of the first one is known,
+/// but for the token in it.
+fn told(url: &Url, path: &str) -> String {
+    let host = url.host_str().unwrap_or_default();
+    let port = url
+        .port()
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
+    let shown = format!("{}://{host}{port}{path}", url.scheme());
+    shown.chars().take(MAX_TOLD).collect()
 }
 
 #[cfg(test)]

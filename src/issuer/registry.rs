@@ -249,6 +249,11 @@ impl Issuers {
         self.accounts.forget(issuer);
     }
 
+    /// Begins to count anew what ACME accounts were used for.
+    pub fn count_anew(&self) {
+        self.accounts.count_anew();
+    }
+
     /// The key of an ACME issuer's account, which answers to challenges are made with; `None` if it is no such issuer, or
     /// has none.
     ///
@@ -273,7 +278,7 @@ impl Issuers {
             )
         };
         match settings {
-            Some(settings) => self.accounts.key(namespace, &settings).await,
+            Some(settings) => self.accounts.key(issuer, namespace, &settings).await,
             None => Ok(None),
         }
     }

@@ -10,16 +10,18 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use certwright::acme::{Client, Verification};
 use certwright::outside::unverified;
+use certwright_test_cluster::server_certificate;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use crate::pebble::{server_certificate, transport};
+use crate::pebble::transport;
 
 /// A request, as it came.
 #[derive(Clone, Debug)]
@@ -39,6 +41,8 @@ pub(crate) enum Fault {
     Says(Vec<u8>),
     /// The CA's answer comes with something in it replaced.
     Replaced(String, String),
+    /// The CA's answer, an object, comes otherwise.
+    Rewritten(Rewrite),
     /// The CA's answer comes with this date.
     Dated(&'static str),
     /// The CA's answer comes up to here, and the connection breaks off.
@@ -49,6 +53,22 @@ pub(crate) enum Fault {
     Endless(&'static str),
     /// The CA's answer comes byte by byte, with ages between.
     Trickles,
+}
+
+/// What is done to an object.
+#[derive(Clone)]
+pub(crate) struct Rewrite(Arc<dyn Fn(&mut Value) + Send + Sync>);
+
+impl Rewrite {
+    pub(crate) fn by(rewrite: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(rewrite))
+    }
+}
+
+impl std::fmt::Debug for Rewrite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rewrite(..)")
+    }
 }
 
 /// How much of an answer comes.
@@ -123,7 +143,7 @@ impl Faulty {
     pub(crate) async fn before(ca: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let [certificate, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
-        let root = server_certificate(&certificate, &key);
+        let root = server_certificate(&certificate, &key).unwrap();
         let config = ServerConfig::builder()
             .with_no_client_auth()
             .with_single_cert(
@@ -253,6 +273,14 @@ async fn misbehave(
             let answer = String::from_utf8(passed_on(ca, asked).await).unwrap();
             assert!(answer.contains(&from), "{from} is not in {answer}");
             say(stream, &changed(&answer.replace(&from, &to), |_| true)).await
+        }
+        Fault::Rewritten(Rewrite(rewrite)) => {
+            let answer = String::from_utf8(passed_on(ca, asked).await).unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            let mut object = serde_json::from_str(body).unwrap();
+            rewrite(&mut object);
+            let rewritten = format!("{head}\r\n\r\n{object}");
+            say(stream, &changed(&rewritten, |_| true)).await
         }
         Fault::Dated(date) => {
             let answer = String::from_utf8(passed_on(ca, asked).await).unwrap();

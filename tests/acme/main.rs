@@ -6,12 +6,18 @@
     reason = "all of this is tests, also what is outside their functions"
 )]
 
+mod bad_ca;
 mod client;
 mod customer;
+mod each_request;
 mod faults;
 mod faulty;
 mod foreign;
+mod forger;
 mod interrupted;
+mod limits;
 mod operator;
 mod pebble;
+mod served;
+mod shop;
 mod step_ca;

@@ -1,12 +1,13 @@
 //! The operator between a real API server and Pebble: from `kubectl apply` to a Secret.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use certwright_core::api::{Certificate, Group, Issuer, condition};
 use certwright_core::pki::{Facts, PrivateKey, chain};
-use certwright_test_cluster::{ControlPlane, Options};
+use certwright_test_cluster::{ControlPlane, Options, OwnAddresses};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
@@ -14,36 +15,73 @@ use kube::core::{ApiResource, DynamicResourceScope, GroupVersionKind};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
 use crate::pebble::{Pebble, Ways, free_ports};
 
+/// The name that leads to the front door of [`World::behind_traefik`].
+pub(crate) const NAME: &str = "www.example.com";
+/// A program with an `/etc/hosts` of its own.
+const WITH_HOSTS: &str = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A cluster, a CA and the operator.
-struct World {
-    control_plane: ControlPlane,
-    client: Client,
-    pebble: Pebble,
-    http_port: u16,
+pub(crate) struct World {
+    pub(crate) control_plane: ControlPlane,
+    pub(crate) client: Client,
+    pub(crate) pebble: Pebble,
+    /// Where the operator answers the CA's questions.
+    answers: SocketAddr,
     operator: Option<Child>,
+    /// Where the world finds [`NAME`]: Traefik's HTTP, on port 80.
+    addresses: Option<OwnAddresses>,
 }
 
 impl World {
-    async fn new(ways: Ways) -> Self {
-        let control_plane = ControlPlane::start(Options::new().without_workloads())
-            .await
-            .unwrap();
-        let client = control_plane.client().unwrap();
+    pub(crate) async fn new(ways: Ways) -> Self {
+        let options = Options::new().without_workloads();
+        let control_plane = ControlPlane::start(options).await.unwrap();
+        // Pebble asks the operator itself.
         let [http_port] = free_ports();
         let pebble = Pebble::start(Ways { http_port, ..ways }).await;
-        let mut world = Self {
-            control_plane,
-            client,
-            pebble,
+        let answers = SocketAddr::from((Ipv4Addr::LOCALHOST, http_port));
+        Self::around(control_plane, pebble, answers, None).await
+    }
+
+    /// One in which Pebble asks Traefik, which leads it to the operator.
+    pub(crate) async fn behind_traefik() -> Self {
+        let options = Options::new().without_workloads().traefik();
+        let control_plane = ControlPlane::start(options).await.unwrap();
+        let http_port = control_plane.front_door().unwrap().http().port();
+        let pebble = Pebble::start(Ways {
             http_port,
+            ..Ways::default()
+        })
+        .await;
+        let addresses = OwnAddresses::take().unwrap();
+        let outer = TcpListener::bind((addresses.ipv4(), 80)).await.unwrap();
+        tokio::spawn(lead(outer, http_port));
+        let [port] = free_ports();
+        let answers = SocketAddr::from((addresses.ipv4(), port));
+        Self::around(control_plane, pebble, answers, Some(addresses)).await
+    }
+
+    async fn around(
+        control_plane: ControlPlane,
+        pebble: Pebble,
+        answers: SocketAddr,
+        addresses: Option<OwnAddresses>,
+    ) -> Self {
+        let mut world = Self {
+            client: control_plane.client().unwrap(),
+            control_plane,
+            pebble,
+            answers,
             operator: None,
+            addresses,
         };
         let crds = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crds");
         for file in ["certificates", "issuers", "clusterissuers"] {
@@ -57,7 +95,11 @@ impl World {
             });
             world.apply(&namespace).await;
         }
-        // Where the operator's own Service would lead.
+        // Where the operator's own Service would lead. What is reached directly needs no way in.
+        let (address, port) = match answers.ip() {
+            ip if ip.is_loopback() => ("198.51.100.7".to_owned(), 8089),
+            ip => (ip.to_string(), answers.port()),
+        };
         let slice = json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
             "metadata": {
@@ -65,25 +107,37 @@ impl World {
                 "labels": { "kubernetes.io/service-name": "certwright-http01" },
             },
             "addressType": "IPv4",
-            "endpoints": [{ "addresses": ["198.51.100.7"], "conditions": { "ready": true } }],
-            "ports": [{ "name": "http", "port": 8089, "protocol": "TCP" }],
+            "endpoints": [{ "addresses": [address], "conditions": { "ready": true } }],
+            "ports": [{ "name": "http", "port": port, "protocol": "TCP" }],
         });
         world.apply(&slice).await;
         world.start().await;
         world
     }
 
-    async fn start(&mut self) {
+    pub(crate) async fn start(&mut self) {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
             .open(self.control_plane.folder().join("operator.log"))
             .unwrap();
         let [listen] = free_ports();
-        let child = Command::new(env!("CARGO_BIN_EXE_certwright"))
-            .args(["run", "--private-networks=127.0.0.0/8"])
+        let program = env!("CARGO_BIN_EXE_certwright");
+        let mut command = match &self.addresses {
+            None => Command::new(program),
+            Some(addresses) => {
+                let hosts = self.control_plane.folder().join("hosts");
+                std::fs::write(&hosts, format!("{} {NAME}\n", addresses.ipv4())).unwrap();
+                let mut command = Command::new("unshare");
+                command.args(["--mount", "sh", "-c", WITH_HOSTS]).arg(hosts);
+                command.arg(program);
+                command
+            }
+        };
+        let child = command
+            .args(["run", "--private-networks=127.0.0.0/8,198.51.100.0/24"])
             .args(["--listen", &format!("127.0.0.1:{listen}")])
-            .args(["--http01-listen", &format!("127.0.0.1:{}", self.http_port)])
+            .args(["--http01-listen", &self.answers.to_string()])
             .env(
                 "KUBECONFIG",
                 self.control_plane.kubeconfig("admin").unwrap(),
@@ -98,15 +152,15 @@ impl World {
         self.operator = Some(child);
     }
 
-    async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         self.operator.take().unwrap().kill().await.unwrap();
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.control_plane.folder().join("operator.log")).unwrap()
     }
 
-    async fn apply(&self, object: &Value) {
+    pub(crate) async fn apply(&self, object: &Value) {
         let kind = object["kind"].as_str().unwrap();
         let (group, version) = object["apiVersion"]
             .as_str()
@@ -128,7 +182,17 @@ impl World {
     }
 
     /// An Issuer that asks Pebble.
-    async fn issuer(&self) {
+    pub(crate) async fn issuer(&self) {
+        // Pebble's names lead elsewhere than everybody else's.
+        self.issuer_that_solves_by(json!({
+            "waitInsteadOfSelfCheck": "0s",
+            "http01": { "ingress": { "ingressClassName": "public" } },
+        }))
+        .await;
+    }
+
+    /// An Issuer that asks Pebble, and proves names this way.
+    pub(crate) async fn issuer_that_solves_by(&self, solver: Value) {
         let issuer = json!({
             "apiVersion": "certwright.dev/v1alpha1", "kind": "Issuer",
             "metadata": { "name": "pebble", "namespace": "shop" },
@@ -137,16 +201,13 @@ impl World {
                 "email": "ops@example.com",
                 "caBundle": self.pebble.bundle,
                 "privateKeySecretRef": { "name": "account" },
-                "solvers": [{
-                    "waitInsteadOfSelfCheck": "0s",
-                    "http01": { "ingress": { "ingressClassName": "public" } },
-                }],
+                "solvers": [solver],
             } },
         });
         self.apply(&issuer).await;
     }
 
-    async fn certificate(&self, name: &str, names: &[&str]) {
+    pub(crate) async fn certificate(&self, name: &str, names: &[&str]) {
         let certificate = json!({
             "apiVersion": "certwright.dev/v1alpha1", "kind": "Certificate",
             "metadata": { "name": name, "namespace": "shop" },
@@ -157,7 +218,18 @@ impl World {
         self.apply(&certificate).await;
     }
 
-    fn of<K>(&self) -> Api<K>
+    /// Asks for a renewal by hand.
+    pub(crate) async fn renew(&self, name: &str) {
+        let annotated = json!({ "metadata": { "annotations": { "certwright.dev/renew": "now" } } });
+        let certificates: Api<Certificate> = self.of();
+        let patch = Patch::Merge(&annotated);
+        certificates
+            .patch(name, &PatchParams::default(), &patch)
+            .await
+            .unwrap();
+    }
+
+    pub(crate) fn of<K>(&self) -> Api<K>
     where
         K: Resource<DynamicType = Group, Scope = DynamicResourceScope> + DeserializeOwned,
     {
@@ -165,7 +237,7 @@ impl World {
     }
 
     /// Waits until a Certificate is ready at this revision; its Secret.
-    async fn ready(&self, name: &str, revision: i64) -> Secret {
+    pub(crate) async fn ready(&self, name: &str, revision: i64) -> Secret {
         let certificates: Api<Certificate> = self.of();
         eventually(&format!("{name} is ready"), async || {
             let certificate = certificates.get(name).await.map_err(|p| p.to_string())?;
@@ -185,15 +257,15 @@ impl World {
     }
 
     /// Waits until nothing is left of any order.
-    async fn is_tidy(&self) {
+    pub(crate) async fn is_tidy(&self) {
         eventually("nothing is left over", async || {
-            let all = ListParams::default();
+            // Users have Ingresses of their own.
+            let records = ListParams::default().labels("certwright.dev/http01-solver");
             let ingresses: Api<Ingress> = Api::namespaced(self.client.clone(), "shop");
-            let ingresses = ingresses.list(&all).await.map_err(|p| p.to_string())?;
+            let ingresses = ingresses.list(&records).await.map_err(|p| p.to_string())?;
             let keys = ListParams::default().labels("certwright.dev/next-key");
             let secrets: Api<Secret> = Api::namespaced(self.client.clone(), "shop");
             let keys = secrets.list(&keys).await.map_err(|p| p.to_string())?;
-            let records = ListParams::default().labels("certwright.dev/http01-solver");
             let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), "certwright");
             let records = maps.list(&records).await.map_err(|p| p.to_string())?;
             let left: Vec<_> = ingresses
@@ -212,7 +284,22 @@ impl World {
     }
 }
 
-async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
+/// Leads whoever comes there to a port of loopback, as a router does.
+async fn lead(outer: TcpListener, inner: u16) {
+    while let Ok((mut stream, _)) = outer.accept().await {
+        tokio::spawn(async move {
+            if let Ok(mut other) = TcpStream::connect((Ipv4Addr::LOCALHOST, inner)).await {
+                // One side may break off at any time.
+                let _ = copy_bidirectional(&mut stream, &mut other).await;
+            }
+        });
+    }
+}
+
+pub(crate) async fn eventually<T>(
+    what: &str,
+    mut look: impl AsyncFnMut() -> Result<T, String>,
+) -> T {
     let start = Instant::now();
     loop {
         match look().await {
@@ -225,11 +312,11 @@ async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, Stri
     }
 }
 
-fn field(secret: &Secret, key: &str) -> Option<Vec<u8>> {
+pub(crate) fn field(secret: &Secret, key: &str) -> Option<Vec<u8>> {
     Some(secret.data.as_ref()?.get(key)?.0.clone())
 }
 
-fn held(secret: &Secret) -> (PrivateKey, Vec<Facts>) {
+pub(crate) fn held(secret: &Secret) -> (PrivateKey, Vec<Facts>) {
     let key = PrivateKey::from_pem(&field(secret, "tls.key").unwrap()).unwrap();
     (
         key,
@@ -277,14 +364,7 @@ async fn a_certificate_from_an_acme_ca_is_stored_and_nothing_is_left_over() {
     world.is_tidy().await;
 
     // A renewal brings another key, and nothing between breaks what is held.
-    let annotated = json!({ "metadata": { "annotations": { "certwright.dev/renew": "now" } } });
-    let certificates: Api<Certificate> = world.of();
-    let parameters = PatchParams::default();
-    let patch = Patch::Merge(&annotated);
-    certificates
-        .patch("web", &parameters, &patch)
-        .await
-        .unwrap();
+    world.renew("web").await;
     let (next, _) = held(&world.ready("web", 2).await);
     assert_ne!(next.public().as_der(), key.public().as_der());
     world.is_tidy().await;

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use certwright::acme::{Client, Verification};
 use certwright_core::acme::wire::OrderStatus;
 use certwright_core::pki::KeySpec;
-use certwright_test_cluster::{Binaries, Process, Program};
+use certwright_test_cluster::{Binaries, Process, Program, answerer};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
 };
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::client::{key, kind, names};
 use crate::customer::Customer;
-use crate::pebble::{answerer, client, free_ports, reachable, start};
+use crate::pebble::{client, free_ports, reachable, start};
 
 /// A CA that runs until this is dropped.
 struct StepCa {
@@ -56,7 +56,7 @@ impl StepCa {
         });
         std::fs::write(at("ca.json"), config.to_string()).unwrap();
         let binaries = Binaries::locate().unwrap();
-        let answerer = answerer(&binaries, answers, http, dns, at("answers.log"));
+        let answerer = answerer(&binaries, answers, http, dns, at("answers.log")).unwrap();
         let step_ca = start(
             "step-ca",
             &binaries.path(Program::StepCa).unwrap(),

@@ -119,6 +119,7 @@ async fn what_makes_no_sense_is_refused_with_its_name() {
         ("--set image.repository=a@b", "repository"),
         ("--set watchNamespaces={Shop}", "watchNamespaces"),
         ("--set clusterIssuers=true", "clusterIssuers"),
+        ("--set acme.privateNetworks={intranet}", "privateNetworks"),
         ("--set caOverlap=1d", "caOverlap"),
         ("--set log.format=xml", "format"),
         ("--set leaderElection.leaseDuration=2s", "leaseDuration"),

@@ -13,6 +13,7 @@ mod broken;
 mod conflicts;
 mod contest;
 mod deletion;
+mod fallback;
 mod first;
 mod harness;
 mod http01;

@@ -59,7 +59,7 @@ async fn its_token_allows_this_and_nothing_more() {
     };
     let everywhere: BTreeSet<String> = [
         "/pods : list",
-        "/secrets : get list watch create patch",
+        "/secrets : get list watch create patch delete",
         "apps/daemonsets : get list watch patch",
         "apps/deployments : get list watch patch",
         "apps/statefulsets : get list watch patch",
@@ -91,10 +91,8 @@ async fn secrets_that_are_not_ours_are_out_of_reach() {
     )
     .await;
     let secrets = Api::<Secret>::namespaced(client, &scene.namespace);
-    let (managed, named) = (
-        scene.group.key("managed"),
-        scene.group.key("certificate-name"),
-    );
+    let [managed, named, account_key, next_key] =
+        ["managed", "certificate-name", "account-key", "next-key"].map(|key| scene.group.key(key));
     scene
         .secret("theirs", "Opaque", &[("password", b"x")])
         .await;
@@ -115,6 +113,15 @@ async fn secrets_that_are_not_ours_are_out_of_reach() {
             json!({ "annotations": { &named: "web" } }),
         ))
         .await;
+    scene
+        .apply(&marked(
+            "account",
+            json!({ "labels": { &account_key: "true" } }),
+        ))
+        .await;
+    scene
+        .apply(&marked("next", json!({ "labels": { &next_key: "true" } })))
+        .await;
 
     let change = Patch::Merge(json!({ "stringData": { "password": "y" } }));
     let claim = Patch::Merge(json!({ "metadata": { "labels": { &managed: "true" } } }));
@@ -122,29 +129,51 @@ async fn secrets_that_are_not_ours_are_out_of_reach() {
     let applied = Patch::Apply(marked("theirs", json!({ "labels": { &managed: "true" } })));
     let plain = PatchParams::default();
     let not_ours = format!(
-        "Secret {}/theirs is not Certwright's: it has neither the label {managed} nor the annotation {named}",
+        "Secret {}/theirs is not Certwright's: it has neither the label {managed} or {account_key} nor the annotation {named}",
         scene.namespace
     );
     refused(secrets.patch("theirs", &plain, &change).await, &not_ours);
     refused(secrets.patch("theirs", &plain, &claim).await, &not_ours);
     refused(secrets.patch("theirs", &force, &applied).await, &not_ours);
     refused(
-        secrets.delete("theirs", &DeleteParams::default()).await,
-        &not_ours,
+        secrets.patch("next", &plain, &change).await,
+        "is not Certwright's",
     );
-    for name in ["labelled", "handed-over"] {
+    for name in ["labelled", "handed-over", "account"] {
         secrets.patch(name, &plain, &change).await.unwrap();
-        secrets
-            .delete(name, &DeleteParams::default())
-            .await
-            .unwrap();
     }
+    for name in ["theirs", "labelled", "handed-over", "account"] {
+        refused(
+            secrets.delete(name, &DeleteParams::default()).await,
+            &format!("deletes no Secret without its label {next_key}"),
+        );
+    }
+    secrets
+        .delete("next", &DeleteParams::default())
+        .await
+        .unwrap();
+    no_warnings(&scene, "secrets").await;
+}
 
+#[tokio::test]
+async fn secrets_are_made_with_a_label_of_ours_and_without_tokens() {
+    let scene = Scene::new("made-secrets").await;
+    let client = careless(
+        &scene,
+        json!({ "apiGroups": [""], "resources": ["secrets"], "verbs": ["*"] }),
+    )
+    .await;
+    let secrets = Api::<Secret>::namespaced(client, &scene.namespace);
+    let [managed, account_key, next_key] =
+        ["managed", "account-key", "next-key"].map(|key| scene.group.key(key));
     let create = async |type_: &str, labels: Value| {
-        let mut secret = marked("made", json!({ "labels": labels }));
-        secret["type"] = type_.into();
-        secret["metadata"]["annotations"] =
-            json!({ "kubernetes.io/service-account.name": "default" });
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "type": type_,
+            "metadata": {
+                "name": "made", "labels": labels,
+                "annotations": { "kubernetes.io/service-account.name": "default" },
+            },
+        });
         let secret: Secret = serde_json::from_value(secret).unwrap();
         let dry = PostParams {
             dry_run: true,
@@ -154,9 +183,11 @@ async fn secrets_that_are_not_ours_are_out_of_reach() {
     };
     refused(
         create("Opaque", json!({})).await,
-        &format!("without its label {managed}"),
+        &format!("without one of its labels {managed}"),
     );
-    create("Opaque", json!({ &managed: "true" })).await.unwrap();
+    for label in [&managed, &account_key, &next_key] {
+        create("Opaque", json!({ label: "true" })).await.unwrap();
+    }
     // The one by which a token for any account of the namespace could be had.
     for type_ in [
         "kubernetes.io/service-account-token",

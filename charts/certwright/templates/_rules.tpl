@@ -11,10 +11,11 @@ rules:
     verbs: [patch]
   # To store certificates and keys where the users name them, to read CAs, and to see both change: list and watch
   # can't be limited by label or type. Server-side apply is a patch, and needs create where nothing is there yet.
-  # Nothing is deleted: a Secret that goes with its Certificate is collected by its ownerReference.
+  # Deleted are only keys of our own that were kept until their certificate came. A Secret that goes with its Certificate
+  # is collected by its ownerReference.
   - apiGroups: [""]
     resources: [secrets]
-    verbs: [get, list, watch, create, patch]
+    verbs: [get, list, watch, create, patch, delete]
   {{- if .Values.rollout.enabled }}
   # To find the workloads that read a Secret, to note on them which certificate they run with, and to restart them.
   - apiGroups: [apps]

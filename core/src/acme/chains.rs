@@ -47,6 +47,15 @@ pub fn choose(chains: Vec<Vec<Facts>>, preferred: Option<&str>) -> Option<Vec<Fa
     chains.into_iter().nth(place.unwrap_or_default())
 }
 
+/// Whether the certificate came alone although none of these CAs, nor its own key, signed it: whoever gets it from a
+/// server misses what is between it and a root. A root itself may be left out (RFC 8555 section 9.1).
+pub fn is_cut_off(chain: &[Facts], roots: &[Facts]) -> bool {
+    match chain {
+        [alone] => !alone.is_signed_by(alone) && !roots.iter().any(|root| alone.is_signed_by(root)),
+        _ => false,
+    }
+}
+
 fn is_preferred(chain: &[Facts], preferred: &str) -> bool {
     chain
         .last()
@@ -100,6 +109,23 @@ mod tests {
         assert!(!needs_alternates(&chains[0], None));
         assert!(!needs_alternates(&chains[0], Some("Root X2")));
         assert!(needs_alternates(&chains[0], Some("Root X1")));
+    }
+
+    #[test]
+    fn a_certificate_comes_alone_only_from_a_known_root() {
+        let (below, other) = (root("Root"), root("Other"));
+        let end = signed(&below, &leaf(&["a.example"]), &key()).unwrap();
+        let (known, unknown) = (below.certificate().clone(), other.certificate().clone());
+        let alone = [end.clone()];
+        assert!(is_cut_off(&alone, &[]));
+        assert!(is_cut_off(&alone, std::slice::from_ref(&unknown)));
+        assert!(!is_cut_off(&alone, &[unknown, known.clone()]));
+        assert!(!is_cut_off(&[end, known.clone()], &[]));
+        assert!(!is_cut_off(
+            &[self_signed(&leaf(&["a.example"]), &key())],
+            &[]
+        ));
+        assert!(!is_cut_off(&[], &[known]));
     }
 
     #[test]

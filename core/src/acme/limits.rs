@@ -10,8 +10,11 @@ use super::problem::Scope;
 use super::wire::Identifier;
 
 mod bucket;
+mod past;
 
 use bucket::{Bucket, Rate};
+
+pub use past::past;
 
 /// How much may be asked of a CA. The defaults are those of Let's Encrypt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +83,8 @@ pub struct Limits {
     orders: Rate,
     failures: Rate,
     ordered: Bucket,
-    failed: BTreeMap<Identifier, Bucket>,
+    /// By name, without `*.`: a name and its wildcard are shown by the same.
+    failed: BTreeMap<String, Bucket>,
     holds: BTreeMap<Held, Timestamp>,
     limited: VecDeque<Recent>,
 }
@@ -132,11 +136,12 @@ impl Limits {
         match event {
             Event::Ordered => self.ordered.take(&self.orders, at),
             Event::Failed(identifier) => {
+                let name = base(&identifier);
                 if self.failed.len() >= MAX_KEPT {
                     self.failed.retain(|_, bucket| !bucket.is_full(at));
                 }
-                if self.failed.len() < MAX_KEPT || self.failed.contains_key(&identifier) {
-                    let bucket = self.failed.entry(identifier).or_default();
+                if self.failed.len() < MAX_KEPT || self.failed.contains_key(&name) {
+                    let bucket = self.failed.entry(name).or_default();
                     bucket.take(&self.failures, at);
                 }
             }
@@ -165,10 +170,11 @@ impl Limits {
                 why: held.why(),
             });
         let failures = wish.identifiers.iter().filter_map(|identifier| {
-            let until = self.failed.get(identifier)?.until(&self.failures, now, 0)?;
+            let name = base(identifier);
+            let until = self.failed.get(&name)?.until(&self.failures, now, 0)?;
             Some(HoldUntil {
                 until,
-                why: format!("{identifier} could not be shown to the CA too often"),
+                why: format!("too many tries to show that {name} is yours have failed"),
             })
         });
         let kept_back = self.orders.count() / KEPT_BACK;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DurationText;
 
+mod fallback;
 mod key;
 mod names;
 mod order;
@@ -16,6 +17,7 @@ mod rollout;
 mod secret;
 mod status;
 
+pub use fallback::{FallbackStatus, SignedBy};
 pub use key::{KeyAlgorithm, KeyEncoding, PrivateKey, RotationPolicy, SignatureAlgorithm, Usage};
 pub use names::{NameConstraintItems, NameConstraints, OtherName, Subject};
 pub use order::{OrderStatus, PresentedChallenge};

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use self::replacement::was_issued_by;
 pub use self::replacement::{CaState, older_until};
 use super::drift::{differences, differences_outside};
+use super::fallback;
 use super::inputs::{Inputs, IssuerState, ReadyIssuer, Signer};
 use super::intent::{Flaw, Metadata, key_encoding, output_formats};
 use super::marks::Marks;
@@ -84,6 +85,10 @@ pub fn assess(now: Timestamp, inputs: &Inputs<'_>) -> Assessment {
     assessment.request = Some(request);
     assessment.read_secret(now, inputs, &rule);
     assessment.reason = assessment.first_reason(now);
+    if assessment.reason.is_some() && inputs.holder_name() != inputs.asked_name() {
+        // Another signs next: what it signs with has nothing to do with the CA of what is held.
+        assessment.ca = CaState::Unknown;
+    }
     if assessment.reason.is_some() {
         assessment.flaws.clear();
     }
@@ -195,7 +200,11 @@ impl Assessment {
         if !found.is_empty() {
             return Some(IssueReason::Drift(found));
         }
-        let foreign = match inputs.issuer {
+        if let Some(signer) = fallback::dropped(inputs.certificate, secret, inputs.group) {
+            let words = format!("{signer} signed it, which the spec does not name any more");
+            return Some(IssueReason::Drift(vec![words]));
+        }
+        let foreign = match inputs.holder() {
             IssuerState::Ready(ReadyIssuer {
                 signer: Signer::SelfSigned,
                 ..
@@ -214,6 +223,8 @@ impl Assessment {
         let mut marks = secret.marks.clone();
         marks.certificate_name = Some(inputs.name().to_owned());
         marks.request.get_or_insert_with(|| self.hash.clone());
+        let holder = inputs.fallback.map(|fallback| fallback.holder.clone());
+        marks.signer = holder.filter(|_| inputs.is_held_by_a_fallback());
         marks
     }
 

@@ -10,7 +10,7 @@ use crate::pki::{CertificateDer, Facts};
 pub fn repaired(inputs: &Inputs<'_>, assessment: &Assessment, stored: Stored) -> Option<Contents> {
     let (leaf, above) = stored.chain.split_first()?;
     let held = || stored.ca.iter().map(|facts| facts.der.clone()).collect();
-    let (above, ca) = match inputs.issuer {
+    let (above, ca) = match inputs.holder() {
         IssuerState::Ready(ReadyIssuer {
             signer: Signer::SelfSigned,
             ..

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::fallback::Fallback;
 use super::marks::{RENEW, REVOKE};
 use super::observed::Observed;
+use super::request::IssuerName;
 use crate::api::certificate::{OrderStatus, RevocationStatus, SuggestedWindow};
 use crate::api::{Certificate, CertificateStatus, Group};
 use crate::pki::{Authority, Facts};
@@ -21,8 +23,10 @@ pub struct Inputs<'a> {
     pub secret: Option<&'a Observed>,
     /// The Certificate that owns this Secret; `None` if nobody claims it.
     pub owner: Option<&'a str>,
-    /// Who signs.
+    /// Who is asked to sign.
     pub issuer: IssuerState<'a>,
+    /// Whose turn it is, where the spec names fallbacks.
+    pub fallback: Option<Fallback<'a>>,
     /// Whether Secrets of this issuer still hold older certificates than its present CA makes. Only counts while this
     /// Secret keeps an older root.
     pub old_leaves: OldLeaves,
@@ -166,10 +170,46 @@ impl<'a> Inputs<'a> {
         self.status()?.order.as_ref()
     }
 
-    /// Whether what is held was issued outside the cluster, as far as is known: by what the issuer is, or else by what the
+    /// The issuer that signed what is held.
+    pub(super) fn holder(&self) -> IssuerState<'a> {
+        let fallback = self.fallback.as_ref();
+        fallback.map_or(self.issuer, |fallback| fallback.holder_state)
+    }
+
+    /// Its name, as far as it is known.
+    pub(super) fn holder_name(&self) -> IssuerName {
+        match &self.fallback {
+            Some(fallback) => fallback.holder.clone(),
+            None => IssuerName::of(&self.certificate.spec.issuer_ref),
+        }
+    }
+
+    /// Whether that is another than the spec names first.
+    pub(super) fn is_held_by_a_fallback(&self) -> bool {
+        self.holder_name() != IssuerName::of(&self.certificate.spec.issuer_ref)
+    }
+
+    /// Who is asked to sign.
+    pub(super) fn asked_name(&self) -> IssuerName {
+        match &self.fallback {
+            Some(fallback) => fallback.turn.issuer.clone(),
+            None => IssuerName::of(&self.certificate.spec.issuer_ref),
+        }
+    }
+
+    /// Whether what is held was issued outside the cluster, as far as is known: by what its issuer is, or else by what the
     /// Secret says.
     pub(super) fn is_from_outside(&self) -> bool {
-        match self.issuer {
+        self.is_outside(self.holder())
+    }
+
+    /// Whether it is somebody outside who is asked.
+    pub(super) fn asks_outside(&self) -> bool {
+        self.is_outside(self.issuer)
+    }
+
+    fn is_outside(&self, issuer: IssuerState<'_>) -> bool {
+        match issuer {
             IssuerState::Ready(issuer) => matches!(issuer.signer, Signer::Outside),
             IssuerState::Missing | IssuerState::NotReady { .. } => {
                 self.secret.is_some_and(|secret| secret.marks.outside)
@@ -197,6 +237,7 @@ impl<'a> Inputs<'a> {
         self.heard.revocation.as_ref().or(told)
     }
 
+    /// The CA that is asked, if it is one.
     pub(super) fn authority(&self) -> Option<&'a Authority> {
         match self.issuer {
             IssuerState::Ready(ReadyIssuer {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::intent::{ISSUER_KIND, ISSUER_NAME};
+use super::request::IssuerName;
 use crate::api::Group;
 
 /// The label on each Secret we manage; our watch of Secrets selects by it.
@@ -48,6 +50,9 @@ pub struct Marks {
     pub account: Option<String>,
     /// Whether it was issued because the CA suggested to renew the one before.
     pub suggested: bool,
+    /// Who signed, where that is a fallback. It is written over the one that the spec names first, and read back by
+    /// [`Observed::issuer`](super::observed::Observed::issuer).
+    pub signer: Option<IssuerName>,
 }
 
 impl Marks {
@@ -70,6 +75,7 @@ impl Marks {
             outside: text(SIGNER).as_deref() == Some(OUTSIDE),
             account: text(ACCOUNT),
             suggested: text(SUGGESTED).as_deref() == Some("true"),
+            signer: None,
         }
     }
 
@@ -89,5 +95,9 @@ impl Marks {
         put(SIGNER, self.outside.then(|| OUTSIDE.to_owned()));
         put(ACCOUNT, self.account.clone());
         put(SUGGESTED, self.suggested.then(|| "true".to_owned()));
+        if let Some(signer) = &self.signer {
+            put(ISSUER_NAME, Some(signer.name.clone()));
+            put(ISSUER_KIND, Some(signer.kind().to_owned()));
+        }
     }
 }

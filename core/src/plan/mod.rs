@@ -7,6 +7,7 @@ pub mod assess;
 pub mod claim;
 pub mod contents;
 pub mod drift;
+pub mod fallback;
 pub mod inputs;
 pub mod intent;
 pub mod marks;
@@ -24,6 +25,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 pub use assess::{Assessment, CaState, assess, older_until};
+pub use fallback::{Fallback, Turn};
 pub use inputs::{
     Heard, Inputs, IssuerState, OldLeaves, ReadyIssuer, Settings, Signer, Suggestion,
 };
@@ -200,9 +202,11 @@ fn unwanted(inputs: &Inputs<'_>, assessment: &Assessment) -> Option<AbandonReaso
         IssuerState::Missing => Some(AbandonReason::IssuerGone),
         // What it would be asked now is not known while it isn't ready.
         IssuerState::NotReady { .. } => None,
-        IssuerState::Ready(_) => {
-            (order.attempted != assessment.attempted).then_some(AbandonReason::RequestChanged)
-        }
+        IssuerState::Ready(_) if order.attempted == assessment.attempted => None,
+        IssuerState::Ready(_) => match inputs.fallback {
+            Some(fallback) if fallback.turn.begins => Some(AbandonReason::AnothersTurn),
+            _ => Some(AbandonReason::RequestChanged),
+        },
     }
 }
 
@@ -341,7 +345,7 @@ fn held_off(
     let asked_anew =
         !contested && assessment.asked.is_some() && assessment.asked != failure.renew_request;
     // A hold-off never reaches further than its class allows: a clock that was ahead must not stop us for long.
-    let longest = match inputs.is_from_outside() {
+    let longest = match inputs.asks_outside() {
         true => status::MAX_HOLD_OUTSIDE,
         false => status::MAX_HOLD,
     };

@@ -101,6 +101,8 @@ pub enum AbandonReason {
     NothingToIssue,
     /// The issuer is gone.
     IssuerGone,
+    /// Its issuer has failed for long, and another is asked.
+    AnothersTurn,
 }
 
 impl AbandonReason {
@@ -111,6 +113,7 @@ impl AbandonReason {
             Self::SecretInTheWay => "its Secret can't be written",
             Self::NothingToIssue => "nothing needs to be issued any more",
             Self::IssuerGone => "its issuer is gone",
+            Self::AnothersTurn => "its issuer has failed for long, and another is asked",
         }
     }
 }

@@ -6,6 +6,8 @@ mod names;
 mod subject;
 mod usages;
 
+use std::fmt;
+
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +24,30 @@ pub struct IssuerName {
     /// Its name.
     pub name: String,
 }
+
+impl IssuerName {
+    /// Whom a reference names. What is no kind of issuer is an `Issuer`; a request of such a one can't be said.
+    pub fn of(reference: &IssuerRef) -> Self {
+        Self {
+            cluster: reference.kind() == CLUSTER_ISSUER,
+            name: reference.name.clone(),
+        }
+    }
+
+    /// `Issuer` or `ClusterIssuer`.
+    pub fn kind(&self) -> &'static str {
+        if self.cluster { CLUSTER_ISSUER } else { ISSUER }
+    }
+}
+
+impl fmt::Display for IssuerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind(), self.name)
+    }
+}
+
+const ISSUER: &str = "Issuer";
+const CLUSTER_ISSUER: &str = "ClusterIssuer";
 
 /// What of a Certificate's spec shows in the certificate, and who is asked for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -181,14 +181,15 @@ pub fn revocation(
         ));
     }
     if !inputs.is_from_outside() {
+        let signer = inputs.holder_name();
         return refuse(format!(
             "{} {} is no ACME CA, and nobody else is told of revocations. To replace the certificate, set the annotation {}.",
-            inputs.certificate.spec.issuer_kind(),
-            inputs.certificate.spec.issuer_ref.name,
+            signer.kind(),
+            signer.name,
             inputs.group.key(super::marks::RENEW),
         ));
     }
-    match inputs.issuer {
+    match inputs.holder() {
         IssuerState::Ready(_) => Revocation::Ask(Box::new(Wanted {
             request,
             reason,

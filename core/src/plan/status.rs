@@ -7,12 +7,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use self::sayings::Sayings;
 use super::assess::{Assessment, CaState, later};
+use super::fallback::{self, Turn};
 use super::inputs::Inputs;
 use super::marks::Marks;
 use super::reason::CONTESTED;
 use super::renew::spread;
-use super::{Plan, Undoes, is_recent};
-use crate::api::certificate::{LastFailure, OrderStatus};
+use super::{BlockReason, Observed, Plan, Undoes, is_recent};
+use crate::api::certificate::{FallbackStatus, LastFailure, OrderStatus, SignedBy};
 use crate::api::{CertificateStatus, Condition};
 use crate::pki::Facts;
 
@@ -25,6 +26,12 @@ const MIN_HOLD: SignedDuration = SignedDuration::from_secs(10);
 /// The same after a CA refused what it was shown: it counts such failures, and soon shuts its door.
 const MIN_HOLD_REFUSED: SignedDuration = SignedDuration::from_mins(15);
 const MAX_HOLD_REFUSED: SignedDuration = SignedDuration::from_hours(6);
+
+/// Over how long those come back that were held until the same moment.
+const AFTER_HOLD: SignedDuration = SignedDuration::from_mins(5);
+
+/// A wait of an order up to this is not written down; after a restart, the CA is asked that much too early.
+const A_MOMENT: SignedDuration = SignedDuration::from_secs(10);
 
 /// Longer messages are cut here, in bytes; the schema takes eight times as much.
 const MAX_MESSAGE: usize = 4096;
@@ -42,6 +49,8 @@ pub const OWNED: [&str; 6] = [
 pub const READY: &str = "Ready";
 /// What is being done for it.
 pub const ISSUING: &str = "Issuing";
+/// Why nothing was tried: a limit of the CA would have been gone against.
+pub const HELD: &str = "WaitsForLimit";
 const LIMITED_BY_CA: &str = "LimitedByCA";
 const RENEWAL_ADJUSTED: &str = "RenewalAdjusted";
 const REVOCATION_FAILED: &str = "RevocationFailed";
@@ -84,6 +93,8 @@ pub enum Pace {
     Refused,
     /// As long as the issuer said.
     Until(Timestamp),
+    /// Nothing was tried: it would have gone against a limit that ends then.
+    Held(Timestamp),
 }
 
 impl Failure {
@@ -109,7 +120,12 @@ pub fn status(
     plan: &Plan,
     outcome: &Outcome,
 ) -> CertificateStatus {
-    let old = inputs.status().cloned().unwrap_or_default();
+    let mut old = inputs.status().cloned().unwrap_or_default();
+    if inputs.fallback.is_some_and(|fallback| fallback.turn.begins) {
+        // The failures before were another's.
+        let contest = |failure: &LastFailure| failure.reason == CONTESTED;
+        old.last_failure = old.last_failure.filter(contest);
+    }
     let last_restored = last_restored(now, &old, plan, outcome);
     let last_failure = last_failure(
         now,
@@ -137,7 +153,12 @@ pub fn status(
         last_failure,
         last_restored,
         last_renew_request: last_renew_request(inputs, marks, &old),
-        order: order(&old, outcome),
+        order: order(now, &old, outcome),
+        signed_by: inputs
+            .secret
+            .filter(|_| ours)
+            .and_then(|secret| signed_by(inputs, secret, &old)),
+        fallback: turn(now, inputs, assessment, plan, outcome),
         renewal_window: held.and_then(|held| inputs.suggestion(held)).cloned(),
         revocation: inputs.revocation().cloned(),
         rollout: None,
@@ -149,16 +170,80 @@ pub fn status(
         plan,
         failure: status.last_failure.clone(),
         order: status.order.clone(),
+        signed_by: status.signed_by.clone(),
+        turn: status.fallback.clone(),
     };
     status.conditions = says.conditions(&old.conditions);
     status
 }
 
-/// What an unfinished issuance holds outside the cluster after a step.
-fn order(old: &CertificateStatus, outcome: &Outcome) -> Option<OrderStatus> {
+/// When the turn of the issuer that is asked ends, by a status just made, if another may follow.
+pub fn turn_ends(inputs: &Inputs<'_>, status: &CertificateStatus) -> Option<Timestamp> {
+    inputs.fallback?;
+    let mut certificate = inputs.certificate.clone();
+    certificate.status = Some(status.clone());
+    Turn::of(&certificate).ends(&certificate)
+}
+
+/// Whose turn it is after a step; `None` if nothing has failed, or nothing is needed.
+fn turn(
+    now: Timestamp,
+    inputs: &Inputs<'_>,
+    assessment: &Assessment,
+    plan: &Plan,
+    outcome: &Outcome,
+) -> Option<FallbackStatus> {
+    let turn = inputs.fallback?.turn;
+    if matches!(
+        plan,
+        Plan::Keep { .. } | Plan::Repair { .. } | Plan::HoldRepair { .. } | Plan::Leave
+    ) {
+        return None;
+    }
+    let (fails, not_before) = match (outcome, plan) {
+        (Outcome::Failed(failure), _) if fallback::is_the_issuers(failure.reason) => {
+            let until = match failure.pace {
+                Pace::Until(at) | Pace::Held(at) => Some(at),
+                Pace::Soon | Pace::Refused => None,
+            };
+            (true, until)
+        }
+        (Outcome::UnderWay(_), _) => (false, None),
+        (
+            _,
+            Plan::Blocked {
+                why: BlockReason::IssuerNotFound(_) | BlockReason::IssuerNotReady { .. },
+            },
+        ) => (true, turn.not_before),
+        _ => (false, turn.not_before),
+    };
+    turn.remembered(now, &assessment.hash, fails, not_before)
+}
+
+fn signed_by(inputs: &Inputs<'_>, secret: &Observed, old: &CertificateStatus) -> Option<SignedBy> {
+    let none = Turn::of(inputs.certificate);
+    let turn = inputs.fallback.map_or(&none, |fallback| fallback.turn);
+    fallback::signed_by(inputs.certificate, secret, inputs.group, turn, old)
+}
+
+/// What an unfinished issuance holds outside the cluster after a step. That the CA is only to be asked again in a moment is
+/// not worth a write.
+fn order(now: Timestamp, old: &CertificateStatus, outcome: &Outcome) -> Option<OrderStatus> {
     match outcome {
         Outcome::Nothing => old.order.clone(),
-        Outcome::UnderWay(order) => Some(order.clone()),
+        Outcome::UnderWay(order) => {
+            let soon = |again: &Time| again.0 <= later(now, A_MOMENT);
+            let same = old.order.as_ref().filter(|held| {
+                let look_again = held.look_again.clone();
+                order.look_again.as_ref().is_some_and(soon)
+                    && **held
+                        == OrderStatus {
+                            look_again,
+                            ..order.clone()
+                        }
+            });
+            Some(same.unwrap_or(order).clone())
+        }
         Outcome::Failed(failure) => failure.order.clone(),
         Outcome::Done(_) | Outcome::Abandoned => None,
     }
@@ -244,11 +329,15 @@ fn last_failure(
     last_restored: Option<&Time>,
 ) -> Option<LastFailure> {
     let failed = |reason: &str, message: String, pace: Pace| {
+        let tries = match pace {
+            Pace::Held(_) => 0,
+            Pace::Soon | Pace::Refused | Pace::Until(_) => 1,
+        };
         let attempts = old
             .last_failure
             .as_ref()
             .map_or(0, |failure| failure.attempts)
-            .saturating_add(1);
+            .saturating_add(tries);
         LastFailure {
             reason: reason.to_owned(),
             message: cut(message),
@@ -270,8 +359,12 @@ fn last_failure(
             contested(inputs, by.as_deref()),
             Pace::Soon,
         )),
-        // Tries count until one of them brings a certificate.
-        Outcome::UnderWay(_) => old.last_failure.clone(),
+        // Tries count until one of them brings a certificate. The next one is under way: whoever asked for it by hand does
+        // not wait any more.
+        Outcome::UnderWay(_) => old.last_failure.clone().map(|failure| LastFailure {
+            next_try: Time(failure.next_try.0.min(now)),
+            ..failure
+        }),
         Outcome::Nothing | Outcome::Done(_) | Outcome::Abandoned => {
             let contest =
                 |failure: &LastFailure| failure.reason == CONTESTED && last_restored.is_some();
@@ -297,20 +390,25 @@ fn contested(inputs: &Inputs<'_>, by: Option<&str>) -> String {
 }
 
 /// When the issuer may be asked again after the n-th failure: waits double, with a share that differs between Certificates.
-/// An issuer's own word counts where it is longer.
+/// An issuer's own word counts where it is longer; those that waited for the same moment come one after the other.
 fn next_try(now: Timestamp, inputs: &Inputs<'_>, attempts: i32, pace: Pace) -> Timestamp {
-    let (shortest, longest) = match pace {
-        Pace::Soon | Pace::Until(_) => (MIN_HOLD, MAX_HOLD),
-        Pace::Refused => (MIN_HOLD_REFUSED, MAX_HOLD_REFUSED),
+    let (shortest, longest, named) = match pace {
+        Pace::Soon => (MIN_HOLD, MAX_HOLD, None),
+        Pace::Until(at) => (MIN_HOLD, MAX_HOLD, Some(at)),
+        Pace::Refused => (MIN_HOLD_REFUSED, MAX_HOLD_REFUSED, None),
+        Pace::Held(at) => {
+            let until = at.as_second().to_be_bytes();
+            let share = spread(inputs.namespace(), inputs.name(), &until);
+            let apart = SignedDuration::from_secs_f64(AFTER_HOLD.as_secs_f64() * share);
+            return later(at.max(now), apart).min(later(now, MAX_HOLD_OUTSIDE));
+        }
     };
     let doublings = u32::try_from(attempts - 1).unwrap_or_default().min(10);
     let longest = shortest.saturating_mul(1 << doublings).min(longest);
     let share = spread(inputs.namespace(), inputs.name(), &attempts.to_be_bytes());
     let hold = SignedDuration::from_secs_f64(longest.as_secs_f64() * (1.0 - share / 4.0));
-    match pace {
-        Pace::Until(at) => at.min(later(now, MAX_HOLD_OUTSIDE)).max(later(now, hold)),
-        Pace::Soon | Pace::Refused => later(now, hold),
-    }
+    let hold = later(now, hold);
+    named.map_or(hold, |at| at.min(later(now, MAX_HOLD_OUTSIDE)).max(hold))
 }
 
 /// The moment of the next issuance that is known.

@@ -3,6 +3,7 @@
 mod anything;
 mod cas;
 mod contest;
+mod fallback;
 mod keeping;
 mod limits;
 mod outside;
@@ -19,4 +20,5 @@ mod secret;
 mod specs;
 mod suggested;
 mod time;
+mod turns;
 mod world;

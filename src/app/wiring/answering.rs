@@ -1,6 +1,7 @@
 //! HTTP-01: who answers, who sees to it that we are asked, and who tidies up.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use certwright_core::api::{Certificate, condition};
 use certwright_core::http01::Owner;
@@ -24,6 +25,13 @@ use crate::http01::front_door::FrontDoor;
 use crate::http01::responder::Responder;
 use crate::http01::self_check::Dial;
 use crate::outside::{Allowed, Outside};
+
+/// How long to wait after something could not be taken away; then ever longer...
+const PAUSE: Duration = Duration::from_secs(10);
+/// ...but no longer than this.
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+/// How long to wait for more that is left over.
+const TOGETHER: Duration = Duration::from_secs(1);
 
 /// Dials what tenants name, by the operator's ways out, where that is allowed.
 pub(super) struct Through {
@@ -52,6 +60,8 @@ pub(super) fn start(
     tasks.following("answers", {
         let context = Arc::clone(context);
         async move {
+            // Before all issuers are known, it can't be said whose account answers.
+            context.readiness.complete().await;
             let find = |name: &_| context.certificates.get(name);
             let key = |issuer: &_| {
                 let (context, issuer) = (Arc::clone(&context), Clone::clone(issuer));
@@ -77,35 +87,53 @@ pub(super) fn start(
     });
 }
 
-/// At the beginning of each term, takes away what was made for Certificates that don't need it any more. It never comes
-/// back.
+/// Takes away what was made for Certificates that don't need it any more: at the beginning of each term, and when something
+/// may be left over. What can't be taken away is tried again, after ever longer. It never comes back.
 async fn sweep(front_door: &FrontDoor, context: &Context, scope: &Scope) {
     loop {
         let term = context.leadership.term().await;
         context.readiness.complete().await;
-        let needed = |owner: &Owner| {
-            let name = Named::new(&owner.namespace, &owner.name);
-            let uid =
-                |certificate: &Certificate| certificate.metadata.uid == Some(owner.uid.clone());
-            let certificate = context.certificates.get(&name);
-            certificate.is_some_and(|certificate| uid(&certificate) && is_under_way(&certificate))
-        };
-        let mut outcome = front_door.sweep(needed).await.map(|_| ());
-        outcome = outcome.and(sweep_keys(context, scope).await);
-        if let Err(problem) = outcome {
-            warn!(
-                problem = problem.told(),
-                "Something is left of an order, and is looked for again at the next start"
-            );
+        let mut pause = PAUSE;
+        while !term.is_cancelled() {
+            let outcome = sweep_once(front_door, context, scope).await;
+            let again = match outcome {
+                Ok(()) => {
+                    pause = PAUSE;
+                    Duration::MAX
+                }
+                Err(problem) => {
+                    warn!(problem = problem.told(), "Something is left of an order");
+                    let again = pause;
+                    pause = LONGEST_PAUSE.min(pause * 2);
+                    again
+                }
+            };
+            tokio::select! {
+                () = term.cancelled() => {}
+                () = tokio::time::sleep(again) => {}
+                // More may be about to be told.
+                () = context.left_over.notified() => tokio::time::sleep(TOGETHER).await,
+            }
         }
-        term.cancelled().await;
     }
+}
+
+async fn sweep_once(front_door: &FrontDoor, context: &Context, scope: &Scope) -> Result<(), Error> {
+    let needed = |owner: &Owner| {
+        let name = Named::new(&owner.namespace, &owner.name);
+        let uid = |certificate: &Certificate| certificate.metadata.uid == Some(owner.uid.clone());
+        let certificate = context.certificates.get(&name);
+        certificate.is_some_and(|certificate| uid(&certificate) && is_under_way(&certificate))
+    };
+    let swept = front_door.sweep(needed).await.map(|_| ());
+    swept.and(sweep_keys(context, scope).await)
 }
 
 /// Takes away the next keys of Certificates that need none: their certificate was stored, and whoever stored it was killed.
 async fn sweep_keys(context: &Context, scope: &Scope) -> Result<(), Error> {
     let kept = new_secret::next_keys(&context.client, &context.group, scope).await?;
     let name_key = context.group.key(new_secret::CERTIFICATE_NAME);
+    let mut failure = Ok(());
     for secret in kept {
         let namespace = secret.namespace().unwrap_or_default();
         let named = secret.annotations().get(&name_key);
@@ -119,11 +147,11 @@ async fn sweep_keys(context: &Context, scope: &Scope) -> Result<(), Error> {
                 status.is_some_and(|status| condition::is_true(&status.conditions, READY));
             is_under_way(&certificate) || !is_ready
         });
-        if !needed {
-            new_secret::remove(&context.client, &secret).await?;
+        if !needed && let Err(problem) = new_secret::remove(&context.client, &secret).await {
+            failure = Err(problem);
         }
     }
-    Ok(())
+    failure
 }
 
 fn is_under_way(certificate: &Certificate) -> bool {

@@ -102,6 +102,8 @@ impl Routes {
                 for certificate in store.state() {
                     send(&self.answers, Named::of(&certificate.metadata));
                 }
+                // Nobody tells of what was deleted before it was listed again.
+                self.context.left_over.notify_one();
             }
             Event::Init | Event::InitApply(_) => {}
         }
@@ -109,6 +111,7 @@ impl Routes {
             Event::Apply(certificate) => self.tell_rollout(certificate),
             Event::Delete(certificate) => {
                 self.context.forget(CERTIFICATE, &certificate.metadata);
+                self.context.left_over.notify_one();
                 self.tell_rollout(certificate);
             }
             Event::InitDone => store
@@ -157,6 +160,8 @@ impl Routes {
 
     fn wake_certificates_of(&self, issuer: &IssuerKey) {
         for certificate in self.context.certificates.of_issuer(issuer) {
+            // With another account, CAs are answered otherwise.
+            send(&self.answers, certificate.clone());
             send(&self.certificates, certificate);
         }
     }

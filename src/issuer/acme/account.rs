@@ -3,15 +3,20 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use certwright_core::acme::AccountKey;
 use certwright_core::api::Group;
 use certwright_core::api::issuer::{Acme, AcmeStatus, DEFAULT_KEY_ENTRY};
-use certwright_core::pki::{KeySpec, PrivateKey};
+use certwright_core::pki::{Facts, KeySpec, PrivateKey, chain};
+use certwright_core::plan::status::Pace;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use zeroize::Zeroizing;
 
 use super::StepFailure;
+use super::budget::{Budget, Budgets};
+use super::keys::Keys;
 use crate::acme::{AcmeError, Client, Offer, Transport, Verification, mac_key};
 use crate::cluster::new_secret::{self, NewSecret};
 use crate::cluster::secrets::{IssuerKey, Named, Secrets};
@@ -30,7 +35,10 @@ pub struct Account {
     pub(super) client: Client,
     pub(super) key: AccountKey,
     pub(super) url: String,
+    pub(super) budget: Arc<Budget>,
     status: AcmeStatus,
+    /// The CAs that the issuer's `caBundle` names.
+    roots: Vec<Facts>,
 }
 
 /// All accounts that are in use, by issuer.
@@ -43,6 +51,8 @@ pub struct Accounts {
     known: Mutex<HashMap<IssuerKey, Known>>,
     /// Held while an issuer's CA is asked, so that many Certificates ask it once.
     turns: Mutex<HashMap<IssuerKey, Arc<tokio::sync::Mutex<()>>>>,
+    budgets: Budgets,
+    keys: Keys,
 }
 
 struct Known {
@@ -71,6 +81,8 @@ impl Accounts {
             secrets,
             known: Mutex::default(),
             turns: Mutex::default(),
+            budgets: Budgets::default(),
+            keys: Keys::default(),
         }
     }
 
@@ -116,7 +128,7 @@ impl Accounts {
             }
             same.map_or(0, |known| known.failures)
         };
-        let asked = self.ask(now, namespace, acme).await?;
+        let asked = self.ask(now, issuer, namespace, acme).await?;
         let (standing, wait, failures) = match asked {
             Ok(account) => (Ok(account), FRESH, 0),
             Err((problem, Some(until))) => {
@@ -154,28 +166,51 @@ impl Accounts {
     pub fn retain(&self, exists: impl Fn(&IssuerKey) -> bool) {
         lock(&self.known).retain(|issuer, _| exists(issuer));
         lock(&self.turns).retain(|issuer, _| exists(issuer));
+        self.budgets.forget_unused();
+        self.keys.retain(exists);
     }
 
-    /// The thumbprint of an issuer's account key, which answers to challenges are made with. It is read where it is not
-    /// known, which is so on replicas that don't lead.
+    /// Begins to count anew what accounts were used for: another replica may have used them meanwhile.
+    pub fn count_anew(&self) {
+        self.budgets.begin_anew();
+    }
+
+    /// An issuer's account key, which answers to challenges are made with. It is read where it is not known as it is now,
+    /// which is so on replicas that don't lead.
     ///
     /// # Errors
     /// When the API server fails.
-    pub async fn key(&self, namespace: &str, acme: &Acme) -> Result<Option<AccountKey>, Error> {
+    pub async fn key(
+        &self,
+        issuer: &IssuerKey,
+        namespace: &str,
+        acme: &Acme,
+    ) -> Result<Option<AccountKey>, Error> {
         let reference = &acme.private_key_secret_ref;
         let secret = Named::new(namespace, &reference.name);
         let entry = reference.key_or(DEFAULT_KEY_ENTRY);
-        let found = self.secrets.read(&secret).await?;
-        Ok(found.and_then(|secret| read_key(&secret, entry).ok()))
+        let seen = self.secrets.version(&secret);
+        if let Some(key) = seen.and_then(|seen| self.keys.get(issuer, &secret, entry, seen)) {
+            return Ok(Some(key));
+        }
+        let Some(found) = self.secrets.read(&secret).await? else {
+            return Ok(None);
+        };
+        let key = read_key(&found, entry).ok();
+        if let Some(key) = &key {
+            self.keys.remember(issuer, &found, entry, key);
+        }
+        Ok(key)
     }
 
     async fn ask(
         &self,
         now: Timestamp,
+        issuer: &IssuerKey,
         namespace: &str,
         acme: &Acme,
     ) -> Result<Result<Arc<Account>, (NotReady, Option<Timestamp>)>, Error> {
-        let key = match self.account_key(namespace, acme).await? {
+        let key = match self.account_key(issuer, namespace, acme).await? {
             Ok(key) => key,
             Err(problem) => return Ok(Err((problem, None))),
         };
@@ -202,26 +237,35 @@ impl Accounts {
             }
         };
         let client = Client::new(transport, &acme.server);
-        Ok(found(client, key, acme, binding)
-            .await
-            .map(Arc::new)
-            .map_err(|error| {
-                let failure = StepFailure::of_call(now, &error);
-                let until = match failure.pace {
-                    certwright_core::plan::status::Pace::Until(until) => Some(until),
-                    _ => None,
-                };
-                let problem = NotReady {
-                    reason: failure.reason,
-                    message: failure.message,
-                };
-                (problem, until)
-            }))
+        let held = self.budgets.may_register(now, &acme.server).err();
+        Ok(found(client, key, acme, (binding, held.is_none()), |url| {
+            self.budgets.of(url)
+        })
+        .await
+        .map(Arc::new)
+        .map_err(|error| {
+            self.budgets.heard(now, &acme.server, &error);
+            // Only an account that is there already was asked for.
+            let failure = match held {
+                Some(hold) if error.is(NO_ACCOUNT) => StepFailure::of_hold(&hold),
+                _ => StepFailure::of_call(now, &error),
+            };
+            let until = match failure.pace {
+                Pace::Until(until) | Pace::Held(until) => Some(until),
+                Pace::Soon | Pace::Refused => None,
+            };
+            let problem = NotReady {
+                reason: failure.reason,
+                message: failure.message,
+            };
+            (problem, until)
+        }))
     }
 
     /// The account's key: as it is stored, or a new one, stored before anybody hears of it.
     async fn account_key(
         &self,
+        issuer: &IssuerKey,
         namespace: &str,
         acme: &Acme,
     ) -> Result<Result<AccountKey, NotReady>, Error> {
@@ -230,7 +274,11 @@ impl Accounts {
         let secret = Named::new(namespace, &reference.name);
         let place = format!("{namespace}/{}", reference.name);
         if let Some(found) = self.secrets.read(&secret).await? {
-            return Ok(read_key(&found, entry).map_err(|why| NotReady {
+            let key = read_key(&found, entry);
+            if let Ok(key) = &key {
+                self.keys.remember(issuer, &found, entry, key);
+            }
+            return Ok(key.map_err(|why| NotReady {
                 reason: "InvalidAccountKey",
                 message: format!(
                     "Secret {place}: {why}. Put the account's private key there as PEM, or delete the Secret to begin with \
@@ -258,7 +306,8 @@ impl Accounts {
             }
         };
         let new = NewSecret::of_account(namespace, &reference.name, entry, key.private_key());
-        new_secret::create(&self.client, &self.group, new).await?;
+        let created = new_secret::create(&self.client, &self.group, new).await?;
+        self.keys.remember(issuer, &created, entry, &key);
         Ok(Ok(key))
     }
 
@@ -296,6 +345,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+const NO_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
+
 /// An account elsewhere: its identifier and MAC key.
 type Binding = (String, Zeroizing<Vec<u8>>);
 
@@ -310,21 +361,37 @@ impl Account {
         &self.url
     }
 
+    /// What may still be asked by it.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// The CAs that its issuer names as trusted.
+    pub(super) fn roots(&self) -> &[Facts] {
+        &self.roots
+    }
+
     /// Its key.
     pub fn key(&self) -> &AccountKey {
         &self.key
     }
 }
 
+/// The account of a key, or a new one where that may be made.
 async fn found(
     client: Client,
     key: AccountKey,
     acme: &Acme,
-    binding: Option<Binding>,
+    (binding, may_register): (Option<Binding>, bool),
+    budget: impl FnOnce(&str) -> Arc<Budget>,
 ) -> Result<Account, AcmeError> {
     let offer = client.offer().await?;
-    let bound = binding.as_ref().map(|(id, key)| (id.as_str(), key));
-    let account = client.account(&key, acme.email(), bound).await?;
+    let account = if may_register {
+        let bound = binding.as_ref().map(|(id, key)| (id.as_str(), key));
+        client.account(&key, acme.email(), bound).await?
+    } else {
+        client.find_account(&key).await?
+    };
     // An account that was there before may have been told otherwise.
     let wanted: Vec<_> = acme
         .email()
@@ -338,9 +405,19 @@ async fn found(
     Ok(Account {
         client,
         key,
+        budget: budget(&account.url),
         url: account.url,
         status,
+        roots: roots(acme),
     })
+}
+
+/// The certificates of `caBundle`, which were read before when the server was asked.
+fn roots(acme: &Acme) -> Vec<Facts> {
+    let bundle = acme.ca_bundle.as_ref();
+    let pem = bundle.and_then(|text| BASE64_STANDARD.decode(text.trim()).ok());
+    pem.and_then(|pem| chain::read_pem(&pem).ok())
+        .unwrap_or_default()
 }
 
 fn told(offer: &Offer, key: &AccountKey, url: &str, acme: &Acme) -> AcmeStatus {

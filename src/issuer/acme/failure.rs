@@ -1,8 +1,9 @@
 //! What a failed step means: in words, and when to try again.
 
+use certwright_core::acme::limits::HoldUntil;
 use certwright_core::acme::order::{Failure as OrderFailure, Refusal};
 use certwright_core::acme::{Meaning, Pace as MeaningPace, problem};
-use certwright_core::plan::status::Pace;
+use certwright_core::plan::status::{HELD, Pace};
 use jiff::Timestamp;
 
 use crate::acme::AcmeError;
@@ -54,6 +55,12 @@ impl StepFailure {
         Some(Meaning::of_answer(now, *status, problem, retry_after))
     }
 
+    /// The CA was not asked: a limit of it would have been gone against.
+    pub(super) fn of_hold(hold: &HoldUntil) -> Self {
+        let words = capitalised(&hold.to_string());
+        Self::new(HELD, &words, Pace::Held(hold.until), false)
+    }
+
     /// The CA was asked, and did not do what was wanted.
     pub(super) fn of_call(now: Timestamp, error: &AcmeError) -> Self {
         let AcmeError::Problem {
@@ -72,6 +79,12 @@ impl StepFailure {
                 _ => Self::new("Unreachable", &error.to_string(), Pace::Soon, true),
             };
         };
+        // No CA says no without a word: something before it does, or it is not itself.
+        let wordless = problem.kind.is_empty() && problem.detail.is_empty();
+        if wordless && !matches!(status, 408 | 425 | 429 | 500..) {
+            let message = format!("The CA answered with status {status}, and in no words of ACME");
+            return Self::new("Unreachable", &message, Pace::Soon, false);
+        }
         let meaning = Meaning::of_answer(now, *status, problem, retry_after.as_deref());
         let words = problem::describe(&meaning, problem);
         let passes = matches!(
@@ -110,6 +123,23 @@ impl StepFailure {
             pace(&failure.meaning),
             false,
         )
+    }
+
+    /// The CA does not come to an end with it.
+    pub(super) fn of_stuck_order(since: Timestamp) -> Self {
+        let hours = super::order::PATIENCE.as_hours();
+        let message = format!(
+            "The CA has not finished the order of {since} within {hours} hours. Another is made; ask the CA's people what \
+             holds it up"
+        );
+        Self::new("OrderStuck", &message, Pace::Refused, false)
+    }
+
+    /// What signed the certificate is missing.
+    pub(super) fn of_cut_off_chain() -> Self {
+        let message = "The CA gave the certificate without the one that signed it, so that hardly anybody would trust it. If \
+                       its root signs certificates itself, write that root into the issuer's caBundle";
+        Self::new("BadCertificate", message, Pace::Refused, false)
     }
 
     /// The CA's question can't be led to us.

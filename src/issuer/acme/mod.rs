@@ -4,12 +4,16 @@
 //! answers, [`crate::http01`] sees to. Nothing here waits.
 
 mod account;
+mod budget;
 mod failure;
+mod keys;
+mod look;
 mod order;
 pub mod renewal;
 mod revoke;
 
 pub use account::{Account, Accounts};
+pub use budget::Budget;
 pub use failure::StepFailure;
 pub use order::{Asked, Progress, Ways};
 pub use renewal::RenewalPolls;

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use certwright_core::acme::limits::Wish;
 use certwright_core::acme::order::{Proof, Step, View, next};
 use certwright_core::acme::wire::{Authorization, Identifier, NewOrder, Order};
 use certwright_core::acme::{ChallengeKind, ari, chains, problem};
 use certwright_core::api::certificate::{OrderStatus, PresentedChallenge};
 use certwright_core::api::issuer::Solver;
-use certwright_core::http01::{Challenge, Outcome, Owner, ask_now};
+use certwright_core::http01::{Challenge, Owner};
+use certwright_core::pki::Facts;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -16,13 +18,15 @@ use super::{AcmeIssuer, StepFailure};
 use crate::acme::AcmeError;
 use crate::error::Error;
 use crate::http01::front_door::{FrontDoor, Presented};
-use crate::http01::self_check::{self, Dial};
+use crate::http01::self_check::Dial;
 use crate::issuer::Issued;
 
 /// How long to wait for a CA that doesn't say how long.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
+pub(super) const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 /// How long a CA may send us away for. A slower one is asked again all the same.
 const LONGEST: SignedDuration = SignedDuration::from_mins(10);
+/// How long a CA may take for an order. Those that ask people may need a working day.
+pub(super) const PATIENCE: SignedDuration = SignedDuration::from_hours(24);
 /// An order's answers are looked at together: each costs a request.
 const MAX_READS: usize = 100;
 
@@ -45,6 +49,8 @@ pub struct Asked<'a> {
     pub lifetime: SignedDuration,
     /// The certificate that this one replaces, as the CA knows it.
     pub replaces: Option<&'a str>,
+    /// How much of the held certificate's life is left, from 0 to 1; `None` where none is held.
+    pub life_left: Option<f64>,
 }
 
 /// How CAs find our answers.
@@ -65,11 +71,20 @@ pub enum Progress {
     Issued(Issued),
 }
 
-type Taken = Result<Result<Progress, StepFailure>, Error>;
+pub(super) type Taken = Result<Result<Progress, StepFailure>, Error>;
 
 impl AcmeIssuer {
-    /// Orders a certificate. If the answer is lost, so is the order: another is made.
+    /// Orders a certificate, unless a limit of the CA is in the way. If the answer is lost, so is the order: another is
+    /// made.
     pub async fn begin(&self, asked: &Asked<'_>) -> Result<OrderStatus, StepFailure> {
+        let wish = Wish {
+            identifiers: asked.identifiers,
+            life_left: asked.life_left,
+        };
+        let budget = &self.account.budget;
+        budget
+            .may_order(asked.now, &wish)
+            .map_err(|hold| StepFailure::of_hold(&hold))?;
         let lasts = self.settings.enable_duration_feature.unwrap_or(false);
         let mut order = NewOrder {
             identifiers: asked.identifiers.iter().cloned().collect(),
@@ -94,13 +109,15 @@ impl AcmeIssuer {
             order.replaces = None;
             made = ask(&order).await;
         }
-        let made = made.map_err(|error| StepFailure::of_call(asked.now, &error))?;
+        let made = made.map_err(|error| self.failed(asked, &error))?;
+        budget.ordered(asked.now);
         Ok(OrderStatus {
             attempted: asked.attempted.to_owned(),
             url: Some(made.url),
             started_at: Time(asked.now),
             challenges: Vec::new(),
             look_again: None,
+            waits_for: None,
         })
     }
 
@@ -125,7 +142,14 @@ impl AcmeIssuer {
         };
         match step {
             Step::Refuse(refusal) => Ok(Err(StepFailure::of_refusal(&refusal))),
-            Step::Failed(failure) => Ok(Err(StepFailure::of_order(&failure))),
+            Step::Failed(failure) => {
+                let (identifiers, meaning) = (&failure.identifiers, &failure.meaning);
+                self.account.budget.failed(asked.now, identifiers, meaning);
+                Ok(Err(StepFailure::of_order(&failure)))
+            }
+            Step::Read(_) | Step::Wait if is_stuck(asked.now, status) => {
+                Ok(Err(StepFailure::of_stuck_order(status.started_at.0)))
+            }
             Step::Read(_) | Step::Wait => pending(Some(come_back)),
             Step::Present(proofs) => self.present(asked, ways, status, &proofs).await,
             Step::Accept(proofs) => self.accept(asked, ways, status, &proofs).await,
@@ -139,14 +163,19 @@ impl AcmeIssuer {
                     Ok(order) => pending(Some(
                         self.come_back(asked.now, order.retry_after.as_deref()),
                     )),
-                    Err(error) => Ok(Err(StepFailure::of_call(asked.now, &error))),
+                    Err(error) => Ok(Err(self.failed(asked, &error))),
                 }
             }
-            Step::Download(url) => Ok(self
-                .download(&url)
-                .await
-                .map(Progress::Issued)
-                .map_err(|error| StepFailure::of_call(asked.now, &error))),
+            Step::Download(url) => Ok(match self.download(&url).await {
+                Ok(chain) if chains::is_cut_off(&chain, self.account.roots()) => {
+                    Err(StepFailure::of_cut_off_chain())
+                }
+                Ok(chain) => Ok(Progress::Issued(Issued {
+                    chain: chain.into_iter().map(|facts| facts.der).collect(),
+                    ca: None,
+                })),
+                Err(error) => Err(self.failed(asked, &error)),
+            }),
         }
     }
 
@@ -158,7 +187,7 @@ impl AcmeIssuer {
         url: &str,
     ) -> Result<(Step<'_>, Timestamp), StepFailure> {
         let account = &self.account;
-        let failed = |error: AcmeError| StepFailure::of_call(asked.now, &error);
+        let failed = |error: AcmeError| self.failed(asked, &error);
         let offer = account.client.offer().await.map_err(failed)?;
         let found = account
             .client
@@ -257,6 +286,7 @@ impl AcmeIssuer {
             identifier: proof.identifier.to_string(),
             token: proof.token.clone(),
             authorization_url: proof.authorization_url.clone(),
+            presented_at: Some(Time(asked.now)),
             accepted: false,
         }));
         Ok(Ok(Progress::UnderWay(OrderStatus {
@@ -266,66 +296,14 @@ impl AcmeIssuer {
         })))
     }
 
-    /// Tells the CA to look, once we have seen the answers ourselves or waited long enough.
-    async fn accept(
-        &self,
-        asked: &Asked<'_>,
-        ways: &Ways,
-        status: &OrderStatus,
-        proofs: &[Proof<'_>],
-    ) -> Taken {
-        let account = &self.account;
-        let mut order = status.clone();
-        let mut waits = None;
-        for proof in proofs {
-            if !self.may_ask(asked, ways, status, proof).await {
-                waits = Some(later(asked.now, LOOK_AGAIN));
-                continue;
-            }
-            let told = account
-                .client
-                .accept(&account.key, &account.url, &proof.challenge_url)
-                .await;
-            if let Err(error) = told {
-                return Ok(Err(StepFailure::of_call(asked.now, &error)));
-            }
-            let token = &proof.token;
-            let shown = order
-                .challenges
-                .iter_mut()
-                .filter(|shown| shown.token == *token);
-            shown.for_each(|shown| shown.accepted = true);
-        }
-        order.look_again = waits
-            .or_else(|| Some(later(asked.now, LOOK_AGAIN)))
-            .map(Time);
-        Ok(Ok(Progress::UnderWay(order)))
+    /// What the CA's answer means; what it says of its limits is counted.
+    pub(super) fn failed(&self, asked: &Asked<'_>, error: &AcmeError) -> StepFailure {
+        let budget = &self.account.budget;
+        budget.heard(asked.now, asked.identifiers, error);
+        StepFailure::of_call(asked.now, error)
     }
 
-    async fn may_ask(
-        &self,
-        asked: &Asked<'_>,
-        ways: &Ways,
-        status: &OrderStatus,
-        proof: &Proof<'_>,
-    ) -> bool {
-        let started = status.started_at.0;
-        let waits = proof.solver.wait_instead_of_self_check.as_ref();
-        if let Some(wait) = waits.and_then(|text| text.parse().ok()) {
-            return asked.now >= later(started, wait) || asked.now < started;
-        }
-        let Ok(challenge) = Challenge::new(&proof.identifier.to_string(), &proof.token) else {
-            return true;
-        };
-        let answer = self.account.key.key_authorization(&proof.token);
-        let outcome: Outcome = self_check::look(ways.dial.as_ref(), &challenge, &answer).await;
-        if outcome != Outcome::Served {
-            tracing::debug!(host = %proof.identifier, ?outcome, "The answer is not seen at the front door");
-        }
-        ask_now(started, asked.now, &outcome)
-    }
-
-    async fn download(&self, url: &str) -> Result<Issued, AcmeError> {
+    async fn download(&self, url: &str) -> Result<Vec<Facts>, AcmeError> {
         let account = &self.account;
         let first = account
             .client
@@ -350,12 +328,7 @@ impl AcmeIssuer {
                 found.push(read(&other.pem)?);
             }
         }
-        let chain = chains::choose(found, preferred)
-            .ok_or_else(|| nonsense("no certificate".to_owned()))?;
-        Ok(Issued {
-            chain: chain.into_iter().map(|facts| facts.der).collect(),
-            ca: None,
-        })
+        chains::choose(found, preferred).ok_or_else(|| nonsense("no certificate".to_owned()))
     }
 
     fn come_back(&self, now: Timestamp, retry_after: Option<&str>) -> Timestamp {
@@ -396,7 +369,12 @@ fn owned<'s>(step: Step<'_>, solvers: &'s [Solver]) -> Step<'s> {
     }
 }
 
-fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+/// Whether a CA has had an order for so long that it will not finish it.
+fn is_stuck(now: Timestamp, status: &OrderStatus) -> bool {
+    now.duration_since(status.started_at.0) > PATIENCE
+}
+
+pub(super) fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     let whole = at.checked_add(by).unwrap_or(Timestamp::MAX);
     Timestamp::from_second(whole.as_second()).unwrap_or(whole)
 }

@@ -23,6 +23,8 @@
 //!
 //! The processes end with the process that started them, also when it is killed.
 //!
+//! [`Pebble`] is an ACME CA beside it.
+//!
 //! [`Cluster::start`] adds a real node: containerd, kubelet, kube-proxy and a DNS server. That needs root, and some programs of other
 //! projects; it says which are missing. [`SharedCluster`] shares it the same way.
 
@@ -34,11 +36,13 @@ mod cluster;
 mod control_plane;
 mod node;
 mod options;
+mod pebble;
 mod ports;
 mod process;
 mod services;
 mod shared;
 mod traefik;
+mod visit;
 mod workloads;
 
 pub use addresses::OwnAddresses;
@@ -48,6 +52,8 @@ pub use cluster::Cluster;
 pub use control_plane::ControlPlane;
 pub use node::Image;
 pub use options::{AuditLevel, Options, User};
+pub use pebble::{Pebble, Ways, answerer, server_certificate};
 pub use process::Process;
 pub use shared::{Shared, SharedCluster, SharedControlPlane};
 pub use traefik::FrontDoor;
+pub use visit::{Visit, visit};

@@ -114,6 +114,7 @@ fn a_name_that_keeps_failing_is_held_and_no_other() {
         Some(next)
     );
     assert_eq!(ask(&limits, now(), &["a.example"], Some(0.0)), Some(next));
+    assert_eq!(held(&limits, now(), &["*.a.example"]), Some(next));
     assert_eq!(held(&limits, now(), &["b.example"]), None);
     assert_eq!(held(&limits, next, &["a.example"]), None);
 }

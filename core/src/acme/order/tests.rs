@@ -82,6 +82,7 @@ impl World {
             identifier: name.to_owned(),
             token: format!("token-{n}"),
             authorization_url: url(&format!("authz/{n}")),
+            presented_at: None,
             accepted,
         });
     }

@@ -21,6 +21,9 @@ pub struct OrderStatus {
     /// When the CA said to come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub look_again: Option<Time>,
+    /// What is waited for before the CA is told to look, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
 }
 
 /// Something that is shown to the CA.
@@ -35,6 +38,9 @@ pub struct PresentedChallenge {
     pub token: String,
     /// The URL of what is proven with it.
     pub authorization_url: String,
+    /// Since when it is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presented_at: Option<Time>,
     /// Whether the CA was told to look.
     #[serde(default)]
     pub accepted: bool,

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{OrderStatus, RevocationStatus, RolloutStatus};
+use super::{FallbackStatus, OrderStatus, RevocationStatus, RolloutStatus, SignedBy};
 use crate::api::Condition;
 
 /// What is held.
@@ -47,6 +47,12 @@ pub struct CertificateStatus {
     /// What an unfinished issuance holds outside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<OrderStatus>,
+    /// Who signed what is held, where the spec names fallbacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<SignedBy>,
+    /// Whose turn it is to sign, while one of several issuers fails or has failed; goes when one of them signs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<FallbackStatus>,
     /// When the CA suggests to renew the held certificate, if it says so (RFC 9773).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal_window: Option<SuggestedWindow>,

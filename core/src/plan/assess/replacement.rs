@@ -6,7 +6,7 @@ use super::{Assessment, later};
 use crate::pki::facts::Fingerprint;
 use crate::pki::{Authority, Facts};
 use crate::plan::inputs::{Inputs, IssuerState, OldLeaves, Signer};
-use crate::plan::intent::{Flaw, ISSUER_KIND, ISSUER_NAME};
+use crate::plan::intent::Flaw;
 use crate::plan::marks::Marks;
 use crate::plan::observed::{Observed, Pair, data};
 use crate::plan::renew::spread;
@@ -46,7 +46,7 @@ impl Assessment {
         pair: &Pair,
         held: &Facts,
     ) {
-        let IssuerState::Ready(issuer) = inputs.issuer else {
+        let IssuerState::Ready(issuer) = inputs.holder() else {
             return;
         };
         let authority = match &issuer.signer {
@@ -157,15 +157,9 @@ pub fn older_until(now: Timestamp, secret: &Observed, authority: &Authority) -> 
     (leaf.not_after >= now && older()).then_some(leaf.not_after)
 }
 
-/// Whether the Secret's certificate came from the issuer that the spec names now, by the Secret's own record.
+/// Whether the Secret's certificate came from an issuer that the spec names now, by the Secret's own record.
 pub(super) fn was_issued_by(inputs: &Inputs<'_>, secret: &Observed) -> bool {
-    let recorded = |name| {
-        let value = secret.annotations.get(&inputs.group.key(name));
-        value.map(String::as_str)
-    };
-    let spec = &inputs.certificate.spec;
-    recorded(ISSUER_NAME) == Some(&spec.issuer_ref.name)
-        && recorded(ISSUER_KIND) == Some(spec.issuer_kind())
+    secret.issuer(inputs.group) == Some(inputs.holder_name())
 }
 
 trait Scale {

@@ -4,11 +4,13 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    FIELDS_IGNORED, ISSUING, LIMITED_BY_CA, READY, RENEWAL_ADJUSTED, REVOCATION_FAILED, cut,
+    FIELDS_IGNORED, HELD, ISSUING, LIMITED_BY_CA, READY, RENEWAL_ADJUSTED, REVOCATION_FAILED, cut,
     is_anothers,
 };
 use crate::api::Group;
-use crate::api::certificate::{LastFailure, OrderStatus, RevocationState};
+use crate::api::certificate::{
+    FallbackStatus, LastFailure, OrderStatus, RevocationState, SignedBy,
+};
 use crate::api::condition::{self, Condition, ConditionStatus};
 use crate::plan::assess::{Assessment, CaState, SKEW, later};
 use crate::plan::inputs::Inputs;
@@ -24,6 +26,8 @@ pub(super) struct Sayings<'a> {
     pub(super) plan: &'a Plan,
     pub(super) failure: Option<LastFailure>,
     pub(super) order: Option<OrderStatus>,
+    pub(super) signed_by: Option<SignedBy>,
+    pub(super) turn: Option<FallbackStatus>,
 }
 
 /// Names shown of several before the rest is only counted.
@@ -71,8 +75,9 @@ impl Sayings<'_> {
             let clause = unmet.clause(self.secret());
             let message = match &self.failure {
                 Some(failure) => format!(
-                    "{}; the last try failed: {}",
+                    "{}; {}: {}",
                     capitalised(&clause),
+                    last_try(failure),
                     failure.message
                 ),
                 None => format!("{}.", capitalised(&clause)),
@@ -110,8 +115,9 @@ impl Sayings<'_> {
             return (ConditionStatus::False, "NotYetValid".to_owned(), message);
         }
         let message = format!(
-            "The certificate is what the spec asks for, and valid until {}.",
-            held.not_after
+            "The certificate is what the spec asks for, and valid until {}.{}",
+            held.not_after,
+            self.by_a_fallback()
         );
         (ConditionStatus::True, "Ready".to_owned(), message)
     }
@@ -132,7 +138,40 @@ impl Sayings<'_> {
         }
     }
 
+    /// Who signed what is held, and why, if it was not the first issuer of the spec.
+    fn by_a_fallback(&self) -> String {
+        let signed_by = self.signed_by.as_ref();
+        let signed_by = signed_by.and_then(|by| Some((by, by.why.as_ref()?)));
+        signed_by.map_or_else(String::new, |(by, why)| {
+            format!(
+                " {} {} signed it, because {}.",
+                by.kind,
+                by.name,
+                why.trim_end_matches('.')
+            )
+        })
+    }
+
     fn issuing(&self) -> Saying {
+        let (status, reason, message) = self.step();
+        (status, reason, message + &self.next_turn())
+    }
+
+    /// When another issuer is asked, while this one fails.
+    fn next_turn(&self) -> String {
+        let turn = self.turn.as_ref();
+        let Some(since) = turn.and_then(|turn| turn.failing_since.as_ref()) else {
+            return String::new();
+        };
+        let end = later(since.0, self.inputs.certificate.spec.fallback_after());
+        if end <= self.now {
+            return " None of the other issuers that the spec names can sign either.".to_owned();
+        }
+        format!(" If it has not worked by {end}, the next issuer that the spec names is asked.")
+    }
+
+    /// What is being done.
+    fn step(&self) -> Saying {
         match self.plan {
             Plan::Blocked { why } => (
                 ConditionStatus::False,
@@ -140,6 +179,7 @@ impl Sayings<'_> {
                 self.blocked(why),
             ),
             Plan::Continue { why, .. } => self.under_way(why),
+            Plan::Issue { why, .. } if self.order.is_some() => self.under_way(why),
             Plan::Issue { why, .. } | Plan::Hold { why, .. } => self.failing(
                 &format!(
                     "A certificate is needed because {}",
@@ -183,11 +223,16 @@ impl Sayings<'_> {
         let failed = self
             .failure
             .as_ref()
+            .filter(|failure| failure.reason != HELD)
             .map(|failure| format!(" Try {} failed: {}", failure.attempts, failure.message));
+        let waits = order
+            .and_then(|order| order.waits_for.as_ref())
+            .map(|words| format!(" {words}"));
         let message = format!(
-            "A certificate is needed because {}{}{shown}.{}",
+            "A certificate is needed because {}{}{shown}.{}{}",
             why.clause(self.secret()),
             begun.unwrap_or_default(),
+            waits.unwrap_or_default(),
             failed.unwrap_or_default()
         );
         (ConditionStatus::True, why.reason().to_owned(), message)
@@ -199,10 +244,17 @@ impl Sayings<'_> {
             Some(failure) => (
                 ConditionStatus::False,
                 failure.reason.clone(),
-                format!(
-                    "{wanted}. Try {} failed, the next is at {}: {}",
-                    failure.attempts, failure.next_try.0, failure.message
-                ),
+                if failure.reason == HELD {
+                    format!(
+                        "{wanted}. The next try is at {}: {}",
+                        failure.next_try.0, failure.message
+                    )
+                } else {
+                    format!(
+                        "{wanted}. Try {} failed, the next is at {}: {}",
+                        failure.attempts, failure.next_try.0, failure.message
+                    )
+                },
             ),
             None => (
                 ConditionStatus::True,
@@ -288,8 +340,7 @@ impl Sayings<'_> {
     }
 
     fn blocked(&self, why: &BlockReason) -> String {
-        let spec = &self.inputs.certificate.spec;
-        let issuer = format!("{} {}", spec.issuer_kind(), spec.issuer_ref.name);
+        let issuer = self.inputs.asked_name().to_string();
         let annotation = certificate_name_annotation(self.inputs.group);
         why.message(self.inputs.name(), self.secret(), &issuer, &annotation)
     }
@@ -309,7 +360,9 @@ impl Sayings<'_> {
 
     fn what_next(&self) -> String {
         match (&self.failure, self.plan) {
-            (Some(failure), _) => format!(" The last try failed: {}", failure.message),
+            (Some(failure), _) => {
+                format!(" {}: {}", capitalised(last_try(failure)), failure.message)
+            }
             (None, Plan::Blocked { why }) => format!(" {}", self.blocked(why)),
             (None, Plan::Keep { .. }) => {
                 " It is not renewed by itself, because spec.renewal.policy is Disabled.".to_owned()
@@ -320,6 +373,14 @@ impl Sayings<'_> {
 
     fn secret(&self) -> &str {
         &self.inputs.certificate.spec.secret_name
+    }
+}
+
+fn last_try(failure: &LastFailure) -> &'static str {
+    if failure.reason == HELD {
+        "the next try waits"
+    } else {
+        "the last try failed"
     }
 }
 

@@ -69,6 +69,7 @@ fn while_it_is_under_way_the_status_says_where_the_ca_looks() {
             identifier: format!("{name}.example"),
             token: "token".to_owned(),
             authorization_url: "https://ca.example/authorization".to_owned(),
+            presented_at: None,
             accepted: false,
         })
         .to_vec();
@@ -162,6 +163,7 @@ fn giving_up_goes_before_all_else_but_the_certificates_own_end() {
         started_at: Time(at(NOON)),
         challenges: Vec::new(),
         look_again: None,
+        waits_for: None,
     });
     assert_eq!(foreign.plan(LATER), give_up(AbandonReason::SecretInTheWay));
 }
@@ -274,4 +276,92 @@ fn a_refusal_is_waited_off_longer_and_longer_and_the_cas_word_counts() {
             Plan::Hold { .. }
         ));
     }
+}
+
+#[test]
+fn who_is_held_for_a_limit_has_not_tried_and_comes_back_after_it_one_after_the_other() {
+    let until = at("2026-11-02T15:00:00Z");
+    let next_try = |name: &str, until| {
+        let mut world = Given::certificate(name).by_an_outsider("acme.1");
+        world.reconcile(at(NOON));
+        world.fails = Some(Failure {
+            pace: Pace::Held(until),
+            ..Failure::new("WaitsForLimit", "Wait.".to_owned())
+        });
+        world.reconcile(at(LATER));
+        let failure = world.certificate.status.unwrap().last_failure.unwrap();
+        assert_eq!(failure.attempts, 0);
+        failure.next_try.0
+    };
+    let moments: std::collections::BTreeSet<_> = (0..20)
+        .map(|n| next_try(&format!("web-{n}"), until))
+        .collect();
+    let latest = until
+        .checked_add(jiff::SignedDuration::from_mins(5))
+        .unwrap();
+    assert!(
+        moments.len() > 10
+            && *moments.first().unwrap() >= until
+            && *moments.last().unwrap() <= latest,
+        "{moments:?}"
+    );
+    // Nobody is held for longer than a week.
+    let week = at("2026-11-09T12:00:10Z");
+    assert_eq!(next_try("web", at("2027-11-02")), week);
+    assert!(next_try("web", at("2026-11-01")) >= at(LATER));
+}
+
+#[test]
+fn what_an_order_waits_for_is_told_and_a_moment_is_not_worth_a_write() {
+    let mut world = ordered();
+    order(&mut world).waits_for = Some("Our answer is not seen from here.".to_owned());
+    let kept = order(&mut world).clone();
+    let after = |seconds: i64| {
+        let seconds = jiff::SignedDuration::from_secs(seconds);
+        at(LATER).checked_add(seconds).unwrap()
+    };
+    let again = |at: i64, order: &OrderStatus| OrderStatus {
+        look_again: Some(Time(after(at))),
+        ..order.clone()
+    };
+    let mut step = |now: i64, under_way: OrderStatus| {
+        world.goes_on = Some(under_way);
+        let before = world.status_writes;
+        world.reconcile(after(now));
+        world.status_writes - before
+    };
+    // The first says what is waited for.
+    assert_eq!(step(0, again(2, &kept)), 1);
+    assert_eq!(step(2, again(4, &kept)), 0);
+    assert_eq!(step(4, again(14, &kept)), 0);
+    let shown = OrderStatus {
+        waits_for: None,
+        ..kept.clone()
+    };
+    assert_eq!(step(14, again(16, &shown)), 1);
+    assert_eq!(step(16, again(30, &shown)), 1);
+    let status = world.certificate.status.as_ref().unwrap();
+    assert_eq!(status.order, Some(again(30, &shown)));
+}
+
+#[test]
+fn after_an_outage_of_any_length_the_ca_is_asked_within_minutes() {
+    let mut world = ordered();
+    world.fails = Some(Failure {
+        order: Some(order(&mut world).clone()),
+        ..Failure::new("Unreachable", "It is away.".to_owned())
+    });
+    let mut now = at(LATER);
+    for _ in 0..300 {
+        world.reconcile(now);
+        let status = world.certificate.status.as_ref().unwrap();
+        let next = status.last_failure.as_ref().unwrap().next_try.0;
+        assert!(next.duration_since(now) <= jiff::SignedDuration::from_mins(5));
+        now = next;
+    }
+    world.fails = None;
+    world.reconcile(now);
+    let status = world.certificate.status.as_ref().unwrap();
+    assert!(condition::is_true(&status.conditions, "Ready"));
+    assert_eq!((&status.last_failure, &status.order), (&None, &None));
 }

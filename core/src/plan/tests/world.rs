@@ -14,12 +14,14 @@ use crate::api::{Certificate, CertificateSpec, CertificateStatus, Condition, Gro
 use crate::pki::sign::{self, Locations};
 use crate::pki::{Facts, PrivateKey, chain};
 use crate::plan::assess::later;
+use crate::plan::fallback;
 use crate::plan::intent::{Contents, Metadata};
 use crate::plan::marks::{Marks, RENEW};
+use crate::plan::request::IssuerName;
 use crate::plan::status::{self, Failure, Outcome};
 use crate::plan::{
-    Assessment, Heard, Inputs, IssueReason, IssuerState, MAX_LOOK_AGAIN, Observed, OldLeaves, Plan,
-    ReadyIssuer, Settings, Signer, Undoes, assess, contents, decide,
+    Assessment, Fallback, Heard, Inputs, IssueReason, IssuerState, MAX_LOOK_AGAIN, Observed,
+    OldLeaves, Plan, ReadyIssuer, Settings, Signer, Turn, Undoes, assess, contents, decide,
 };
 
 /// A moment such as `2026-11-02` or `2026-11-02T10:00:00Z`.
@@ -43,6 +45,19 @@ pub(super) enum Issuer {
     Ready(ReadyIssuer),
 }
 
+impl Issuer {
+    pub(super) fn standing(&self) -> IssuerState<'_> {
+        match self {
+            Self::Missing => IssuerState::Missing,
+            Self::NotReady(message) => IssuerState::NotReady {
+                reason: "Expired",
+                message,
+            },
+            Self::Ready(issuer) => IssuerState::Ready(issuer),
+        }
+    }
+}
+
 /// One Certificate and all that planning for it looks at.
 pub(super) struct World {
     pub(super) group: Group,
@@ -50,6 +65,10 @@ pub(super) struct World {
     pub(super) secret: Option<Secret>,
     pub(super) owner: Option<String>,
     pub(super) issuer: Issuer,
+    /// The issuers of `fallbackIssuerRefs`.
+    pub(super) fallbacks: Vec<Issuer>,
+    pub(super) names: Vec<IssuerName>,
+    pub(super) turn: Turn,
     pub(super) old_leaves: OldLeaves,
     pub(super) heard: Heard,
     pub(super) settings: Settings,
@@ -57,6 +76,8 @@ pub(super) struct World {
     pub(super) refuses: Option<&'static str>,
     /// Steps outside the cluster fail so.
     pub(super) fails: Option<Failure>,
+    /// Steps outside the cluster come to this, and to no certificate.
+    pub(super) goes_on: Option<OrderStatus>,
     /// The next write of the status is lost.
     pub(super) loses_status: bool,
     pub(super) issued: Vec<(Timestamp, IssueReason)>,
@@ -102,11 +123,15 @@ impl Given {
             certificate,
             secret: None,
             issuer: Issuer::Missing,
+            fallbacks: Vec::new(),
+            names: Vec::new(),
+            turn: Turn::of(&Certificate::default()),
             old_leaves: OldLeaves::GoneSince(Timestamp::MIN),
             heard: Heard::default(),
             settings: Settings::default(),
             refuses: None,
             fails: None,
+            goes_on: None,
             loses_status: false,
             issued: Vec::new(),
             tries: 0,
@@ -276,14 +301,15 @@ impl World {
             certificate: &self.certificate,
             secret: observed,
             owner: self.owner.as_deref(),
-            issuer: match &self.issuer {
-                Issuer::Missing => IssuerState::Missing,
-                Issuer::NotReady(message) => IssuerState::NotReady {
-                    reason: "Expired",
-                    message,
-                },
-                Issuer::Ready(issuer) => IssuerState::Ready(issuer),
-            },
+            issuer: self.signer().standing(),
+            fallback: (!self.fallbacks.is_empty()).then(|| {
+                let holder = fallback::holder(&self.certificate, observed, &self.group);
+                Fallback {
+                    turn: &self.turn,
+                    holder: &self.names[holder],
+                    holder_state: self.at_place(holder).standing(),
+                }
+            }),
             old_leaves: self.old_leaves,
             heard: &self.heard,
             settings: &self.settings,
@@ -292,6 +318,7 @@ impl World {
 
     /// Gathers, plans, acts and writes the status, as the shell does.
     pub(super) fn reconcile(&mut self, now: Timestamp) -> Step {
+        self.take_turns(now);
         let assessment = self.assess(now);
         let plan = self.look(|inputs| decide(now, inputs, &assessment));
         let outcome = self.act(now, &assessment, &plan);
@@ -301,7 +328,7 @@ impl World {
                 next: Timestamp::MAX,
             };
         }
-        let (after, new) = self.look(|inputs| {
+        let (after, new, turn_ends) = self.look(|inputs| {
             let (assessment, after) = if matches!(outcome, Outcome::Done(_)) {
                 let assessment = assess(now, inputs);
                 let after = decide(now, inputs, &assessment);
@@ -310,7 +337,8 @@ impl World {
                 (assessment, plan.clone())
             };
             let new = status::status(now, inputs, &assessment, &after, &outcome);
-            (after, new)
+            let turn_ends = status::turn_ends(inputs, &new);
+            (after, new, turn_ends)
         });
         let next = match &after {
             Plan::Keep { look_again } => *look_again,
@@ -329,6 +357,8 @@ impl World {
             self.certificate.status = Some(new);
         }
         self.loses_status = false;
+        let turn_ends = turn_ends.filter(|_| !self.turn.overdue);
+        let next = turn_ends.map_or(next, |end| end.min(next));
         let next = next.max(later(now, SignedDuration::from_secs(1)));
         Step { plan, next }
     }
@@ -355,6 +385,7 @@ impl World {
                     started_at: Time(now),
                     challenges: Vec::new(),
                     look_again: None,
+                    waits_for: None,
                 })
             }
             Plan::Continue {
@@ -364,6 +395,9 @@ impl World {
             Plan::Continue { why, undoes, .. } => {
                 if let Some(failure) = &self.fails {
                     return Outcome::Failed(failure.clone());
+                }
+                if let Some(order) = &self.goes_on {
+                    return Outcome::UnderWay(order.clone());
                 }
                 self.issue(now, assessment);
                 self.issued.push((now, why.clone()));
@@ -389,7 +423,7 @@ impl World {
     }
 
     fn is_outside(&self) -> bool {
-        matches!(&self.issuer, Issuer::Ready(issuer) if matches!(issuer.signer, Signer::Outside))
+        matches!(self.signer(), Issuer::Ready(issuer) if matches!(issuer.signer, Signer::Outside))
     }
 
     fn issue(&mut self, now: Timestamp, assessment: &Assessment) {
@@ -404,7 +438,7 @@ impl World {
         let key = kept
             .filter(|key| reuses && key.spec() == profile.key)
             .unwrap_or_else(|| PrivateKey::generate(profile.key).unwrap());
-        let Issuer::Ready(issuer) = &self.issuer else {
+        let Issuer::Ready(issuer) = self.signer() else {
             panic!("nobody to ask")
         };
         let places = Locations::default();
@@ -445,6 +479,7 @@ impl World {
             outside: matches!(issuer.signer, Signer::Outside),
             account: None,
             suggested: assessment.reason == Some(IssueReason::Suggested),
+            signer: (self.turn.place > 0).then(|| self.turn.issuer.clone()),
         };
         let ca = contents::ca_after_issuing(assessment, top, &older);
         self.write(now, &read[0], &marks, &Contents { key, chain, ca });
