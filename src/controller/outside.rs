@@ -12,7 +12,7 @@ use certwright_core::pki::csr::Csr;
 use certwright_core::pki::{KeySpec, PrivateKey};
 use certwright_core::plan::intent::Contents;
 use certwright_core::plan::status::{Failure, Outcome, Pace};
-use certwright_core::plan::{Request, next_key, request};
+use certwright_core::plan::{IssueReason, Request, next_key, request};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use tracing::{info, warn};
@@ -139,8 +139,7 @@ impl Attempt<'_> {
             replaces: None,
             life_left: self.assessment.held.as_ref().map(|held| {
                 // What is revoked, or is about to be, has none left.
-                if self.assessment.revoked
-                    || self.assessment.reason == Some(IssueReason::Suggested)
+                if self.assessment.revoked || self.assessment.reason == Some(IssueReason::Suggested)
                 {
                     return 0.0;
                 }
