@@ -119,3 +119,29 @@ impl From<RevokeArguments> for RevokeSettings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_revoked_is_a_certificate_a_secret_or_a_file() {
+        let named = |text: &str| text.parse::<Revocable>();
+        let certificate = Ok(Revocable::Certificate("web".to_owned()));
+        for text in ["certificate/web", "certificates/web", "cert/web"] {
+            assert_eq!(named(text), certificate);
+        }
+        assert_eq!(named("secret/web"), Ok(Revocable::Secret("web".to_owned())));
+        for text in [
+            "web.pem",
+            "./secret/web",
+            "/etc/tls/web.pem",
+            "certs/web.pem",
+        ] {
+            assert_eq!(named(text), Ok(Revocable::File(text.into())));
+        }
+        for text in ["certificate/", "secret/a/b", "certificate/a/b"] {
+            assert!(named(text).is_err(), "{text}");
+        }
+    }
+}
