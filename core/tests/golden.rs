@@ -70,6 +70,7 @@ fn planned(golden: &Golden, now: &str) -> Plan {
         secret: Some(&observed),
         owner: golden.certificate.metadata.name.as_deref(),
         issuer: IssuerState::Ready(&issuer),
+        fallback: None,
         old_leaves: OldLeaves::Held,
         settings: &settings,
     };

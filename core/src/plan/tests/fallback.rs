@@ -282,7 +282,7 @@ proptest! {
             status.fallback = Some(FallbackStatus {
                 kind: "Issuer".to_owned(),
                 name: name.clone(),
-                request: before.hash.clone(),
+                request: before.hash,
                 failing_since: Some(Time(since)),
                 not_before: Some(Time(since)),
                 why: Some("why".to_owned()),

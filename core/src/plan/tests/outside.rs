@@ -336,7 +336,7 @@ fn what_an_order_waits_for_is_told_and_a_moment_is_not_worth_a_write() {
     assert_eq!(step(4, again(14, &kept)), 0);
     let shown = OrderStatus {
         waits_for: None,
-        ..kept.clone()
+        ..kept
     };
     assert_eq!(step(14, again(16, &shown)), 1);
     assert_eq!(step(16, again(30, &shown)), 1);
