@@ -10,9 +10,11 @@ use anyhow::Context;
 use clap::Parser;
 
 mod arguments;
+mod revoke;
 mod settings;
 
 use arguments::Arguments;
+pub use revoke::{Revocable, RevokeSettings};
 pub use settings::*;
 
 /// Where a Pod finds the namespace of its own ServiceAccount.

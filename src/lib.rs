@@ -18,6 +18,7 @@ pub mod inspect;
 pub mod issuer;
 pub mod metrics;
 pub mod outside;
+pub mod revoke;
 pub mod rollout;
 pub mod server;
 pub mod telemetry;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use certwright::cli::{self, Command, RunSettings};
-use certwright::{app, crds, inspect, telemetry};
+use certwright::{app, crds, inspect, revoke, telemetry};
 
 fn main() -> ExitCode {
     let result = match cli::parse() {
@@ -12,6 +12,7 @@ fn main() -> ExitCode {
         Command::Crds(settings) => crds::run(&settings),
         Command::Version => cli::print(concat!("certwright ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Inspect(settings) => block_on(inspect::run(settings)),
+        Command::Revoke(settings) => block_on(revoke::run(*settings)),
     };
     result.map_or_else(|error| complain(&error), |()| ExitCode::SUCCESS)
 }

@@ -41,7 +41,7 @@ use crate::controller::watches::{Certificates, IssuersSeen};
 use crate::controller::{self, Context, IssuerKind};
 use crate::health::{Heartbeats, Readiness};
 use crate::http01::front_door::FrontDoor;
-use crate::issuer::acme::Ways;
+use crate::issuer::acme::{RenewalPolls, Ways};
 use crate::issuer::{Accounts, Issuers};
 use crate::metrics::{Metrics, series};
 use crate::outside::{Allowed, Outside};
@@ -129,6 +129,7 @@ impl Parts {
             certificates: known,
             issuers: signers,
             ways,
+            renewal_polls: RenewalPolls::new(settings.renewal_info_spread),
             left_over: Notify::new(),
             metrics,
             readiness: Readiness::after(steps),

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use jiff::SignedDuration;
 
 use super::host_name;
+use super::revoke::RevokeArguments;
 use super::settings::{
     Command, CrdsSettings, Http01Settings, InspectSettings, LeaderElection, LogFilter, LogFormat,
     LogSettings, OutsideSettings, RunSettings, Target,
@@ -43,6 +44,7 @@ enum Verb {
     /// Print the version
     Version,
     Inspect(InspectArguments),
+    Revoke(Box<RevokeArguments>),
 }
 
 /// Run the operator
@@ -176,6 +178,10 @@ struct IssuingArguments {
     /// The least time between two renewals of one Certificate that are asked for by annotation
     #[arg(long, env = "CERTWRIGHT_RENEW_THROTTLE", value_name = "DURATION", default_value = "5m", value_parser = duration)]
     renew_throttle: SignedDuration,
+
+    /// For tests: over how long the first questions to CAs are spread that say when to renew.
+    #[arg(long, env = "CERTWRIGHT_RENEWAL_INFO_SPREAD", hide = true, default_value = "1h", value_parser = duration)]
+    renewal_info_spread: SignedDuration,
 }
 
 #[derive(Args, Debug)]
@@ -256,7 +262,7 @@ struct LogArguments {
 
 /// For tests, and for the day a second group is served. Nothing to change in a cluster that is in use.
 #[derive(Args, Debug)]
-struct GroupArguments {
+pub(super) struct GroupArguments {
     /// The API group.
     #[arg(long, env = "CERTWRIGHT_API_GROUP", hide = true, default_value = "certwright.dev", value_parser = api_group)]
     api_group: String,
@@ -311,7 +317,7 @@ struct InspectArguments {
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Outside the cluster")]
-struct OutsideArguments {
+pub(super) struct OutsideArguments {
     /// The proxy that leads there, as http://HOST:PORT, with USER:PASSWORD@ before the host if it asks for them
     #[arg(long, env = "HTTPS_PROXY", value_name = "URL", hide_env_values = true)]
     https_proxy: Option<String>,
@@ -344,6 +350,7 @@ impl Arguments {
                 output: arguments.output,
             }),
             Verb::Version => Command::Version,
+            Verb::Revoke(arguments) => Command::Revoke(Box::new((*arguments).into())),
             Verb::Inspect(InspectArguments {
                 target,
                 namespace,
@@ -394,6 +401,7 @@ impl RunArguments {
             concurrency: self.concurrency,
             ca_overlap: self.issuing.ca_overlap,
             renew_throttle: self.issuing.renew_throttle,
+            renewal_info_spread: self.issuing.renewal_info_spread,
             listen: self.listen,
             leader_election: self.election.leader_election.then(|| LeaderElection {
                 identity: given(self.pod_name).unwrap_or_else(host_name),
@@ -408,7 +416,7 @@ impl RunArguments {
 }
 
 impl GroupArguments {
-    fn into_group(self) -> Group {
+    pub(super) fn into_group(self) -> Group {
         Group::new(self.api_group, self.field_manager)
     }
 }

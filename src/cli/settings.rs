@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use jiff::SignedDuration;
 use tracing_subscriber::EnvFilter;
 
+use super::revoke::RevokeSettings;
 use crate::cluster::scope::Scope;
 use crate::outside::Network;
 
@@ -25,6 +26,8 @@ pub enum Command {
     Version,
     /// Say what is in a file or a Secret.
     Inspect(InspectSettings),
+    /// Have a CA revoke a certificate.
+    Revoke(Box<RevokeSettings>),
 }
 
 /// How the operator runs.
@@ -56,6 +59,8 @@ pub struct RunSettings {
     pub ca_overlap: SignedDuration,
     /// The least time between two renewals of one Certificate that are asked for by hand.
     pub renew_throttle: SignedDuration,
+    /// Over how long the first questions to CAs are spread that say when to renew.
+    pub renewal_info_spread: SignedDuration,
     /// Where health and metrics are served.
     pub listen: SocketAddr,
     /// How one of several replicas is chosen to write; `None` for a replica that is alone.

@@ -36,6 +36,7 @@ fn run_has_these_defaults() {
             concurrency: 32,
             ca_overlap: SignedDuration::from_hours(1),
             renew_throttle: SignedDuration::from_mins(5),
+            renewal_info_spread: SignedDuration::from_hours(1),
             listen: "[::]:9402".parse().unwrap(),
             leader_election: None,
             log: LogSettings {
@@ -96,6 +97,7 @@ fn run_takes_what_is_given() {
             concurrency: 4,
             ca_overlap: SignedDuration::from_mins(90),
             renew_throttle: SignedDuration::ZERO,
+            renewal_info_spread: SignedDuration::from_hours(1),
             listen: "127.0.0.1:0".parse().unwrap(),
             leader_election: Some(LeaderElection {
                 identity: "certwright-0".into(),

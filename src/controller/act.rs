@@ -11,7 +11,7 @@ use certwright_core::plan::intent::{Contents, Metadata};
 use certwright_core::plan::marks::Marks;
 use certwright_core::plan::observed::{Observed, Stored};
 use certwright_core::plan::status::{Failure, Outcome};
-use certwright_core::plan::{Assessment, Plan, Signer, Undoes, contents};
+use certwright_core::plan::{Assessment, IssueReason, Plan, Signer, Undoes, contents};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 
@@ -19,9 +19,9 @@ use super::certificate::Thought;
 use super::gather::Gathered;
 use super::{Context, PATIENCE};
 use crate::cluster::apply;
-use crate::error::{CallError, Error, Object};
+use crate::error::Error;
 use crate::health::Heartbeat;
-use crate::issuer::{AnyIssuer, Issued, Issuer, Request};
+use crate::issuer::{AcmeIssuer, AnyIssuer, Issued, Issuer, Request};
 
 /// What acting came to.
 pub(super) struct Acted {
@@ -113,7 +113,7 @@ impl Attempt<'_> {
             return Ok(Acted::nothing());
         };
         let profile = &request.profile;
-        let reuses = self.gathered.certificate.spec.rotation_policy() == RotationPolicy::Never;
+        let reuses = self.keeps_key();
         // What is stored is only read where something of it goes into the new Secret.
         let stored = if self.gathered.secret.is_some()
             && (reuses || contents::keeps_older_roots(self.assessment))
@@ -190,27 +190,7 @@ impl Attempt<'_> {
 
     /// Key and certificates of the Secret that was planned with, read live.
     pub(super) async fn stored(&self) -> Result<Stored, Error> {
-        let target = &self.gathered.target;
-        let conflict = || {
-            self.context.secrets.doubt(target);
-            Error::Read {
-                object: Object::new("Secret", &target.namespace, &target.name),
-                source: CallError::Changed,
-            }
-        };
-        let planned = self.gathered.secret.as_ref().ok_or_else(conflict)?;
-        let live = self
-            .context
-            .secrets
-            .read(target)
-            .await?
-            .ok_or_else(conflict)?;
-        if live.metadata.uid.as_deref() != Some(&planned.uid)
-            || live.metadata.resource_version.as_deref() != Some(&planned.resource_version)
-        {
-            return Err(conflict());
-        }
-        Ok(Observed::with_contents(&live, &self.context.group).1)
+        self.gathered.stored(self.context).await
     }
 
     /// Makes a key; RSA keys on a thread of their own, and no more at once than there are processors.
@@ -262,6 +242,12 @@ impl Attempt<'_> {
         Ok(leaf)
     }
 
+    /// Whether the next certificate is for the key that is held; that of a revoked one is not used again.
+    pub(super) fn keeps_key(&self) -> bool {
+        let policy = self.gathered.certificate.spec.rotation_policy();
+        policy == RotationPolicy::Never && !self.assessment.revoked
+    }
+
     /// What a Secret carries after this issuance.
     pub(super) fn marks(&self) -> Marks {
         let held = self
@@ -290,7 +276,17 @@ impl Attempt<'_> {
                 .gathered
                 .usable()
                 .is_some_and(|usable| matches!(usable.facts.signer, Signer::Outside)),
+            account: self.acme().map(|issuer| issuer.account().url().to_owned()),
+            suggested: self.assessment.reason == Some(IssueReason::Suggested),
             signer: self.gathered.fallback_asked().cloned(),
+        }
+    }
+
+    /// The issuer, if it is an ACME CA that can be asked.
+    pub(super) fn acme(&self) -> Option<&AcmeIssuer> {
+        match self.gathered.usable().map(|usable| &usable.issuer) {
+            Some(AnyIssuer::Acme(issuer)) => Some(issuer),
+            _ => None,
         }
     }
 

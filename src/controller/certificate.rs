@@ -7,7 +7,9 @@ use certwright_core::api::certificate::CertificateStatus;
 use certwright_core::api::{Certificate, Condition, ConditionStatus, condition};
 use certwright_core::pki::Facts;
 use certwright_core::plan::status::{self, Failure, ISSUING, Outcome};
-use certwright_core::plan::{Assessment, MAX_LOOK_AGAIN, Plan, Turn, Undoes, assess, decide};
+use certwright_core::plan::{
+    Assessment, Heard, MAX_LOOK_AGAIN, Plan, Turn, Undoes, assess, decide,
+};
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::{StreamExt, future, stream};
 use jiff::Timestamp;
@@ -20,6 +22,8 @@ use tracing::{Instrument, info, info_span, warn};
 
 use super::act::{Acted, act};
 use super::gather::Gathered;
+use super::renewal;
+use super::revoke::revoke;
 use super::terms::in_terms;
 use super::{Context, PATIENCE, at};
 use crate::cluster::events::Kind;
@@ -99,9 +103,18 @@ async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
         return Ok(Action::await_change());
     };
     let mut gathered = Gathered::read(context, now, certificate).await?;
-    let thought = Thought::of(context, now, &gathered);
+    let mut thought = Thought::of(context, now, &gathered);
     if thought.plan == Plan::Leave || going(context, &gathered, &thought.plan).await? {
         return Ok(Action::await_change());
+    }
+    if let Some(said) = revoke(context, now, &mut gathered, &thought).await? {
+        // Written down before anything follows from it.
+        gathered.heard.revocation = Some(said);
+        let thought = Thought::of(context, now, &gathered);
+        return say_whatever_came(context, now, gathered, &thought, &Outcome::Nothing).await;
+    }
+    if renewal::ask(context, now, &mut gathered, &thought).await {
+        thought = Thought::of(context, now, &gathered);
     }
     let acted = match act(context, now, &alive, &gathered, &thought).await {
         Err(problem) if failed_for_long(context, name, &problem) => {
@@ -141,7 +154,10 @@ async fn say_whatever_came(
     outcome: &Outcome,
 ) -> Result<Action, Error> {
     match say(context, now, &gathered, thought, outcome).await {
-        Err(problem) if problem.retry() == Retry::Reread && *outcome != Outcome::Nothing => {
+        Err(problem)
+            if problem.retry() == Retry::Reread
+                && (*outcome != Outcome::Nothing || gathered.heard != Heard::default()) =>
+        {
             let Some(live) = live(context, &gathered.certificate).await? else {
                 return Ok(Action::await_change());
             };
@@ -246,7 +262,12 @@ async fn say(
     };
     // Nobody can take a turn that is over already: whoever can will wake us.
     let turn_ends = status::turn_ends(&inputs, &status).filter(|_| !gathered.turn().overdue);
-    Ok(at(now, turn_ends.map_or(moment, |end| end.min(moment))))
+    // What the CA is asked beside the plan has its own time.
+    let ends = [turn_ends, gathered.look_again];
+    Ok(at(
+        now,
+        ends.into_iter().flatten().fold(moment, Timestamp::min),
+    ))
 }
 
 /// Tells what was done to the Secret, in an Event and in the log.

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use certwright_core::api::Certificate;
 use certwright_core::api::certificate::OrderStatus;
 use certwright_core::plan::fallback;
-use certwright_core::plan::observed::Observed;
+use certwright_core::plan::observed::{Observed, Stored};
 use certwright_core::plan::request::IssuerName;
-use certwright_core::plan::{Fallback, Inputs, IssuerState, OldLeaves, Signer, Turn, claim};
+use certwright_core::plan::{
+    Fallback, Heard, Inputs, IssuerState, OldLeaves, Signer, Suggestion, Turn, claim,
+};
 use jiff::Timestamp;
 
 use super::Context;
 use crate::cluster::secrets::{IssuerKey, Named};
-use crate::error::Error;
-use crate::issuer::{State, Usable};
+use crate::error::{CallError, Error, Object};
+use crate::issuer::{AnyIssuer, State, Usable};
 
 /// Everything a plan depends on.
 pub(super) struct Gathered {
@@ -30,6 +32,10 @@ pub(super) struct Gathered {
     /// Who signed what is held, and how that one stands, where that is another.
     holder: Option<(IssuerName, State)>,
     old_leaves: OldLeaves,
+    /// What the CA said in this very step.
+    pub(super) heard: Heard,
+    /// When to look again because of what the CA is asked beside the plan.
+    pub(super) look_again: Option<Timestamp>,
 }
 
 impl Gathered {
@@ -61,8 +67,15 @@ impl Gathered {
             issuer,
             holder: None,
             old_leaves: OldLeaves::Held,
+            heard: Heard::default(),
+            look_again: None,
         };
         gathered.find_holder(context, now).await?;
+        if let Some(AnyIssuer::Acme(acme)) = gathered.signer().map(|usable| &usable.issuer)
+            && !acme.asks_renewal_information()
+        {
+            gathered.heard.suggestion = Suggestion::Nothing;
+        }
         gathered.old_leaves = gathered.old_leaves(context, now);
         Ok(gathered)
     }
@@ -80,6 +93,8 @@ impl Gathered {
         self.secret = Some(Arc::clone(secret));
         self.find_holder(context, now).await?;
         self.old_leaves = self.old_leaves(context, now);
+        // It was said of the certificate before.
+        self.heard.suggestion = Suggestion::AsTold;
         Ok(())
     }
 
@@ -97,6 +112,36 @@ impl Gathered {
         Ok(())
     }
 
+    /// Has the shell look again by then.
+    pub(super) fn look_again_at(&mut self, moment: Timestamp) {
+        self.look_again = self
+            .look_again
+            .map_or(Some(moment), |at| Some(at.min(moment)));
+    }
+
+    /// Key and certificates of the Secret that was read, live.
+    ///
+    /// # Errors
+    /// When it is another by now, or the API server fails.
+    pub(super) async fn stored(&self, context: &Context) -> Result<Stored, Error> {
+        let target = &self.target;
+        let conflict = || {
+            context.secrets.doubt(target);
+            Error::Read {
+                object: Object::new("Secret", &target.namespace, &target.name),
+                source: CallError::Changed,
+            }
+        };
+        let planned = self.secret.as_ref().ok_or_else(conflict)?;
+        let live = context.secrets.read(target).await?.ok_or_else(conflict)?;
+        if live.metadata.uid.as_deref() != Some(&planned.uid)
+            || live.metadata.resource_version.as_deref() != Some(&planned.resource_version)
+        {
+            return Err(conflict());
+        }
+        Ok(Observed::with_contents(&live, &context.group).1)
+    }
+
     /// What was read, for planning.
     pub(super) fn inputs<'a>(&'a self, context: &'a Context) -> Inputs<'a> {
         Inputs {
@@ -111,6 +156,7 @@ impl Gathered {
                 holder_state: standing(self.holder().1),
             }),
             old_leaves: self.old_leaves,
+            heard: &self.heard,
             settings: &context.settings,
         }
     }
@@ -118,6 +164,11 @@ impl Gathered {
     /// The issuer that is asked, if it can sign.
     pub(super) fn usable(&self) -> Option<&Usable> {
         usable(&self.issuer)
+    }
+
+    /// The issuer that signed what is held, if it can be asked.
+    pub(super) fn signer(&self) -> Option<&Usable> {
+        usable(self.holder().1)
     }
 
     /// Whose turn it is to sign.

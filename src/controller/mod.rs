@@ -5,6 +5,8 @@ mod certificate;
 mod gather;
 mod issuer;
 mod outside;
+mod renewal;
+mod revoke;
 mod terms;
 pub mod watches;
 
@@ -35,7 +37,7 @@ use crate::cluster::secrets::{Named, Secrets};
 use crate::error::{Error, Retry};
 use crate::health::{Heartbeats, Readiness};
 use crate::issuer::Issuers;
-use crate::issuer::acme::Ways;
+use crate::issuer::acme::{RenewalPolls, Ways};
 use crate::metrics::Metrics;
 use watches::Certificates;
 
@@ -62,6 +64,8 @@ pub struct Context {
     pub issuers: Arc<Issuers>,
     /// How ACME CAs find our answers.
     pub ways: Ways,
+    /// When CAs are asked when to renew.
+    pub renewal_polls: RenewalPolls,
     /// Told when something of an order may be left that nobody comes back for.
     pub left_over: Notify,
     /// Whether this replica may write.
@@ -103,7 +107,11 @@ impl Context {
 
     /// Forgets an object that is gone.
     pub fn forget(&self, controller: &'static str, metadata: &ObjectMeta) {
-        self.backoff.succeeded(&(controller, Named::of(metadata)));
+        let name = Named::of(metadata);
+        if controller == CERTIFICATE {
+            self.renewal_polls.forget(&name);
+        }
+        self.backoff.succeeded(&(controller, name));
     }
 
     /// Takes an object's next step: counts it, and turns its failure into a wait. A panic is one too, so that an object

@@ -6,13 +6,13 @@ use certwright_core::acme::limits::{self, Event};
 use certwright_core::acme::order::identifiers;
 use certwright_core::acme::wire::Identifier;
 use certwright_core::api::Certificate;
-use certwright_core::api::certificate::{OrderStatus, RotationPolicy};
+use certwright_core::api::certificate::OrderStatus;
 use certwright_core::http01::Owner;
 use certwright_core::pki::csr::Csr;
 use certwright_core::pki::{KeySpec, PrivateKey};
 use certwright_core::plan::intent::Contents;
 use certwright_core::plan::status::{Failure, Outcome, Pace};
-use certwright_core::plan::{Request, next_key, request};
+use certwright_core::plan::{IssueReason, Request, next_key, request};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use tracing::{info, warn};
@@ -64,7 +64,12 @@ impl Attempt<'_> {
             }
         };
         let owner = self.owner();
-        let asked = self.asked(request, &owner, &identifiers, &csr);
+        let replaces = match order {
+            None => self.replaces(issuer, &identifiers).await,
+            Some(_) => None,
+        };
+        let mut asked = self.asked(request, &owner, &identifiers, &csr);
+        asked.replaces = replaces.as_deref();
         self.remember(issuer);
         let Some(order) = order else {
             let begun = issuer.begin(&asked).await;
@@ -131,11 +136,36 @@ impl Attempt<'_> {
             csr: &csr.0,
             attempted: &self.assessment.attempted,
             lifetime: SignedDuration::from_secs(request.profile.lifetime_seconds),
+            replaces: None,
             life_left: self.assessment.held.as_ref().map(|held| {
+                // What is revoked, or is about to be, has none left.
+                if self.assessment.revoked || self.assessment.reason == Some(IssueReason::Suggested)
+                {
+                    return 0.0;
+                }
                 let span = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs_f64();
                 span(self.now, held.not_after) / span(held.not_before, held.not_after)
             }),
         }
+    }
+
+    /// The held certificate as its CA knows it, where this account ordered it and the new one is for one of its names at
+    /// least: what else would be said to be replaced, CAs refuse (RFC 9773 section 5).
+    async fn replaces(
+        &self,
+        issuer: &AcmeIssuer,
+        identifiers: &BTreeSet<Identifier>,
+    ) -> Option<String> {
+        let held = self.assessment.held.as_ref()?;
+        let shared = identifiers.iter().any(|identifier| match identifier {
+            Identifier::Dns(name) => held.names.dns.contains(name),
+            Identifier::Ip(address) => held.names.ip.contains(address),
+        });
+        if !shared {
+            return None;
+        }
+        let marks = &self.gathered.secret.as_ref()?.marks;
+        issuer.renewal_id(held, marks.account.as_deref()).await
     }
 
     /// Has an account's budget know what statuses tell of its past.
@@ -186,8 +216,7 @@ impl Attempt<'_> {
     /// The key of the next certificate, which is stored before anybody is asked to certify it.
     async fn next_key(&self, spec: KeySpec) -> Result<Result<NextKey, String>, Error> {
         let certificate = &self.gathered.certificate;
-        let keeps = certificate.spec.rotation_policy() == RotationPolicy::Never;
-        if keeps && self.gathered.secret.is_some() {
+        if self.keeps_key() && self.gathered.secret.is_some() {
             let stored = self.stored().await?.key;
             if let Some(key) = stored.filter(|key| key.spec() == spec) {
                 return Ok(Ok(NextKey { key, kept: None }));

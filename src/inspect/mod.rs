@@ -118,13 +118,13 @@ pub async fn run(settings: InspectSettings) -> anyhow::Result<()> {
 /// More than this, in bytes, is not read; a Secret can't be larger either.
 const MAX_BYTES: u64 = 1 << 20;
 /// How long the API server may take. Somebody waits.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long a server may take, with all looks for it.
 const OUTSIDE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// There may be a private key among the bytes: they are wiped when they are dropped.
-fn bounded(reader: impl Read, name: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+pub(crate) fn bounded(reader: impl Read, name: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
     reader
         .take(MAX_BYTES + 1)
@@ -139,7 +139,7 @@ fn bounded(reader: impl Read, name: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> 
 /// A client for a context of the kubeconfig (or for the Pod this runs in), and the namespace it works in by default.
 ///
 /// Kube's errors tell their sources in their own text, and so are not handed on as sources.
-async fn connect(context: Option<String>) -> anyhow::Result<(Client, String)> {
+pub(crate) async fn connect(context: Option<String>) -> anyhow::Result<(Client, String)> {
     let mut config = match context {
         None => Config::infer()
             .await
@@ -160,7 +160,7 @@ async fn connect(context: Option<String>) -> anyhow::Result<(Client, String)> {
     Ok((Client::try_from(config)?, namespace))
 }
 
-async fn secret(client: Client, namespace: &str, name: &str) -> anyhow::Result<Secret> {
+pub(crate) async fn secret(client: Client, namespace: &str, name: &str) -> anyhow::Result<Secret> {
     let secrets = Api::<Secret>::namespaced(client, namespace);
     tokio::time::timeout(PATIENCE, secrets.get_opt(name))
         .await

@@ -40,6 +40,14 @@ impl Allowed {
         Self { private, never }
     }
 
+    /// Every address: a person's own command asks whom that person names.
+    pub fn any() -> Self {
+        Self {
+            private: OWN.into_iter().chain(PRIVATE).collect(),
+            never: Vec::new(),
+        }
+    }
+
     /// Whether an address may be asked.
     ///
     /// # Errors
@@ -128,6 +136,22 @@ mod tests {
             Err(Forbidden::Own(_)) => "own",
             Err(Forbidden::ApiServer(_)) => "API server",
             Err(Forbidden::Private(_)) => "private",
+        }
+    }
+
+    #[test]
+    fn a_person_may_ask_any_address() {
+        let any = Allowed::any();
+        for address in [
+            "192.0.2.1",
+            "127.0.0.1",
+            "10.0.0.1",
+            "::1",
+            "fe80::1",
+            "fd00::1",
+            "64:ff9b::7f00:1",
+        ] {
+            assert_eq!(checked(&any, address), "public", "{address}");
         }
     }
 

@@ -18,6 +18,8 @@ mod interrupted;
 mod limits;
 mod operator;
 mod pebble;
+mod renewal;
+mod revocation;
 mod served;
 mod shop;
 mod step_ca;

@@ -143,6 +143,8 @@ impl World {
                 self.control_plane.kubeconfig("admin").unwrap(),
             )
             .env("POD_NAMESPACE", "certwright")
+            // What is found at a start is asked about at once.
+            .env("CERTWRIGHT_RENEWAL_INFO_SPREAD", "0s")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

@@ -64,14 +64,36 @@ impl Pebble {
             "certificate": certificate,
             "ariResponse": json!({ "suggestedWindow": window }).to_string(),
         });
-        let status = ran_curl(
-            self.server.server_root(),
-            self.server.management(),
-            "/set-renewal-info/",
-            &asked,
-        )
-        .await;
-        assert_eq!(status, "200");
+        self.managed("/set-renewal-info/", &["--data", &asked.to_string()])
+            .await;
+    }
+
+    /// How a certificate stands, by its serial number: `Valid`, or `Revoked`, with the reason's number.
+    pub(crate) async fn standing(&self, serial: &str) -> (String, i64) {
+        let told = self
+            .managed(&format!("/cert-status-by-serial/{serial}"), &[])
+            .await;
+        let told: Value = serde_json::from_str(&told).unwrap();
+        let reason = told["Reason"].as_i64().unwrap_or_default();
+        (told["Status"].as_str().unwrap().to_owned(), reason)
+    }
+
+    /// What it answers where it is told what to do; it must succeed.
+    async fn managed(&self, path: &str, arguments: &[&str]) -> String {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), self.server.server_root()).unwrap();
+        let output = tokio::process::Command::new("curl")
+            .args(["--silent", "--show-error", "--fail", "--max-time", "20"])
+            .arg("--cacert")
+            .arg(file.path())
+            .args(arguments)
+            .arg(format!("https://{}{path}", self.server.management()))
+            .output()
+            .await
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{path}: {error}");
+        String::from_utf8(output.stdout).unwrap()
     }
 }
 
@@ -138,28 +160,4 @@ async fn post(to: SocketAddr, path: &str, body: &Value) {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-}
-
-/// A request by HTTPS to a server below this root; its status.
-async fn ran_curl(root: &str, to: SocketAddr, path: &str, body: &Value) -> String {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), root).unwrap();
-    let output = tokio::process::Command::new("curl")
-        .args([
-            "--silent",
-            "--show-error",
-            "--max-time",
-            "20",
-            "--output",
-            "/dev/null",
-        ])
-        .args(["--write-out", "%{http_code}", "--cacert"])
-        .arg(file.path())
-        .args(["--data", &body.to_string(), &format!("https://{to}{path}")])
-        .output()
-        .await
-        .unwrap();
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{error}");
-    String::from_utf8(output.stdout).unwrap()
 }

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::account_key::base64url;
-use super::problem::retry_after;
+use super::problem::{Meaning, retry_after};
 use super::wire::{RenewalInfo, Window};
 use crate::pki::Facts;
 use crate::plan::renew::spread;
@@ -39,20 +39,6 @@ pub fn window(info: &RenewalInfo) -> Option<Window> {
     (window.start < window.end).then_some(window)
 }
 
-/// The moment inside the window at which this certificate is renewed: always the same, and another one for each
-/// certificate.
-pub fn moment(window: Window, namespace: &str, name: &str, serial: &[u8]) -> Timestamp {
-    let length = window.end.duration_since(window.start);
-    let share = spread(namespace, name, serial);
-    let inside = SignedDuration::from_secs((share * length.as_secs().max(0) as f64) as i64);
-    window.start.checked_add(inside).unwrap_or(window.end)
-}
-
-/// Whether the renewal is due: the moment has come. A window in the past means at once.
-pub fn is_due(now: Timestamp, window: Window, namespace: &str, name: &str, serial: &[u8]) -> bool {
-    window.end <= now || moment(window, namespace, name, serial) <= now
-}
-
 /// When the CA is asked again, having been asked now: as its `Retry-After` says, within bounds (section 4.3.2).
 pub fn next_poll(now: Timestamp, retry_after: Option<&str>) -> Timestamp {
     let wait = retry_after
@@ -62,13 +48,41 @@ pub fn next_poll(now: Timestamp, retry_after: Option<&str>) -> Timestamp {
     now.checked_add(wait).unwrap_or(now)
 }
 
-/// When the CA is first asked after the operator began to look at this certificate.
-pub fn first_poll(started: Timestamp, namespace: &str, name: &str, serial: &[u8]) -> Timestamp {
+/// When the CA is asked again after it gave no answer, having failed so often before: after a minute, then twice as long
+/// each time; it is not asked before its own `Retry-After`. Without an answer certificates are renewed in time all the same.
+pub fn next_after_failure(now: Timestamp, failures: u32, retry_after: Option<&str>) -> Timestamp {
+    if retry_after.is_some() {
+        return next_poll(now, retry_after);
+    }
+    let wait = SHORTEST_POLL
+        .saturating_mul(1 << failures.min(16))
+        .min(POLL);
+    now.checked_add(wait).unwrap_or(now)
+}
+
+/// When the CA is first asked about a certificate that the operator finds at its start: spread over this time.
+pub fn first_poll(
+    started: Timestamp,
+    over: SignedDuration,
+    namespace: &str,
+    name: &str,
+    serial: &[u8],
+) -> Timestamp {
     let share = spread(namespace, name, serial);
-    let seconds = (share * FIRST_POLLS.as_secs() as f64) as i64;
+    let seconds = (share * over.as_secs() as f64) as i64;
     started
         .checked_add(SignedDuration::from_secs(seconds))
         .unwrap_or(started)
+}
+
+/// Whether an order that was refused is made again without saying which certificate it replaces: to say so is only to do
+/// the CA a favour (section 5), and must not keep a certificate from being renewed. A CA that is too busy, or has a word to
+/// say about the account, would say the same again.
+pub fn orders_without_replacing(refusal: &Meaning) -> bool {
+    matches!(
+        refusal,
+        Meaning::AlreadyReplaced | Meaning::Permanent | Meaning::Transient { until: None }
+    )
 }
 
 #[cfg(test)]
@@ -114,42 +128,6 @@ yNQwCgYIKoZIzj0EAwIDRwAwRAIge09+S5TZAlw5tgtiVvuERV6cT4mfutXIlwTb
     }
 
     #[test]
-    fn the_moment_is_inside_the_window_and_stays() {
-        let window = span("2026-11-06T00:00:00Z", "2026-11-08T00:00:00Z");
-        let moments: BTreeSet<_> = (0_u8..100)
-            .map(|n| {
-                let first = moment(window, "web", "tls", &[n]);
-                assert_eq!(moment(window, "web", "tls", &[n]), first);
-                assert!(window.start <= first && first < window.end, "{first}");
-                first
-            })
-            .collect();
-        assert!(moments.len() > 90, "{}", moments.len());
-        let middle = at("2026-11-07T00:00:00Z");
-        let early = moments.iter().filter(|moment| **moment < middle).count();
-        assert!((20..80).contains(&early), "{early}");
-    }
-
-    #[test]
-    fn it_is_due_from_its_moment_on_and_at_once_after_the_window() {
-        let window = span("2026-11-06T00:00:00Z", "2026-11-08T00:00:00Z");
-        let due = |now: Timestamp| is_due(now, window, "web", "tls", &[1]);
-        let moment = moment(window, "web", "tls", &[1]);
-        let second = SignedDuration::from_secs(1);
-        assert!(!due(window.start - second));
-        assert!(!due(moment - second));
-        assert!(due(moment));
-        assert!(due(window.end));
-        assert!(due(at("2030-01-01T00:00:00Z")));
-        // Windows of any size.
-        let widest = Window {
-            start: Timestamp::MIN,
-            end: Timestamp::MAX,
-        };
-        assert!(is_due(Timestamp::MAX, widest, "web", "tls", &[1]));
-    }
-
-    #[test]
     fn a_window_that_is_none_is_none() {
         let of = |start, end| {
             window(&RenewalInfo {
@@ -185,10 +163,37 @@ yNQwCgYIKoZIzj0EAwIDRwAwRAIge09+S5TZAlw5tgtiVvuERV6cT4mfutXIlwTb
     }
 
     #[test]
+    fn after_a_failure_the_ca_is_asked_again_soon_then_ever_less() {
+        let now = at("2026-11-06T00:00:00Z");
+        for (failures, header, expected) in [
+            (0, None, "2026-11-06T00:01:00Z"),
+            (1, None, "2026-11-06T00:02:00Z"),
+            (5, None, "2026-11-06T00:32:00Z"),
+            (20, None, "2026-11-06T06:00:00Z"),
+            (0, Some("7200"), "2026-11-06T02:00:00Z"),
+            (9, Some("10"), "2026-11-06T00:01:00Z"),
+        ] {
+            assert_eq!(next_after_failure(now, failures, header), at(expected));
+        }
+    }
+
+    #[test]
+    fn to_say_what_an_order_replaces_never_keeps_it_from_being_made() {
+        assert!(orders_without_replacing(&Meaning::AlreadyReplaced));
+        assert!(orders_without_replacing(&Meaning::Permanent));
+        assert!(orders_without_replacing(&Meaning::Transient {
+            until: None
+        }));
+        let until = Some(at("2026-11-06T00:00:00Z"));
+        assert!(!orders_without_replacing(&Meaning::Transient { until }));
+        assert!(!orders_without_replacing(&Meaning::AccountGone));
+    }
+
+    #[test]
     fn first_polls_are_spread_over_an_hour() {
         let started = at("2026-11-06T00:00:00Z");
         let polls: BTreeSet<_> = (0_u8..100)
-            .map(|n| first_poll(started, "web", "tls", &[n]))
+            .map(|n| first_poll(started, FIRST_POLLS, "web", "tls", &[n]))
             .collect();
         assert!(polls.len() > 80, "{}", polls.len());
         assert!(

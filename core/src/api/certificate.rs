@@ -12,6 +12,7 @@ mod key;
 mod names;
 mod order;
 mod renewal;
+mod revocation;
 mod rollout;
 mod secret;
 mod status;
@@ -21,6 +22,7 @@ pub use key::{KeyAlgorithm, KeyEncoding, PrivateKey, RotationPolicy, SignatureAl
 pub use names::{NameConstraintItems, NameConstraints, OtherName, Subject};
 pub use order::{OrderStatus, PresentedChallenge};
 pub use renewal::{Renewal, RenewalPolicy, RenewalWindow};
+pub use revocation::{RevocationState, RevocationStatus};
 pub use rollout::{Rollout, RolloutStatus, RolloutStrategy, WaitingWorkload};
 pub use secret::{AdditionalOutputFormat, OutputFormat, SecretDeletionPolicy, SecretTemplate};
 pub use status::{CertificateStatus, LastFailure, SuggestedWindow};

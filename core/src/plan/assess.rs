@@ -1,6 +1,7 @@
 //! What is there, held against what is asked for.
 
 mod replacement;
+mod suggestion;
 
 use std::collections::BTreeSet;
 
@@ -50,6 +51,10 @@ pub struct Assessment {
     pub marks: Marks,
     /// When the held certificate is renewed; after its end if its CA can't give it any longer life.
     pub renewal: Option<Renewal>,
+    /// Whether that is because the CA suggests it.
+    pub suggested: bool,
+    /// Whether the held certificate was revoked, as asked for by hand.
+    pub revoked: bool,
     /// The CA's end, where it leaves too little for a renewal to be worth it.
     pub limited_by: Option<Timestamp>,
     /// How the held certificate stands to the issuer's key.
@@ -104,6 +109,8 @@ impl Assessment {
             taken_over: false,
             marks: Marks::default(),
             renewal: None,
+            suggested: false,
+            revoked: false,
             limited_by: None,
             ca: CaState::Unknown,
             asked: None,
@@ -152,6 +159,11 @@ impl Assessment {
         }
         let spread = spread(inputs.namespace(), inputs.name(), &held.serial);
         let mut renewal = rule.renewal(held.not_before, held.not_after, spread);
+        if let Some(at) = suggestion::renewal(inputs, secret, &held, rule, spread, &renewal) {
+            renewal = at;
+            self.suggested = true;
+        }
+        self.revoked = suggestion::is_revoked(inputs, &held);
         self.limited_by = self.limited(now, inputs, &held, &renewal);
         if let Some(end) = self.limited_by {
             renewal.at = renewal.at.map(|at| last_chance(at, &held, end));
@@ -329,12 +341,19 @@ impl Assessment {
         if renewed_at.is_some() && held.not_after < now {
             return Some(IssueReason::Expired(held.not_after));
         }
+        if self.revoked {
+            return Some(IssueReason::Revoked);
+        }
         if matches!(self.ca, CaState::Replaced | CaState::Following { .. }) {
             // Clients get the time to read the new root; what follows is the renewal too.
             return None;
         }
         if renewed_at.is_some_and(|at| at <= now) {
-            return Some(IssueReason::Due);
+            return Some(if self.suggested {
+                IssueReason::Suggested
+            } else {
+                IssueReason::Due
+            });
         }
         let asked = self
             .asked

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::fallback::Fallback;
-use super::marks::RENEW;
+use super::marks::{RENEW, REVOKE};
 use super::observed::Observed;
 use super::request::IssuerName;
-use crate::api::certificate::OrderStatus;
+use crate::api::certificate::{OrderStatus, RevocationStatus, SuggestedWindow};
 use crate::api::{Certificate, CertificateStatus, Group};
-use crate::pki::Authority;
+use crate::pki::{Authority, Facts};
 
 /// Everything a plan depends on, beside the time.
 #[derive(Clone, Copy)]
@@ -30,8 +30,31 @@ pub struct Inputs<'a> {
     /// Whether Secrets of this issuer still hold older certificates than its present CA makes. Only counts while this
     /// Secret keeps an older root.
     pub old_leaves: OldLeaves,
+    /// What was heard from the CA in this very step, and is not in the status yet.
+    pub heard: &'a Heard,
     /// The operator's settings.
     pub settings: &'a Settings,
+}
+
+/// What was heard from the CA in this very step, and is not in the status yet.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Heard {
+    /// When it suggests to renew the held certificate.
+    pub suggestion: Suggestion,
+    /// What became of a revocation that was asked for.
+    pub revocation: Option<RevocationStatus>,
+}
+
+/// When a CA suggests to renew the held certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Suggestion {
+    /// It was not asked just now: what the status tells of this certificate holds.
+    #[default]
+    AsTold,
+    /// It suggests nothing, or is not to be listened to.
+    Nothing,
+    /// It said so just now.
+    Window(SuggestedWindow),
 }
 
 /// Whether Secrets of an issuer still hold certificates of a CA that was replaced.
@@ -127,9 +150,18 @@ impl<'a> Inputs<'a> {
 
     /// The renewal by hand that the Certificate asks for, answered or not.
     pub(super) fn renew_request(&self) -> Option<&'a String> {
+        self.annotation(RENEW)
+    }
+
+    /// The revocation that the Certificate asks for, answered or not.
+    pub(super) fn revoke_request(&self) -> Option<&'a String> {
+        self.annotation(REVOKE)
+    }
+
+    fn annotation(&self, name: &str) -> Option<&'a String> {
         let annotations = self.certificate.metadata.annotations.as_ref()?;
         annotations
-            .get(&self.group.key(RENEW))
+            .get(&self.group.key(name))
             .filter(|value| !value.is_empty())
     }
 
@@ -183,6 +215,26 @@ impl<'a> Inputs<'a> {
                 self.secret.is_some_and(|secret| secret.marks.outside)
             }
         }
+    }
+
+    /// When the CA suggests to renew this certificate. What the status tells is of the one it names.
+    pub(super) fn suggestion(&self, held: &Facts) -> Option<&'a SuggestedWindow> {
+        match &self.heard.suggestion {
+            Suggestion::Nothing => None,
+            Suggestion::Window(window) => Some(window),
+            Suggestion::AsTold => {
+                let status = self.status()?;
+                let same = status.serial_number.as_deref() == Some(held.serial_hex().as_str());
+                let window = status.renewal_window.as_ref();
+                window.filter(|_| same && self.is_from_outside())
+            }
+        }
+    }
+
+    /// What became of the last revocation that was asked for.
+    pub(super) fn revocation(&self) -> Option<&'a RevocationStatus> {
+        let told = self.status().and_then(|status| status.revocation.as_ref());
+        self.heard.revocation.as_ref().or(told)
     }
 
     /// The CA that is asked, if it is one.

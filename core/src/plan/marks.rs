@@ -15,12 +15,17 @@ pub const CERTIFICATE_NAME: &str = "certificate-name";
 /// The annotation on a Certificate that asks for a renewal by hand; each new value acts once.
 pub const RENEW: &str = "renew";
 
+/// The annotation on a Certificate that asks for the revocation of what it holds: a serial number and a reason.
+pub const REVOKE: &str = "revoke";
+
 const REQUEST: &str = "request";
 const ISSUED_AT: &str = "issued-at";
 const REVISION: &str = "revision";
 const RENEW_REQUEST: &str = "renew-request";
 const CA_REPLACED_AT: &str = "ca-replaced-at";
 const SIGNER: &str = "signer";
+const ACCOUNT: &str = "acme-account";
+const SUGGESTED: &str = "suggested";
 /// The signer of what was issued outside the cluster.
 const OUTSIDE: &str = "outside";
 
@@ -41,6 +46,10 @@ pub struct Marks {
     pub ca_replaced_at: Option<Timestamp>,
     /// Whether it was issued outside the cluster, by somebody who chooses what of a request goes into a certificate.
     pub outside: bool,
+    /// The URL of the account with an ACME CA that ordered it.
+    pub account: Option<String>,
+    /// Whether it was issued because the CA suggested to renew the one before.
+    pub suggested: bool,
     /// Who signed, where that is a fallback. It is written over the one that the spec names first, and read back by
     /// [`Observed::issuer`](super::observed::Observed::issuer).
     pub signer: Option<IssuerName>,
@@ -64,6 +73,8 @@ impl Marks {
             renew_request: text(RENEW_REQUEST),
             ca_replaced_at: time(CA_REPLACED_AT),
             outside: text(SIGNER).as_deref() == Some(OUTSIDE),
+            account: text(ACCOUNT),
+            suggested: text(SUGGESTED).as_deref() == Some("true"),
             signer: None,
         }
     }
@@ -82,6 +93,8 @@ impl Marks {
         put(RENEW_REQUEST, self.renew_request.clone());
         put(CA_REPLACED_AT, self.ca_replaced_at.map(|at| at.to_string()));
         put(SIGNER, self.outside.then(|| OUTSIDE.to_owned()));
+        put(ACCOUNT, self.account.clone());
+        put(SUGGESTED, self.suggested.then(|| "true".to_owned()));
         if let Some(signer) = &self.signer {
             put(ISSUER_NAME, Some(signer.name.clone()));
             put(ISSUER_KIND, Some(signer.kind().to_owned()));

@@ -16,6 +16,7 @@ pub mod observed;
 pub mod reason;
 pub mod renew;
 pub mod request;
+pub mod revocation;
 pub mod status;
 
 use std::cmp::Ordering;
@@ -25,7 +26,9 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use assess::{Assessment, CaState, assess, older_until};
 pub use fallback::{Fallback, Turn};
-pub use inputs::{Inputs, IssuerState, OldLeaves, ReadyIssuer, Settings, Signer};
+pub use inputs::{
+    Heard, Inputs, IssuerState, OldLeaves, ReadyIssuer, Settings, Signer, Suggestion,
+};
 pub use intent::Flaw;
 pub use observed::Observed;
 pub use reason::{AbandonReason, BlockReason, IssueReason};
@@ -264,9 +267,11 @@ fn undoes_by_issuing(inputs: &Inputs<'_>, why: &IssueReason) -> bool {
             condition::is_true(&status.conditions, status::READY) || is_contested(status)
         }
         // What is due by itself is nobody's doing; a certificate that was renewed already, and is there again, is.
-        IssueReason::CaReplaced | IssueReason::Expired(_) | IssueReason::Due => {
-            is_put_back(inputs, status) || is_contested(status)
-        }
+        IssueReason::CaReplaced
+        | IssueReason::Expired(_)
+        | IssueReason::Revoked
+        | IssueReason::Suggested
+        | IssueReason::Due => is_put_back(inputs, status) || is_contested(status),
         IssueReason::AskedByHand(_) => false,
     };
     damaged && status.revision.is_some() && inputs.generation_observed()
@@ -350,7 +355,8 @@ fn held_off(
 
 /// Rule 6, as far as the key is concerned: `rotationPolicy: Never` keeps a key that the spec does not allow.
 fn key_in_the_way(inputs: &Inputs<'_>, assessment: &Assessment) -> Option<BlockReason> {
-    if inputs.certificate.spec.rotation_policy() == RotationPolicy::Always {
+    // The key of a revoked certificate doesn't stay, whatever the policy says.
+    if inputs.certificate.spec.rotation_policy() == RotationPolicy::Always || assessment.revoked {
         return None;
     }
     let (held, _) = inputs.secret?.key?;

@@ -26,6 +26,10 @@ pub enum IssueReason {
     CaReplaced,
     /// The certificate has expired.
     Expired(Timestamp),
+    /// The certificate was revoked.
+    Revoked,
+    /// The CA suggests to renew now.
+    Suggested,
     /// The renewal is due.
     Due,
     /// Somebody asked for it by hand; the value of the annotation.
@@ -44,6 +48,8 @@ impl IssueReason {
             Self::Drift(_) => "IncorrectCertificate",
             Self::CaReplaced => "CAReplaced",
             Self::Expired(_) => "Expired",
+            Self::Revoked => "Revoked",
+            Self::Suggested => "SuggestedByCA",
             Self::Due => "Renewing",
             Self::AskedByHand(_) => "ManuallyTriggered",
         }
@@ -76,6 +82,8 @@ impl IssueReason {
                 "the issuer's CA was replaced since the certificate was signed".to_owned()
             }
             Self::Expired(at) => format!("the certificate expired at {at}"),
+            Self::Revoked => "the certificate was revoked".to_owned(),
+            Self::Suggested => "the CA suggests to renew now".to_owned(),
             Self::Due => "its renewal is due".to_owned(),
             Self::AskedByHand(value) => format!("a renewal was asked for by hand ({value:?})"),
         }

@@ -1,11 +1,13 @@
 //! When to renew.
 
 mod cron;
+mod suggested;
 mod window;
 
 use aws_lc_rs::digest;
 use jiff::{SignedDuration, Timestamp};
 
+pub use self::suggested::REST;
 use self::window::{Open, Window};
 use super::InvalidSpec;
 use crate::api::CertificateSpec;

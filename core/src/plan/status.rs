@@ -37,12 +37,13 @@ const A_MOMENT: SignedDuration = SignedDuration::from_secs(10);
 const MAX_MESSAGE: usize = 4096;
 
 /// Conditions we own; others are left to their owners.
-pub const OWNED: [&str; 5] = [
+pub const OWNED: [&str; 6] = [
     READY,
     ISSUING,
     LIMITED_BY_CA,
     RENEWAL_ADJUSTED,
     FIELDS_IGNORED,
+    REVOCATION_FAILED,
 ];
 /// The held certificate meets the spec and is valid now.
 pub const READY: &str = "Ready";
@@ -52,6 +53,7 @@ pub const ISSUING: &str = "Issuing";
 pub const HELD: &str = "WaitsForLimit";
 const LIMITED_BY_CA: &str = "LimitedByCA";
 const RENEWAL_ADJUSTED: &str = "RenewalAdjusted";
+const REVOCATION_FAILED: &str = "RevocationFailed";
 const FIELDS_IGNORED: &str = "FieldsIgnored";
 
 /// How the step that was planned went.
@@ -157,7 +159,8 @@ pub fn status(
             .filter(|_| ours)
             .and_then(|secret| signed_by(inputs, secret, &old)),
         fallback: turn(now, inputs, assessment, plan, outcome),
-        renewal_window: old.renewal_window.clone(),
+        renewal_window: held.and_then(|held| inputs.suggestion(held)).cloned(),
+        revocation: inputs.revocation().cloned(),
         rollout: None,
     };
     let says = Sayings {
@@ -292,7 +295,7 @@ pub fn unchanged(old: Option<&CertificateStatus>, new: &CertificateStatus) -> bo
 }
 
 /// As much of a message as a status may hold: what is quoted in it may be as long as a Secret or an annotation is.
-fn cut(mut message: String) -> String {
+pub(super) fn cut(mut message: String) -> String {
     if message.len() > MAX_MESSAGE {
         message.truncate(message.floor_char_boundary(MAX_MESSAGE));
         message.push('…');

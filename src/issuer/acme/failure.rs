@@ -41,6 +41,20 @@ impl StepFailure {
         Self::new("NotForACME", message, Pace::Refused, false)
     }
 
+    /// What a CA's refusal means; `None` if it gave no answer at all.
+    pub(super) fn meaning(now: Timestamp, error: &AcmeError) -> Option<Meaning> {
+        let AcmeError::Problem {
+            status,
+            problem,
+            retry_after,
+        } = error
+        else {
+            return None;
+        };
+        let retry_after = retry_after.as_deref();
+        Some(Meaning::of_answer(now, *status, problem, retry_after))
+    }
+
     /// The CA was not asked: a limit of it would have been gone against.
     pub(super) fn of_hold(hold: &HoldUntil) -> Self {
         let words = capitalised(&hold.to_string());

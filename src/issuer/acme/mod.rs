@@ -9,11 +9,14 @@ mod failure;
 mod keys;
 mod look;
 mod order;
+pub mod renewal;
+mod revoke;
 
 pub use account::{Account, Accounts};
 pub use budget::Budget;
 pub use failure::StepFailure;
 pub use order::{Asked, Progress, Ways};
+pub use renewal::RenewalPolls;
 
 use std::sync::Arc;
 

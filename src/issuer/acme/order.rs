@@ -6,7 +6,7 @@ use std::sync::Arc;
 use certwright_core::acme::limits::Wish;
 use certwright_core::acme::order::{Proof, Step, View, next};
 use certwright_core::acme::wire::{Authorization, Identifier, NewOrder, Order};
-use certwright_core::acme::{ChallengeKind, chains, problem};
+use certwright_core::acme::{ChallengeKind, ari, chains, problem};
 use certwright_core::api::certificate::{OrderStatus, PresentedChallenge};
 use certwright_core::api::issuer::Solver;
 use certwright_core::http01::{Challenge, Owner};
@@ -47,6 +47,8 @@ pub struct Asked<'a> {
     pub attempted: &'a str,
     /// How long the certificate shall be valid.
     pub lifetime: SignedDuration,
+    /// The certificate that this one replaces, as the CA knows it.
+    pub replaces: Option<&'a str>,
     /// How much of the held certificate's life is left, from 0 to 1; `None` where none is held.
     pub life_left: Option<f64>,
 }
@@ -84,20 +86,30 @@ impl AcmeIssuer {
             .may_order(asked.now, &wish)
             .map_err(|hold| StepFailure::of_hold(&hold))?;
         let lasts = self.settings.enable_duration_feature.unwrap_or(false);
-        let order = NewOrder {
+        let mut order = NewOrder {
             identifiers: asked.identifiers.iter().cloned().collect(),
             not_after: lasts
                 .then(|| asked.now.checked_add(asked.lifetime).ok())
                 .flatten(),
             profile: self.settings.profile().map(str::to_owned),
-            replaces: None,
+            replaces: asked.replaces.map(str::to_owned),
         };
         let account = &self.account;
-        let made = account
-            .client
-            .new_order(&account.key, &account.url, &order)
-            .await
-            .map_err(|error| self.failed(asked, &error))?;
+        let ask = async |order: &NewOrder| {
+            let client = &account.client;
+            client.new_order(&account.key, &account.url, order).await
+        };
+        let mut made = ask(&order).await;
+        if let Err(error) = &made
+            && order.replaces.is_some()
+            && StepFailure::meaning(asked.now, error)
+                .is_some_and(|meaning| ari::orders_without_replacing(&meaning))
+        {
+            tracing::debug!(problem = %error, "The CA does not take what an order replaces");
+            order.replaces = None;
+            made = ask(&order).await;
+        }
+        let made = made.map_err(|error| self.failed(asked, &error))?;
         budget.ordered(asked.now);
         Ok(OrderStatus {
             attempted: asked.attempted.to_owned(),

@@ -224,6 +224,7 @@ fn settings(
         concurrency: 16,
         ca_overlap: SignedDuration::from_hours(1),
         renew_throttle: SignedDuration::from_mins(5),
+        renewal_info_spread: SignedDuration::from_hours(1),
         listen,
         leader_election,
         log: LogSettings {

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{FallbackStatus, OrderStatus, RolloutStatus, SignedBy};
+use super::{FallbackStatus, OrderStatus, RevocationStatus, RolloutStatus, SignedBy};
 use crate::api::Condition;
 
 /// What is held.
@@ -56,6 +56,9 @@ pub struct CertificateStatus {
     /// When the CA suggests to renew the held certificate, if it says so (RFC 9773).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal_window: Option<SuggestedWindow>,
+    /// What became of the revocation that the `revoke` annotation last asked for; each new value of the annotation acts once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<RevocationStatus>,
     /// How far the held certificate has been carried into the workloads that read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutStatus>,

@@ -1,3 +1,4 @@
+mod suggested;
 mod windows;
 
 use proptest::prelude::*;

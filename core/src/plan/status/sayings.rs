@@ -4,16 +4,19 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    FIELDS_IGNORED, HELD, ISSUING, LIMITED_BY_CA, READY, RENEWAL_ADJUSTED, cut, is_anothers,
+    FIELDS_IGNORED, HELD, ISSUING, LIMITED_BY_CA, READY, RENEWAL_ADJUSTED, REVOCATION_FAILED, cut,
+    is_anothers,
 };
 use crate::api::Group;
-use crate::api::certificate::{FallbackStatus, LastFailure, OrderStatus, SignedBy};
+use crate::api::certificate::{
+    FallbackStatus, LastFailure, OrderStatus, RevocationState, SignedBy,
+};
 use crate::api::condition::{self, Condition, ConditionStatus};
 use crate::plan::assess::{Assessment, CaState, SKEW, later};
 use crate::plan::inputs::Inputs;
 use crate::plan::marks::CERTIFICATE_NAME;
 use crate::plan::renew::RenewalNote;
-use crate::plan::{BlockReason, IssueReason, Plan};
+use crate::plan::{BlockReason, IssueReason, Plan, revocation};
 
 /// What the conditions say.
 pub(super) struct Sayings<'a> {
@@ -37,6 +40,7 @@ impl Sayings<'_> {
             said.extend(self.limited().map(|saying| (LIMITED_BY_CA, saying)));
             said.extend(self.adjusted().map(|saying| (RENEWAL_ADJUSTED, saying)));
         }
+        said.extend(self.not_revoked().map(|saying| (REVOCATION_FAILED, saying)));
         said.extend(self.ignored().map(|saying| (FIELDS_IGNORED, saying)));
         let mut conditions: Vec<Condition> = old
             .iter()
@@ -98,6 +102,10 @@ impl Sayings<'_> {
                 self.what_next()
             );
             return (ConditionStatus::False, "Expired".to_owned(), message);
+        }
+        if self.assessment.revoked {
+            let message = format!("The certificate was revoked.{}", self.what_next());
+            return (ConditionStatus::False, "Revoked".to_owned(), message);
         }
         if held.not_before > later(self.now, SKEW) {
             let message = format!(
@@ -303,6 +311,23 @@ impl Sayings<'_> {
             ),
         };
         Some((ConditionStatus::True, reason.to_owned(), message))
+    }
+
+    /// A revocation that is asked for and was not made; until the annotation goes, or asks for another.
+    fn not_revoked(&self) -> Option<Saying> {
+        let told = self.inputs.revocation()?;
+        if revocation::is_asked(self.inputs, told) && told.state != RevocationState::Revoked {
+            let reason = match told.state {
+                RevocationState::Failing => "CANotAsked",
+                _ => "Refused",
+            };
+            return Some((
+                ConditionStatus::True,
+                reason.to_owned(),
+                told.message.clone(),
+            ));
+        }
+        None
     }
 
     fn ignored(&self) -> Option<Saying> {

@@ -20,8 +20,8 @@ use crate::plan::marks::{Marks, RENEW};
 use crate::plan::request::IssuerName;
 use crate::plan::status::{self, Failure, Outcome};
 use crate::plan::{
-    Assessment, Fallback, Inputs, IssueReason, IssuerState, MAX_LOOK_AGAIN, Observed, OldLeaves,
-    Plan, ReadyIssuer, Settings, Signer, Turn, Undoes, assess, contents, decide,
+    Assessment, Fallback, Heard, Inputs, IssueReason, IssuerState, MAX_LOOK_AGAIN, Observed,
+    OldLeaves, Plan, ReadyIssuer, Settings, Signer, Turn, Undoes, assess, contents, decide,
 };
 
 /// A moment such as `2026-11-02` or `2026-11-02T10:00:00Z`.
@@ -70,6 +70,7 @@ pub(super) struct World {
     pub(super) names: Vec<IssuerName>,
     pub(super) turn: Turn,
     pub(super) old_leaves: OldLeaves,
+    pub(super) heard: Heard,
     pub(super) settings: Settings,
     /// The issuer refuses with these words.
     pub(super) refuses: Option<&'static str>,
@@ -126,6 +127,7 @@ impl Given {
             names: Vec::new(),
             turn: Turn::of(&Certificate::default()),
             old_leaves: OldLeaves::GoneSince(Timestamp::MIN),
+            heard: Heard::default(),
             settings: Settings::default(),
             refuses: None,
             fails: None,
@@ -309,6 +311,7 @@ impl World {
                 }
             }),
             old_leaves: self.old_leaves,
+            heard: &self.heard,
             settings: &self.settings,
         }
     }
@@ -474,6 +477,8 @@ impl World {
                 .ca_replaced_at
                 .filter(|_| contents::keeps_older_roots(assessment)),
             outside: matches!(issuer.signer, Signer::Outside),
+            account: None,
+            suggested: assessment.reason == Some(IssueReason::Suggested),
             signer: (self.turn.place > 0).then(|| self.turn.issuer.clone()),
         };
         let ca = contents::ca_after_issuing(assessment, top, &older);
