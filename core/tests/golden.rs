@@ -8,7 +8,7 @@ use certwright_core::api::{Certificate, Group};
 use certwright_core::pki::Authority;
 use certwright_core::plan::observed::data;
 use certwright_core::plan::{
-    Inputs, IssuerState, Observed, OldLeaves, Plan, ReadyIssuer, Settings, Signer, plan,
+    Heard, Inputs, IssuerState, Observed, OldLeaves, Plan, ReadyIssuer, Settings, Signer, plan,
 };
 use k8s_openapi::api::core::v1::Secret;
 use serde::Deserialize;
@@ -60,6 +60,7 @@ fn planned(golden: &Golden, now: &str) -> Plan {
     let group = Group::default();
     let observed = Observed::of(&golden.secret, &group);
     let settings = Settings::default();
+    let heard = Heard::default();
     let issuer = ReadyIssuer {
         identity: "golden".to_owned(),
         signer: golden.signer.clone(),
@@ -73,6 +74,7 @@ fn planned(golden: &Golden, now: &str) -> Plan {
         fallback: None,
         old_leaves: OldLeaves::Held,
         settings: &settings,
+        heard: &heard,
     };
     plan(now.parse().expect("the tests' times are times"), &inputs)
 }
