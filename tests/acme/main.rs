@@ -23,3 +23,4 @@ mod revocation;
 mod served;
 mod shop;
 mod step_ca;
+mod unwritten;
