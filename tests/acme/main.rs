@@ -20,6 +20,7 @@ mod operator;
 mod pebble;
 mod renewal;
 mod revocation;
+mod second_try;
 mod served;
 mod shop;
 mod step_ca;
