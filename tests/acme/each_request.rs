@@ -189,7 +189,6 @@ async fn all_arrive(world: &World, cases: &BTreeMap<String, Case>) {
             .map(|found| (found.name_any(), found.status.unwrap_or_default()))
             .filter(|(_, status)| !is_done(status))
             .collect();
-        eprintln!("{:?} {}", begin.elapsed(), missing.len());
         if missing.is_empty() {
             return;
         }

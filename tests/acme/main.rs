@@ -7,6 +7,7 @@
 )]
 
 mod bad_ca;
+mod choices;
 mod client;
 mod customer;
 mod each_request;

@@ -78,6 +78,11 @@ impl Pebble {
         (told["Status"].as_str().unwrap().to_owned(), reason)
     }
 
+    /// One of the roots that its chains lead to, by its number, as PEM.
+    pub(crate) async fn root(&self, number: u8) -> String {
+        self.managed(&format!("/roots/{number}"), &[]).await
+    }
+
     /// What it answers where it is told what to do; it must succeed.
     async fn managed(&self, path: &str, arguments: &[&str]) -> String {
         let file = tempfile::NamedTempFile::new().unwrap();
