@@ -24,4 +24,5 @@ mod revocation;
 mod second_try;
 mod served;
 mod shop;
+mod stand_in;
 mod step_ca;
