@@ -7,6 +7,7 @@
 )]
 
 mod bad_ca;
+mod below;
 mod choices;
 mod client;
 mod customer;
