@@ -34,7 +34,7 @@ pub(crate) struct World {
     pub(crate) client: Client,
     pub(crate) pebble: Pebble,
     /// Where the operator answers the CA's questions.
-    answers: SocketAddr,
+    pub(crate) answers: SocketAddr,
     operator: Option<Child>,
     /// Where the world finds [`NAME`]: Traefik's HTTP, on port 80.
     addresses: Option<OwnAddresses>,
