@@ -200,7 +200,7 @@ async fn what_a_ca_signs_otherwise_than_asked_is_not_stored() {
         (Forgery::Empty, "Unreachable", "can't be read"),
     ];
     let mut servers = Vec::new();
-    let sound = [Forgery::None, Forgery::WithKey];
+    let sound = [Forgery::None, Forgery::WithKey, Forgery::Soon];
     let all = forgeries.iter().map(|(forgery, ..)| *forgery).chain(sound);
     for forgery in all {
         let server = Faulty::before(world.pebble.listens).await;

@@ -7,6 +7,8 @@
 )]
 
 mod bad_ca;
+mod below;
+mod choices;
 mod client;
 mod customer;
 mod each_request;
@@ -20,7 +22,9 @@ mod operator;
 mod pebble;
 mod renewal;
 mod revocation;
+mod second_try;
 mod served;
 mod shop;
+mod stand_in;
 mod step_ca;
 mod unwritten;

@@ -26,7 +26,7 @@ use crate::pebble::{Pebble, Ways, free_ports};
 pub(crate) const NAME: &str = "www.example.com";
 /// A program with an `/etc/hosts` of its own.
 const WITH_HOSTS: &str = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A cluster, a CA and the operator.
 pub(crate) struct World {
@@ -34,7 +34,7 @@ pub(crate) struct World {
     pub(crate) client: Client,
     pub(crate) pebble: Pebble,
     /// Where the operator answers the CA's questions.
-    answers: SocketAddr,
+    pub(crate) answers: SocketAddr,
     operator: Option<Child>,
     /// Where the world finds [`NAME`]: Traefik's HTTP, on port 80.
     addresses: Option<OwnAddresses>,
@@ -218,17 +218,6 @@ impl World {
             },
         });
         self.apply(&certificate).await;
-    }
-
-    /// Asks for a renewal by hand.
-    pub(crate) async fn renew(&self, name: &str) {
-        let annotated = json!({ "metadata": { "annotations": { "certwright.dev/renew": "now" } } });
-        let certificates: Api<Certificate> = self.of();
-        let patch = Patch::Merge(&annotated);
-        certificates
-            .patch(name, &PatchParams::default(), &patch)
-            .await
-            .unwrap();
     }
 
     pub(crate) fn of<K>(&self) -> Api<K>

@@ -1,5 +1,6 @@
 //! What an order needs next (RFC 8555 section 7.1.6).
 
+mod again;
 mod names;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use super::wire::{
 use crate::api::certificate::PresentedChallenge;
 use crate::api::issuer::Solver;
 
+pub use again::again;
 pub use names::{MAX_NAMES, Unservable, identifiers};
 
 /// What is known of an order.

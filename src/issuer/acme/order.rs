@@ -55,6 +55,8 @@ pub struct Asked<'a> {
     pub csr: &'a [u8],
     /// What is asked, of whom: a hash.
     pub attempted: &'a str,
+    /// Why the try before this one failed, if it was for the same.
+    pub last_failure: Option<&'a str>,
     /// How long the certificate shall be valid.
     pub lifetime: SignedDuration,
     /// The certificate that this one replaces, as the CA knows it.
@@ -172,7 +174,7 @@ impl AcmeIssuer {
             Step::Failed(failure) => {
                 let (identifiers, meaning) = (&failure.identifiers, &failure.meaning);
                 self.account.budget.failed(asked.now, identifiers, meaning);
-                Ok(Err(StepFailure::of_order(&failure)))
+                Ok(Err(StepFailure::of_order(asked, &failure)))
             }
             Step::Read(_) | Step::Wait if is_stuck(asked.now, status) => {
                 Ok(Err(StepFailure::of_stuck_order(status.started_at.0)))
