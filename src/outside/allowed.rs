@@ -48,6 +48,14 @@ impl Allowed {
         }
     }
 
+    /// The same without private addresses.
+    pub fn public(&self) -> Self {
+        Self {
+            private: Vec::new(),
+            never: self.never.clone(),
+        }
+    }
+
     /// Whether an address may be asked.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ pub mod chains;
 pub mod limits;
 pub mod order;
 pub mod origin;
+pub mod precheck;
 pub mod problem;
 pub mod selector;
 pub mod wire;

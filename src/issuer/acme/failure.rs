@@ -2,8 +2,9 @@
 
 use certwright_core::acme::limits::HoldUntil;
 use certwright_core::acme::order::{Failure as OrderFailure, Refusal};
+use certwright_core::acme::precheck::Stop;
 use certwright_core::acme::{Meaning, Pace as MeaningPace, problem};
-use certwright_core::plan::status::{HELD, Pace};
+use certwright_core::plan::status::{EXCLUDED_BY_CAA, HELD, NO_SUCH_NAME, Pace};
 use jiff::Timestamp;
 
 use crate::acme::AcmeError;
@@ -59,6 +60,15 @@ impl StepFailure {
     pub(super) fn of_hold(hold: &HoldUntil) -> Self {
         let words = capitalised(&hold.to_string());
         Self::new(HELD, &words, Pace::Held(hold.until), false)
+    }
+
+    /// The CA was not asked: what DNS says is in the way. `words` name all of it.
+    pub(super) fn of_stop(stop: &Stop, words: &str) -> Self {
+        let reason = match stop {
+            Stop::Excluded { .. } => EXCLUDED_BY_CAA,
+            Stop::NoSuchName { .. } => NO_SUCH_NAME,
+        };
+        Self::new(reason, words, Pace::EachMinute, false)
     }
 
     /// The CA was asked, and did not do what was wanted.
