@@ -20,8 +20,9 @@ use crate::plan::marks::{Marks, RENEW};
 use crate::plan::request::IssuerName;
 use crate::plan::status::{self, Failure, Outcome};
 use crate::plan::{
-    Assessment, Fallback, Heard, Inputs, IssueReason, IssuerState, MAX_LOOK_AGAIN, Observed,
-    OldLeaves, Plan, ReadyIssuer, Settings, Signer, Turn, Undoes, assess, contents, decide,
+    Assessment, Fallback, Heard, HeldOrder, Inputs, IssueReason, IssuerState, MAX_LOOK_AGAIN,
+    Observed, OldLeaves, Plan, ReadyIssuer, Settings, Signer, Turn, Undoes, assess, contents,
+    decide,
 };
 
 /// A moment such as `2026-11-02` or `2026-11-02T10:00:00Z`.
@@ -76,6 +77,8 @@ pub(super) struct World {
     pub(super) refuses: Option<&'static str>,
     /// Steps outside the cluster fail so.
     pub(super) fails: Option<Failure>,
+    /// What is outside the cluster is not even begun.
+    pub(super) cant_begin: Option<Failure>,
     /// Steps outside the cluster come to this, and to no certificate.
     pub(super) goes_on: Option<OrderStatus>,
     /// The next write of the status is lost.
@@ -131,6 +134,7 @@ impl Given {
             settings: Settings::default(),
             refuses: None,
             fails: None,
+            cant_begin: None,
             goes_on: None,
             loses_status: false,
             issued: Vec::new(),
@@ -328,6 +332,9 @@ impl World {
                 next: Timestamp::MAX,
             };
         }
+        if matches!(outcome, Outcome::Done(_)) {
+            self.heard.order = HeldOrder::Ended;
+        }
         let (after, new, turn_ends) = self.look(|inputs| {
             let (assessment, after) = if matches!(outcome, Outcome::Done(_)) {
                 let assessment = assess(now, inputs);
@@ -357,6 +364,7 @@ impl World {
             self.certificate.status = Some(new);
         }
         self.loses_status = false;
+        self.heard.order = HeldOrder::AsTold;
         let turn_ends = turn_ends.filter(|_| !self.turn.overdue);
         let next = turn_ends.map_or(next, |end| end.min(next));
         let next = next.max(later(now, SignedDuration::from_secs(1)));
@@ -379,6 +387,9 @@ impl World {
         match plan {
             Plan::Issue { .. } if self.is_outside() => {
                 self.tries += 1;
+                if let Some(failure) = &self.cant_begin {
+                    return Outcome::Failed(failure.clone());
+                }
                 Outcome::UnderWay(OrderStatus {
                     attempted: assessment.attempted.clone(),
                     url: Some("https://ca.example/order".to_owned()),
