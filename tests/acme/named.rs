@@ -85,8 +85,8 @@ impl Named {
     pub(crate) async fn changes(&self, zone: &Zone<'_>, serial: u32) {
         write(self.folder.path(), self.addresses.ipv4(), zone, serial);
         let process = std::fs::read_to_string(self.folder.path().join("named.pid")).unwrap();
-        let told = tokio::process::Command::new("kill")
-            .args(["-HUP", process.trim()])
+        let told = tokio::process::Command::new("sh")
+            .args(["-c", "kill -HUP \"$0\"", process.trim()])
             .status()
             .await;
         assert!(told.unwrap().success());

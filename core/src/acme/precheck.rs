@@ -157,6 +157,7 @@ fn exclusion(
     properties: &[Property],
     signer: &Signer<'_>,
 ) -> Option<Exclusion> {
+    let identity = signer.identities.first()?;
     let unknown = |property: &&Property| {
         property.critical && !KNOWN_TAGS.iter().any(|known| property.is(known))
     };
@@ -174,7 +175,6 @@ fn exclusion(
         wild if wildcard && !wild.is_empty() => (ISSUE_WILD, wild),
         _ => (ISSUE, of(ISSUE)),
     };
-    let identity = signer.identities.first()?;
     let fits: Vec<_> = relevant
         .iter()
         .map(|property| fit(&property.value, signer))

@@ -77,17 +77,25 @@ async fn excluded(name: &str, signer: &Signer<'_>, records: &Records) -> Option<
     if signer.identities.is_empty() {
         return None;
     }
+    let mut suspected = None;
     for domain in precheck::climb(name) {
         match records.resolved(domain, Wanted::Caa).await {
             Answer::Records(found) => {
                 precheck::excludes(name, domain, &found, signer)?;
-                let Answer::Records(found) = records.published(domain, Wanted::Caa).await else {
-                    return None;
-                };
-                return precheck::excludes(name, domain, &found, signer);
+                suspected = Some(domain);
+                break;
             }
             Answer::Nothing | Answer::NoSuchName => {}
             Answer::Unknown => return None,
+        }
+    }
+    let suspected = suspected?;
+    // What the resolver remembers may be old, also that there was nothing further down.
+    for domain in precheck::climb(name) {
+        match records.published(domain, Wanted::Caa).await {
+            Answer::Records(found) => return precheck::excludes(name, domain, &found, signer),
+            _ if domain == suspected => return None,
+            Answer::Nothing | Answer::NoSuchName | Answer::Unknown => {}
         }
     }
     None
@@ -111,4 +119,27 @@ fn together(first: &Stop, others: &[Stop]) -> String {
         more => format!(". Something is in the way of {more} more names too"),
     };
     format!("{first}{others}. The CA is not asked before; it is looked for each minute")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_names_the_first_is_told_in_full() {
+        let stop = |name: &str| Stop::NoSuchName {
+            name: name.to_owned(),
+        };
+        let all = ["a.example.com", "b.example.com", "c.example.com"].map(stop);
+        let end = ". The CA is not asked before; it is looked for each minute";
+        assert_eq!(together(&all[0], &[]), format!("{}{end}", all[0]));
+        for (others, words) in [
+            (&all[1..2], "of another name too"),
+            (&all[1..], "of 2 more names too"),
+        ] {
+            let told = together(&all[0], others);
+            assert!(told.starts_with(&all[0].to_string()), "{told}");
+            assert!(told.contains(&format!("{words}{end}")), "{told}");
+        }
+    }
 }

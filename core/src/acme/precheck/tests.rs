@@ -170,7 +170,7 @@ fn a_ca_that_names_no_identity_is_not_held_against_any_record() {
         account: ACCOUNT,
         kind: None,
     };
-    let properties = [property("0 issue ca1.example.net")];
+    let properties = ["0 issue ca1.example.net", "128 tbs Unknown"].map(property);
     assert_eq!(
         excludes("www.example.com", "example.com", &properties, &signer),
         None
