@@ -7,6 +7,7 @@
 mod allowed;
 mod networks;
 mod proxy;
+mod records;
 mod served;
 mod trust;
 
@@ -24,6 +25,7 @@ use proxy::Proxies;
 
 pub use allowed::{Allowed, Forbidden};
 pub use networks::Network;
+pub use records::{Records, Wanted};
 pub use served::Served;
 pub use trust::unverified;
 

@@ -71,6 +71,8 @@ impl Operator {
                 format!("--http01-listen={}", self.answers).into(),
                 // An ACME CA there may be asked, which is otherwise for public addresses only.
                 "--private-networks=127.0.0.0/8".into(),
+                // Nobody answers there: what the world's DNS says of www.example.com is not the demo's.
+                "--resolvers=127.0.0.1:9".into(),
             ],
             self.log_file(),
         )?);

@@ -24,7 +24,7 @@ async fn a_real_server_takes_what_is_rendered() {
         "--set watchNamespaces={shop} --set clusterIssuers=Enabled --set clusterResourceNamespace=pki",
         "--set clusterIssuers=Disabled --set rollout.enabled=false --set metrics.service.enabled=false \
          --set acme.http01.enabled=false",
-        "--set acme.privateNetworks={10.20.0.0/16,fd00::/8}",
+        "--set acme.privateNetworks={10.20.0.0/16,fd00::/8} --set acme.resolvers={192.0.2.53,[2001:db8::53]:5353}",
         "--set replicas=1 --set leaderElection.enabled=false --set networkPolicy.enabled=false",
         "--set replicas=3 --set podDisruptionBudget.enabled=false --set leaderElection.leaseDuration=15s",
         "--set fullnameOverride=certs --set rbac.aggregateUserRoles=false --set serviceAccount.annotations.a=b",
@@ -121,6 +121,7 @@ async fn what_makes_no_sense_is_refused_with_its_name() {
         ("--set watchNamespaces={Shop}", "watchNamespaces"),
         ("--set clusterIssuers=true", "clusterIssuers"),
         ("--set acme.privateNetworks={intranet}", "privateNetworks"),
+        ("--set acme.resolvers={dns.example.com}", "resolvers"),
         ("--set caOverlap=1d", "caOverlap"),
         ("--set log.format=xml", "format"),
         ("--set leaderElection.leaseDuration=2s", "leaseDuration"),

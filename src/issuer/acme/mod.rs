@@ -9,6 +9,7 @@ mod failure;
 mod keys;
 mod look;
 mod order;
+mod precheck;
 pub mod renewal;
 mod revoke;
 

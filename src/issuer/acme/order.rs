@@ -24,6 +24,7 @@ use crate::error::Error;
 use crate::http01::front_door::{FrontDoor, Presented};
 use crate::http01::self_check::Dial;
 use crate::issuer::Issued;
+use crate::outside::Records;
 
 /// How long to wait for a CA that doesn't say how long.
 pub(super) const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
@@ -63,11 +64,15 @@ pub struct Asked<'a> {
     pub replaces: Option<&'a str>,
     /// How much of the held certificate's life is left, from 0 to 1; `None` where none is held.
     pub life_left: Option<f64>,
+    /// The certificate that is held, where this account ordered it: its names were shown before.
+    pub held: Option<&'a Facts>,
 }
 
 /// How CAs find our answers.
 #[derive(Clone)]
 pub struct Ways {
+    /// What public DNS says of names.
+    pub records: Arc<Records>,
     /// What leads them in; `None` if HTTP-01 is switched off.
     pub front_door: Option<Arc<FrontDoor>>,
     /// What our own look through the front door goes by.
@@ -86,15 +91,15 @@ pub enum Progress {
 pub(super) type Taken = Result<Result<Progress, StepFailure>, Error>;
 
 impl AcmeIssuer {
-    /// Orders a certificate, unless a limit of the CA is in the way. If the answer is lost, so is the order: another is
-    /// made.
-    pub async fn begin(&self, asked: &Asked<'_>) -> Result<OrderStatus, StepFailure> {
-        timeout(STEP, self.make(asked))
+    /// Orders a certificate, unless a limit of the CA or what DNS says is in the way. If the answer is lost, so is the
+    /// order: another is made.
+    pub async fn begin(&self, asked: &Asked<'_>, ways: &Ways) -> Result<OrderStatus, StepFailure> {
+        timeout(STEP, self.make(asked, ways))
             .await
             .unwrap_or_else(|_| Err(self.too_slow()))
     }
 
-    async fn make(&self, asked: &Asked<'_>) -> Result<OrderStatus, StepFailure> {
+    async fn make(&self, asked: &Asked<'_>, ways: &Ways) -> Result<OrderStatus, StepFailure> {
         let wish = Wish {
             identifiers: asked.identifiers,
             life_left: asked.life_left,
@@ -103,6 +108,7 @@ impl AcmeIssuer {
         budget
             .may_order(asked.now, &wish)
             .map_err(|hold| StepFailure::of_hold(&hold))?;
+        self.precheck(asked, &ways.records).await?;
         let lasts = self.settings.enable_duration_feature.unwrap_or(false);
         let mut order = NewOrder {
             identifiers: asked.identifiers.iter().cloned().collect(),
@@ -156,7 +162,7 @@ impl AcmeIssuer {
 
     async fn step(&self, asked: &Asked<'_>, ways: &Ways, status: &OrderStatus) -> Taken {
         let Some(url) = &status.url else {
-            return Ok(self.begin(asked).await.map(Progress::UnderWay));
+            return Ok(self.begin(asked, ways).await.map(Progress::UnderWay));
         };
         let step = match self.next_step(asked, status, url).await {
             Ok(step) => step,
