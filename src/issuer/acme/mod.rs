@@ -11,6 +11,7 @@ mod look;
 mod order;
 pub mod renewal;
 mod revoke;
+mod ways_in;
 
 pub use account::{Account, Accounts};
 pub use budget::Budget;
