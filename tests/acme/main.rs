@@ -7,6 +7,7 @@
 )]
 
 mod bad_ca;
+mod beside;
 mod client;
 mod customer;
 mod each_request;
@@ -14,6 +15,7 @@ mod faults;
 mod faulty;
 mod foreign;
 mod forger;
+mod hostile;
 mod interrupted;
 mod limits;
 mod operator;
@@ -23,3 +25,5 @@ mod revocation;
 mod served;
 mod shop;
 mod step_ca;
+mod tenants;
+mod undone;
