@@ -25,7 +25,7 @@ async fn each_port_is_reached_from_everywhere_or_from_where_its_own_value_says()
     let everywhere = Value::Null;
     let named = json!([{ "namespaceSelector": { "matchLabels": { "a": "b" } } }]);
     assert_eq!(
-        let_in("").await,
+        let_in("--set replicas=2").await,
         json!({ "http": everywhere, "http01": everywhere })
     );
     assert_eq!(
