@@ -12,6 +12,7 @@ mod order;
 mod precheck;
 pub mod renewal;
 mod revoke;
+mod ways_in;
 
 pub use account::{Account, Accounts};
 pub use budget::Budget;
