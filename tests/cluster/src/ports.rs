@@ -9,7 +9,10 @@ use anyhow::{Context as _, bail};
 /// They lie below the range from which systems take the ports of outgoing connections, so that a port which is free while the
 /// API server restarts is not taken meanwhile. Another control plane may still take one before we listen; the
 /// start is then tried again.
-pub(crate) fn pick<const N: usize>() -> anyhow::Result<[u16; N]> {
+///
+/// # Errors
+/// When there are no `N` of them.
+pub fn pick<const N: usize>() -> anyhow::Result<[u16; N]> {
     let mut listeners = Vec::with_capacity(N); // held until all are picked, so that they differ
     for _ in 0..TRIES {
         let mut random = [0; 2];
