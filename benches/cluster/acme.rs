@@ -4,9 +4,9 @@
 //! which the names lead at port 80. The operator looks there itself before it sends the CA, which then goes the same way.
 //! In the same run, the floor: the same orders by a bare client, which the CA asks directly.
 
-mod asked;
 mod floor;
 mod place;
+mod requests;
 
 use std::time::{Duration, Instant};
 
@@ -14,9 +14,9 @@ use anyhow::Context;
 
 use super::log::Log;
 use super::operator::Operator;
-use asked::Asked;
 use floor::Floor;
 use place::{Orders, Place};
+use requests::Requests;
 
 /// How many Certificates, unless it is said.
 pub(crate) const USUAL: usize = 200;
@@ -28,9 +28,11 @@ struct Round {
     /// Seconds until half of the Certificates were Ready, and until all were.
     half: f64,
     all: f64,
-    asked: Asked,
+    /// What the CA was asked.
+    asked: Requests,
     floor_asked: f64,
-    writes: f64,
+    /// What was written to the API server.
+    writes: Requests,
     cpu_ms: f64,
     peak_mib: f64,
 }
@@ -59,7 +61,7 @@ async fn measure(place: &Place, count: usize) -> anyhow::Result<Round> {
     let before = Floor::measure(count.min(USUAL)).await?;
     let orders = Orders::make(place, count).await?;
     let mut log = Log::follow(&place.cluster)?;
-    let known = Asked::so_far(&place.pebble)?;
+    let known = Requests::of_pebble(&place.pebble)?;
     let operator = Operator::start_as(place.operator(), &place.cluster).await?;
     let began = Instant::now();
     let ready = orders.all_ready().await?;
@@ -67,8 +69,8 @@ async fn measure(place: &Place, count: usize) -> anyhow::Result<Round> {
     let used = operator.used()?;
     // The last question is whether there is renewal information; what comes after that is not part of the issuance.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let asked = Asked::so_far(&place.pebble)?.since(&known);
-    let writes = log.writes()?.len();
+    let asked = Requests::of_pebble(&place.pebble)?.since(&known);
+    let writes = Requests::of_audit(&log.writes()?);
     operator.stop().await?;
     let after = Floor::measure(count.min(USUAL)).await?;
     orders.remove().await?;
@@ -83,7 +85,7 @@ async fn measure(place: &Place, count: usize) -> anyhow::Result<Round> {
         all,
         asked,
         floor_asked: before.asked,
-        writes: per(writes as f64),
+        writes,
         cpu_ms: per(used.cpu.as_secs_f64() * 1000.0),
         peak_mib: used.peak_bytes as f64 / f64::from(1 << 20),
     })
@@ -96,62 +98,36 @@ fn median(rounds: &[Round], figure: impl Fn(&Round) -> f64) -> f64 {
 }
 
 fn report(count: usize, rounds: &[Round]) {
-    let per = |asked: usize| asked as f64 / count as f64;
-    let line = |name: &str, value: f64, more: &str| println!("  {name:<28} {value:>8.2}  {more}");
     println!(
         "{count} Certificates of Pebble by HTTP-01 through Traefik, one name each; median of {} rounds",
         rounds.len()
     );
-    line("certificates/s", median(rounds, |round| round.rate), "");
-    line("floor, certificates/s", median(rounds, |r| r.floor), "");
-    line(
-        "ratio to the floor",
-        median(rounds, |round| round.rate / round.floor),
-        "",
-    );
-    line(
-        "half Ready after, s",
-        median(rounds, |round| round.half),
-        "",
-    );
-    line("all Ready after, s", median(rounds, |round| round.all), "");
-    line(
-        "orders",
-        median(rounds, |round| round.asked.orders() as f64),
-        "",
-    );
-    line(
-        "orders wasted",
-        median(rounds, |round| round.asked.orders() as f64 - count as f64),
-        "",
-    );
-    line(
-        "requests per certificate",
-        median(rounds, |round| per(round.asked.all())),
-        &format!(
-            "(the bare client's {:.2})",
-            median(rounds, |round| round.floor_asked)
-        ),
-    );
-    for (kind, requests) in rounds.iter().flat_map(|round| round.asked.kinds()).fold(
-        std::collections::BTreeMap::<&str, usize>::new(),
-        |mut sum, (kind, requests)| {
-            *sum.entry(kind).or_default() += requests;
-            sum
-        },
-    ) {
-        let requests = requests as f64 / rounds.len() as f64 / count as f64;
-        line(&format!("  {kind}"), requests, "");
+    let per = |requests: usize| requests as f64 / count as f64;
+    let line = |name: &str, figure: &dyn Fn(&Round) -> f64| {
+        println!("  {name:<32} {:>8.2}", median(rounds, figure));
+    };
+    line("certificates/s", &|round| round.rate);
+    line("floor, certificates/s", &|round| round.floor);
+    line("ratio to the floor", &|round| round.rate / round.floor);
+    line("half Ready after, s", &|round| round.half);
+    line("all Ready after, s", &|round| round.all);
+    line("orders", &|round| round.asked.orders() as f64);
+    line("orders wasted", &|round| {
+        round.asked.orders() as f64 - count as f64
+    });
+    line("CA requests per certificate", &|round| {
+        per(round.asked.all())
+    });
+    line("  those of the bare client", &|round| round.floor_asked);
+    for kind in rounds[0].asked.kinds() {
+        line(&format!("  {kind}"), &|round| per(round.asked.of(kind)));
     }
-    line(
-        "API writes per certificate",
-        median(rounds, |r| r.writes),
-        "",
-    );
-    line("CPU per certificate, ms", median(rounds, |r| r.cpu_ms), "");
-    line(
-        "peak memory, MiB",
-        median(rounds, |round| round.peak_mib),
-        "",
-    );
+    line("API writes per certificate", &|round| {
+        per(round.writes.all())
+    });
+    for kind in rounds[0].writes.kinds() {
+        line(&format!("  {kind}"), &|round| per(round.writes.of(kind)));
+    }
+    line("CPU per certificate, ms", &|round| round.cpu_ms);
+    line("peak memory, MiB", &|round| round.peak_mib);
 }

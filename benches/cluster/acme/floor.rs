@@ -19,10 +19,13 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::asked::Asked;
+use super::requests::Requests;
 
 /// How long until an order is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// How long a request may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+const TRIES: usize = 3;
 const KEY: KeySpec = KeySpec::Ecdsa(256);
 
 pub(crate) struct Floor {
@@ -33,38 +36,57 @@ pub(crate) struct Floor {
 }
 
 impl Floor {
-    /// Orders `count` certificates of a CA of its own, with 16, 32 and 64 orders under way.
+    /// Orders `count` certificates, with 16, 32 and 64 orders under way, each time of a CA of its own.
     pub(crate) async fn measure(count: usize) -> anyhow::Result<Self> {
-        let key = AccountKey::new(PrivateKey::generate(KEY)?)?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let http_port = listener.local_addr()?.port();
-        let answering = tokio::spawn(answer(listener, key.thumbprint().to_owned()));
-        let pebble = Pebble::start(Ways {
-            http_port,
-            ..Ways::default()
-        })
-        .await?;
-        let customer = Customer::of(&pebble, key).await?;
-        let known = Asked::so_far(&pebble)?;
-        let mut best: f64 = 0.0;
-        let tries = [16, 32, 64];
-        for at_once in tries {
-            let began = Instant::now();
-            // Each time other names: those that were proven before would need no proof.
-            let names = (0..count).map(|number| format!("web-{number}.at-{at_once}.example.com"));
-            stream::iter(names.map(|name| customer.order(name)))
-                .buffer_unordered(at_once)
-                .try_collect::<Vec<()>>()
-                .await?;
-            best = best.max(count as f64 / began.elapsed().as_secs_f64());
+        let mut floor = Self {
+            best: 0.0,
+            asked: 0.0,
+        };
+        for at_once in [16, 32, 64] {
+            let mut tries = 1;
+            let (rate, asked) = loop {
+                match run(count, at_once).await {
+                    Ok(measured) => break measured,
+                    // Pebble 2.10 locks itself up now and then where many orders are under way.
+                    Err(problem) if tries < TRIES => {
+                        eprintln!(
+                            "The floor with {at_once} under way is measured again: {problem:#}"
+                        );
+                        tries += 1;
+                    }
+                    Err(problem) => return Err(problem.context("the floor can't be measured")),
+                }
+            };
+            if rate > floor.best {
+                floor = Self { best: rate, asked };
+            }
         }
-        let asked = Asked::so_far(&pebble)?.since(&known).all();
-        answering.abort();
-        Ok(Self {
-            best,
-            asked: asked as f64 / (tries.len() * count) as f64,
-        })
+        Ok(floor)
     }
+}
+
+/// Certificates per second, and requests per certificate.
+async fn run(count: usize, at_once: usize) -> anyhow::Result<(f64, f64)> {
+    let key = AccountKey::new(PrivateKey::generate(KEY)?)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let http_port = listener.local_addr()?.port();
+    let answering = tokio::spawn(answer(listener, key.thumbprint().to_owned()));
+    let pebble = Pebble::start(Ways {
+        http_port,
+        ..Ways::default()
+    })
+    .await?;
+    let customer = Customer::of(&pebble, key).await?;
+    let known = Requests::of_pebble(&pebble)?;
+    let began = Instant::now();
+    stream::iter((0..count).map(|number| customer.order(number)))
+        .buffer_unordered(at_once)
+        .try_collect::<Vec<()>>()
+        .await?;
+    let took = began.elapsed().as_secs_f64();
+    let asked = Requests::of_pebble(&pebble)?.since(&known).all();
+    answering.abort();
+    Ok((count as f64 / took, asked as f64 / count as f64))
 }
 
 /// An account.
@@ -81,7 +103,7 @@ impl Customer {
         let allowed = Allowed::new(vec![loopback], Vec::new());
         let known = Verification::Roots(Some(pebble.bundle()));
         let client = Client::new(
-            Transport::new(outside, allowed, &known)?,
+            Transport::new(outside, allowed, &known)?.within(PATIENCE),
             &pebble.directory(),
         );
         let url = client.account(&key, None, None).await?.url;
@@ -89,8 +111,9 @@ impl Customer {
     }
 
     /// Takes an order to its certificate, for which a key is made as the operator makes one.
-    async fn order(&self, name: String) -> anyhow::Result<()> {
+    async fn order(&self, number: usize) -> anyhow::Result<()> {
         let (client, key, account) = (&self.client, &self.key, self.url.as_str());
+        let name = super::place::name(number);
         let made = client
             .new_order(
                 key,

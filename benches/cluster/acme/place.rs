@@ -30,10 +30,10 @@ const WITH_HOSTS: &str = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
 const OF_AN_ACCOUNT: usize = 200;
 const AT_ONCE: usize = 64;
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-const PATIENCE: Duration = Duration::from_secs(1800);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The name of a Certificate.
-fn name(number: usize) -> String {
+pub(crate) fn name(number: usize) -> String {
     format!("web-{number}.example.com")
 }
 
@@ -187,7 +187,7 @@ impl Orders {
                     (!condition::is_true(&status.conditions, "Ready")).then_some(status)
                 });
                 bail!(
-                    "after half an hour, {done} of {} are Ready; one that is not: {waits:#?}",
+                    "after ten minutes, {done} of {} are Ready; one that is not: {waits:#?}",
                     self.count
                 );
             }
