@@ -1,4 +1,5 @@
-//! The pages of `docs` hold what they say: each reason that the code knows is there and no other, and the YAML is taken.
+//! The pages of `docs` hold what they say: each reason that the code knows is there and no other, the YAML is taken, and links
+//! lead somewhere.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -161,6 +162,68 @@ fn each_reason_is_in_the_documentation_and_no_other() {
     );
 }
 
+/// All pages for users, and those for whoever works on Certwright.
+fn pages() -> Vec<PathBuf> {
+    let names = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "SECURITY.md",
+    ];
+    let folders = ["docs", "docs/adr", "charts/certwright"];
+    let in_folders = folders.iter().flat_map(|folder| {
+        let entries = std::fs::read_dir(root(folder)).unwrap();
+        entries.map(|entry| entry.unwrap().path())
+    });
+    let pages: Vec<_> = in_folders
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .chain(names.map(root))
+        .collect();
+    assert!(pages.len() > 20, "{pages:?}");
+    pages
+}
+
+/// The name by which a link finds a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading
+        .trim_start_matches('#')
+        .trim()
+        .chars()
+        .filter(|char| char.is_alphanumeric() || [' ', '-', '_'].contains(char));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let mut links = 0;
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).unwrap();
+        let targets = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains("://")) {
+            links += 1;
+            let (path, heading) = target.split_once('#').unwrap_or((target, ""));
+            let path = match path {
+                "" => page.clone(),
+                path => page.parent().unwrap().join(path),
+            };
+            assert!(path.exists(), "{}: {target}", page.display());
+            if !heading.is_empty() {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let mut headings = text.lines().filter(|line| line.starts_with('#'));
+                assert!(
+                    headings.any(|line| anchor(line) == heading),
+                    "{}: {target}",
+                    page.display()
+                );
+            }
+        }
+    }
+    assert!(links > 50, "{links}");
+}
+
 /// The blocks of YAML of a page, with the line that each begins after.
 fn blocks(page: &str) -> Vec<(usize, String)> {
     let mut blocks = Vec::new();
@@ -185,13 +248,7 @@ async fn the_yaml_of_the_documentation_is_taken() {
     let control_plane = control_plane().await;
     let group = Group::default();
     let (mut read, mut taken) = (0, 0);
-    let mut pages: Vec<_> = std::fs::read_dir(root("docs"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
-        .collect();
-    pages.push(root("README.md"));
-    for path in pages {
+    for path in pages() {
         let text = std::fs::read_to_string(&path).unwrap();
         for (line, block) in blocks(&text) {
             for document in serde_yaml::Deserializer::from_str(&block) {
