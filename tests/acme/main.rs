@@ -8,8 +8,8 @@
 
 mod bad_ca;
 mod below;
-mod choices;
 mod beside;
+mod choices;
 mod client;
 mod customer;
 mod each_request;
@@ -31,6 +31,6 @@ mod served;
 mod shop;
 mod stand_in;
 mod step_ca;
-mod unwritten;
 mod tenants;
 mod undone;
+mod unwritten;
