@@ -94,7 +94,8 @@ impl World {
         let door = TcpListener::bind((addresses.ipv4(), 80)).await.unwrap();
         let [port] = free_ports();
         let answers = SocketAddr::from((addresses.ipv4(), port));
-        let world = Self::around(control_plane, pebble, answers, Some(addresses)).await;
+        let ways_in = (Some(addresses), NO_RESOLVER);
+        let world = Self::around(control_plane, pebble, answers, ways_in).await;
         (world, door)
     }
 
