@@ -7,6 +7,9 @@ use certwright_core::acme::problem::{MAX_DETAIL, plain};
 use certwright_core::acme::wire::Problem;
 use certwright_core::pki::key::KeyError;
 
+/// So much of a server's name and port is shown, in bytes: no name is longer.
+const MAX_HOST: usize = 261;
+
 /// Why a CA gave no answer, or not the one that was wanted. No text holds anything secret.
 #[derive(Debug, thiserror::Error)]
 pub enum AcmeError {
@@ -14,7 +17,11 @@ pub enum AcmeError {
     #[error("{0}")]
     Url(#[from] UrlProblem),
     /// It could not be reached, or only at an address that must not be asked.
-    #[error("{host} can't be reached: {why}")]
+    #[error(
+        "{} can't be reached: {}",
+        plain(host, MAX_HOST),
+        plain(why, MAX_DETAIL)
+    )]
     Unreachable {
         /// The server.
         host: String,
@@ -22,7 +29,7 @@ pub enum AcmeError {
         why: String,
     },
     /// It took too long.
-    #[error("{host} gave no answer within {within:?}")]
+    #[error("{} gave no answer within {within:?}", plain(host, MAX_HOST))]
     TimedOut {
         /// The server.
         host: String,
@@ -30,7 +37,11 @@ pub enum AcmeError {
         within: Duration,
     },
     /// Its answer makes no sense.
-    #[error("{host} answered something that is not ACME: {why}")]
+    #[error(
+        "{} answered something that is not ACME: {}",
+        plain(host, MAX_HOST),
+        plain(why, MAX_DETAIL)
+    )]
     Nonsense {
         /// The server.
         host: String,

@@ -122,6 +122,9 @@ pub struct AcmeStatus {
     /// A hash of the account's public key, so that a key that was exchanged is noticed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_private_key_hash: Option<String>,
+    /// The value of the annotation `roll-account-key` for which the account was last given another key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_roll_request: Option<String>,
     /// The URL of the terms that using the CA agrees to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms_of_service: Option<String>,
