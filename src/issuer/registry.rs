@@ -13,7 +13,7 @@ use certwright_core::pki::{Authority, CaProblem};
 use certwright_core::plan::observed::data;
 use certwright_core::plan::request::IssuerName;
 use certwright_core::plan::{ReadyIssuer, Signer};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -24,6 +24,9 @@ use crate::cluster::secrets::{IssuerKey, Named, Secrets};
 use crate::cluster::version;
 use crate::error::Error;
 use crate::metrics::{IssuerSample, IssuerSeries};
+
+/// How long to wait before it is looked again whether an account is still shared.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
 /// An issuer as it is now.
 pub enum State {
@@ -280,7 +283,8 @@ impl Issuers {
         match refused {
             // Nobody waits for it any more.
             Some(_) if asked.is_none() => Ok(Rolled::Nothing),
-            Some(problem) => Ok(Rolled::Failed(problem, None)),
+            // That another issuer let go, nobody tells this one.
+            Some(problem) => Ok(Rolled::Failed(problem, now.checked_add(LOOK_AGAIN).ok())),
             None => {
                 self.accounts
                     .roll(now, issuer, namespace, using, asked)

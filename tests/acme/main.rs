@@ -6,6 +6,7 @@
     reason = "all of this is tests, also what is outside their functions"
 )]
 
+mod account;
 mod bad_ca;
 mod client;
 mod customer;
