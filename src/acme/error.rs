@@ -72,3 +72,40 @@ impl AcmeError {
         matches!(self, Self::Problem { problem, .. } if problem.kind == kind)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_comes_from_outside_is_shown_on_one_line_and_cut() {
+        let long = || "x\n\u{1b}[2J".repeat(100_000);
+        let problem: Problem = serde_json::from_value(
+            serde_json::json!({ "type": long(), "detail": long(), "status": 400 }),
+        )
+        .unwrap();
+        for error in [
+            AcmeError::Unreachable {
+                host: long(),
+                why: long(),
+            },
+            AcmeError::TimedOut {
+                host: long(),
+                within: Duration::from_secs(30),
+            },
+            AcmeError::Nonsense {
+                host: long(),
+                why: long(),
+            },
+            AcmeError::Problem {
+                status: 400,
+                problem: Box::new(problem),
+                retry_after: None,
+            },
+        ] {
+            let text = error.to_string();
+            assert!(text.len() < 2048, "{} bytes", text.len());
+            assert!(!text.contains(char::is_control), "{text:?}");
+        }
+    }
+}

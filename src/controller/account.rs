@@ -2,6 +2,7 @@
 
 use certwright_core::api::IssuerStatus;
 use certwright_core::api::condition;
+use certwright_core::api::issuer::AcmeStatus;
 use certwright_core::plan::marks::ROLL_ACCOUNT_KEY;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -65,7 +66,8 @@ pub(super) async fn roll<K: IssuerKind>(
     let AnyIssuer::Acme(using) = &usable.issuer else {
         return Ok((state, warnings));
     };
-    let asked = asked(context, issuer);
+    let answered = last_request(issuer.status()).map(String::as_str);
+    let asked = asked(context, issuer).filter(|asked| Some(*asked) != answered);
     if !using.account().rollover().is_open(asked) {
         return Ok((state, warnings));
     }
@@ -99,20 +101,27 @@ fn asked<'a, K: IssuerKind>(context: &Context, issuer: &'a K) -> Option<&'a str>
     Some(value).filter(|value| !value.is_empty())
 }
 
-/// Writes into an account's status which request was last answered: what was begun is not answered yet.
-pub(super) fn note_request(status: &mut IssuerStatus, old: Option<&IssuerStatus>, state: &State) {
-    let (Some(told), State::Ready(usable)) = (&mut status.acme, state) else {
+/// Writes into an account's status which request was last answered. What stands on the Secret counts, so that a status that
+/// was not written is made good, but what was begun is not answered yet. Where the status has the very value that is asked for,
+/// it stays: for an account in another Secret it does not act again.
+pub(super) fn note_request<K: IssuerKind>(
+    context: &Context,
+    issuer: &K,
+    state: &State,
+    told: &mut Option<AcmeStatus>,
+) {
+    let (Some(told), State::Ready(usable)) = (told, state) else {
         return;
     };
     let Some(rollover) = account(usable).map(|account| account.rollover()) else {
         return;
     };
-    told.last_roll_request = if rollover.begun {
-        last_request(old).cloned()
-    } else {
-        let request = rollover.request.as_ref();
-        request.map(|request| request[..request.floor_char_boundary(MAX_REQUEST)].to_owned())
-    };
+    let old = last_request(issuer.status());
+    let stays = rollover.begun || old.is_some_and(|old| asked(context, issuer) == Some(old));
+    let request = rollover.request.as_ref().filter(|_| !stays);
+    let request =
+        request.map(|request| request[..request.floor_char_boundary(MAX_REQUEST)].to_owned());
+    told.last_roll_request = request.or_else(|| old.cloned());
 }
 
 fn last_request(status: Option<&IssuerStatus>) -> Option<&String> {

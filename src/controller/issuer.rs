@@ -176,7 +176,8 @@ async fn step<K: IssuerKind>(shared: &Shared<K>, name: &Named) -> Result<Action,
     let key = (issuer_name, name.namespace.clone());
     let state = context.issuers.state(now, &key.1, &key.0).await?;
     let (state, warnings) = super::account::roll(context, now, issuer, &key, state).await?;
-    let (new, mut turns) = status(now, issuer, &state, &warnings);
+    let (mut new, mut turns) = status(now, issuer, &state, &warnings);
+    note_request(context, issuer, &state, &mut new.acme);
     // What an issuer of another kind once asked is not asked again.
     let due = context.issuers.account_due(&key);
     if let Some(due) = due.filter(|_| issuer.is_acme()) {
@@ -285,7 +286,7 @@ fn status<K: IssuerKind>(
     for said in said {
         condition::set(&mut conditions, said);
     }
-    let mut new = IssuerStatus {
+    let new = IssuerStatus {
         observed_generation: generation,
         conditions,
         acme: match state {
@@ -297,7 +298,6 @@ fn status<K: IssuerKind>(
             _ => None,
         },
     };
-    note_request(&mut new, issuer.status(), state);
     (new, turns)
 }
 

@@ -21,6 +21,7 @@ mod operator;
 mod pebble;
 mod renewal;
 mod revocation;
+mod rollover;
 mod served;
 mod shop;
 mod step_ca;

@@ -41,18 +41,23 @@ impl Seeker<'_> {
     /// # Errors
     /// When the CA doesn't say.
     pub(super) async fn find(&self) -> Result<Held, AcmeError> {
-        let none = match self.client.find_account(&self.stored.key).await {
+        let refused = match self.client.find_account(&self.stored.key).await {
             Ok(found) => return Ok(Held::ByKey(found)),
-            Err(error) if is_none(&error) => error,
+            Err(error @ AcmeError::Problem { .. }) => error,
             Err(error) => return Err(error),
         };
-        let Some(next) = &self.stored.next else {
-            return Ok(Held::Nowhere(none));
-        };
-        match self.client.find_account(next).await {
-            Ok(found) => Ok(Held::ByNext(found)),
-            Err(error) if is_none(&error) => Ok(Held::Nowhere(none)),
-            Err(error) => Err(error),
+        // Whatever the CA has against the present key: it may have taken the next one.
+        if let Some(next) = &self.stored.next {
+            match self.client.find_account(next).await {
+                Ok(found) => return Ok(Held::ByNext(found)),
+                Err(error) if is_none(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if is_none(&refused) {
+            Ok(Held::Nowhere(refused))
+        } else {
+            Err(refused)
         }
     }
 
@@ -196,4 +201,35 @@ fn told(offer: &Offer, key: &AccountKey, url: &str, acme: &Acme) -> AcmeStatus {
 
 fn is_plain(text: &str, longest: usize) -> bool {
     text.len() <= longest && !text.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use certwright_core::acme::origin::Origins;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn of_what_a_ca_says_of_itself_only_what_fits_reaches_the_status() {
+        let base = "https://ca.example";
+        let [profile, name, long] = [64, 253, 3000].map(|length| "a".repeat(length));
+        let directory: wire::Directory = serde_json::from_value(json!({
+            "newNonce": base, "newAccount": base, "newOrder": base,
+            "meta": {
+                "termsOfService": format!("https://ca.example/{long}"),
+                "caaIdentities": ["ca.example", format!("{name}a"), &name, "a\u{1b}[2J"],
+                "profiles": { "short": "", &profile: "", format!("{profile}a"): "", "a\nb": "" },
+            },
+        }))
+        .unwrap();
+        let origins = Origins::of(base, &directory).unwrap();
+        let offer = Offer { directory, origins };
+        let key = AccountKey::generate().unwrap();
+        let status = told(&offer, &key, "https://ca.example/1", &Acme::default());
+        assert_eq!(status.caa_identities, ["ca.example", &name]);
+        assert_eq!(status.profiles, [profile.as_str(), "short"]);
+        assert_eq!(status.terms_of_service, None);
+        assert_eq!(status.uri.as_deref(), Some("https://ca.example/1"));
+    }
 }

@@ -63,8 +63,16 @@ struct Failed {
     asked: Option<String>,
     settings: Arc<Acme>,
     why: NotReady,
+    /// In a row.
     failures: u32,
+    /// When the CA is asked again.
     next: Timestamp,
+}
+
+impl Failed {
+    fn is_of(&self, asked: Option<&str>, settings: &Acme) -> bool {
+        self.asked.as_deref() == asked && *self.settings == *settings
+    }
 }
 
 impl Rollovers {
@@ -83,8 +91,8 @@ impl Rollovers {
     ) -> Option<Rolled> {
         let all = self.lock();
         let failed = all.get(issuer)?;
-        let same = failed.asked.as_deref() == asked && *failed.settings == *settings;
-        (same && failed.next > now).then(|| Rolled::Failed(failed.why.clone(), Some(failed.next)))
+        (failed.is_of(asked, settings) && failed.next > now)
+            .then(|| Rolled::Failed(failed.why.clone(), Some(failed.next)))
     }
 
     fn failed(
@@ -96,7 +104,10 @@ impl Rollovers {
         failure: StepFailure,
     ) -> Rolled {
         let mut all = self.lock();
-        let before = all.get(issuer).map_or(0, |failed| failed.failures);
+        let before = all
+            .get(issuer)
+            .filter(|failed| failed.is_of(asked, settings))
+            .map_or(0, |failed| failed.failures);
         let doubling = |(first, longest): (SignedDuration, SignedDuration)| {
             let wait = first.saturating_mul(1 << before.min(10)).min(longest);
             now.checked_add(wait).unwrap_or(Timestamp::MAX)
@@ -322,5 +333,83 @@ fn not_ours(accounts: &Accounts, stored: &Stored) -> NotReady {
             metadata.namespace.as_deref().unwrap_or_default(),
             metadata.name.as_deref().unwrap_or_default(),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use certwright_core::plan::request::IssuerName;
+
+    use super::*;
+
+    fn issuer() -> IssuerKey {
+        let name = IssuerName {
+            cluster: true,
+            name: "ca".to_owned(),
+        };
+        (name, String::new())
+    }
+
+    fn after(rolled: Rolled, now: Timestamp) -> SignedDuration {
+        match rolled {
+            Rolled::Failed(_, Some(next)) => next.duration_since(now),
+            _ => panic!("it did not fail for a time"),
+        }
+    }
+
+    #[test]
+    fn a_change_is_open_until_its_request_was_answered_and_once_begun_in_any_case() {
+        let rollover = |begun, request: Option<&str>| Rollover {
+            begun,
+            request: request.map(str::to_owned),
+        };
+        assert!(!rollover(false, None).is_open(None));
+        assert!(rollover(false, None).is_open(Some("1")));
+        assert!(!rollover(false, Some("1")).is_open(Some("1")));
+        assert!(!rollover(false, Some("1")).is_open(None));
+        assert!(rollover(false, Some("1")).is_open(Some("2")));
+        assert!(rollover(true, Some("1")).is_open(Some("1")));
+        assert!(rollover(true, Some("1")).is_open(None));
+    }
+
+    #[test]
+    fn a_ca_that_refuses_is_asked_ever_later_and_at_once_for_another_request() {
+        let now: Timestamp = "2026-11-01T00:00:00Z".parse().unwrap();
+        let (issuer, settings) = (issuer(), Arc::new(Acme::default()));
+        let rollovers = Rollovers::default();
+        let fail = |asked: &str, error: &AcmeError| {
+            let failure = StepFailure::of_call(now, error);
+            let failed = rollovers.failed(now, &issuer, Some(asked), &settings, failure);
+            after(failed, now)
+        };
+        let held = |at: Timestamp, asked: &str, settings: &Acme| {
+            rollovers.held(at, &issuer, Some(asked), settings).is_some()
+        };
+        let refused = AcmeError::NoService("keyChange");
+        assert!(!held(now, "1", &settings));
+        assert_eq!(fail("1", &refused), SignedDuration::from_mins(15));
+        assert_eq!(fail("1", &refused), SignedDuration::from_mins(30));
+        for _ in 0..100 {
+            fail("1", &refused);
+        }
+        assert_eq!(fail("1", &refused), SignedDuration::from_hours(6));
+        assert!(held(now, "1", &settings));
+        assert!(!held(now + SignedDuration::from_hours(6), "1", &settings));
+        assert!(!held(now, "2", &settings));
+        let other = Acme {
+            server: "https://other.example/".to_owned(),
+            ..Acme::default()
+        };
+        assert!(!held(now, "1", &other));
+
+        // Another request begins to count anew.
+        let away = AcmeError::TimedOut {
+            host: "ca.example".to_owned(),
+            within: std::time::Duration::from_secs(30),
+        };
+        assert_eq!(fail("2", &away), SignedDuration::from_secs(5));
+        assert_eq!(fail("2", &away), SignedDuration::from_secs(10));
+        rollovers.retain(|_| false);
+        assert!(!held(now, "2", &settings));
     }
 }
