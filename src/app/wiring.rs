@@ -130,6 +130,7 @@ impl Parts {
             issuers: signers,
             ways,
             renewal_polls: RenewalPolls::new(settings.renewal_info_spread),
+            untold: controller::Untold::default(),
             left_over: Notify::new(),
             metrics,
             readiness: Readiness::after(steps),

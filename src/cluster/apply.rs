@@ -3,20 +3,21 @@
 //! Each carries what it was decided on: a write that comes late, or that was decided on an old state, is a conflict and
 //! not a change.
 
+mod status;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use certwright_core::api::{Certificate, Group};
 use certwright_core::plan::Observed;
 use certwright_core::plan::intent::Metadata;
 use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
-use kube::core::DynamicResourceScope;
-use kube::{Client, Resource};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+pub use self::status::status;
 use super::call;
 use crate::error::{CallError, Error, Object};
 
@@ -71,47 +72,6 @@ pub async fn secret(
             object: Object::new("Secret", namespace, name),
             source,
         })
-}
-
-/// Writes an object's status whole: all that we own of it. Returns the object as it then is.
-///
-/// # Errors
-/// When the API server refuses, in particular with a conflict if the object is no longer as it `was`.
-pub async fn status<K>(
-    client: &Client,
-    group: &Group,
-    was: &K,
-    status: &impl Serialize,
-) -> Result<K, CallError>
-where
-    K: Resource<DynamicType = Group, Scope = DynamicResourceScope>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned,
-{
-    let metadata = was.meta();
-    let name = metadata.name.as_deref().unwrap_or_default();
-    let api: Api<K> = match metadata.namespace.as_deref() {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, group),
-        None => Api::all_with(client.clone(), group),
-    };
-    let body = json!({
-        "apiVersion": group.api_version(),
-        "kind": K::kind(group),
-        "metadata": {
-            "name": name,
-            "namespace": metadata.namespace,
-            "uid": metadata.uid,
-            "resourceVersion": metadata.resource_version,
-        },
-        "status": status,
-    });
-    call(api.patch_status(
-        name,
-        &PatchParams::apply(group.manager()).force(),
-        &Patch::Apply(&body),
-    ))
-    .await
 }
 
 /// Gives a workload its marks. `body` says which workload, as it was read, and all of its marks.

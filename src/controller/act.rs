@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use certwright_core::api::certificate::RotationPolicy;
+use certwright_core::api::certificate::{OrderStatus, RotationPolicy};
 use certwright_core::pki::chain::{self, PairProblem};
 use certwright_core::pki::csr::Csr;
 use certwright_core::pki::{CertificateDer, Facts, KeySpec, PrivateKey};
@@ -39,6 +39,14 @@ impl Acted {
 
     pub(super) fn failed(reason: &'static str, message: String) -> Self {
         Self::of(Outcome::Failed(Failure::new(reason, message)))
+    }
+
+    /// What failed was none of the CA's: an issuance that is under way is gone on with after the hold-off.
+    pub(super) fn holding(mut self, order: Option<&OrderStatus>) -> Self {
+        if let Outcome::Failed(failure) = &mut self.outcome {
+            failure.order = order.cloned();
+        }
+        self
     }
 
     /// Nothing was written to the Secret.
@@ -88,7 +96,7 @@ pub(super) async fn act(
             _ => Ok(Acted::nothing()),
         },
         Plan::Repair { undoes, .. } => attempt(undoes).repair().await,
-        Plan::Abandon { why } => attempt(&Undoes::Nothing).give_up(why.clause()).await,
+        Plan::Abandon { why } => attempt(&Undoes::Nothing).give_up(*why).await,
         Plan::Continue { .. }
         | Plan::Keep { .. }
         | Plan::Hold { .. }
@@ -313,7 +321,8 @@ impl Attempt<'_> {
                         context.secrets.doubt(target);
                     }
                     return problem.refusal().map_or(Err(problem), |message| {
-                        Ok(Acted::failed("SecretRefused", message))
+                        let refused = Acted::failed("SecretRefused", message);
+                        Ok(refused.holding(gathered.order()))
                     });
                 }
             };

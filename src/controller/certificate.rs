@@ -46,6 +46,7 @@ pub async fn run(
 ) {
     let everything = || {
         context.issuers.count_anew();
+        context.untold.begin_anew();
         let named = |certificate: &Arc<Certificate>| Named::of(&certificate.metadata);
         store.state().iter().map(named).collect()
     };
@@ -118,7 +119,7 @@ async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
     }
     let acted = match act(context, now, &alive, &gathered, &thought).await {
         Err(problem) if failed_for_long(context, name, &problem) => {
-            Acted::failed("SecretNotWritten", problem.told())
+            Acted::failed("SecretNotWritten", problem.told()).holding(gathered.order())
         }
         acted => acted?,
     };
@@ -147,6 +148,23 @@ async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
 /// Says how things stand, also where somebody else wrote the Certificate meanwhile. What was just done is only remembered
 /// in the status: who undid what and when, and how long to leave the issuer alone.
 async fn say_whatever_came(
+    context: &Context,
+    now: Timestamp,
+    gathered: Gathered,
+    thought: &Thought,
+    outcome: &Outcome,
+) -> Result<Action, Error> {
+    let certificate = Arc::clone(&gathered.certificate);
+    let said = say_twice(context, now, gathered, thought, outcome).await;
+    match (&said, outcome) {
+        (Ok(_), _) => context.untold.forget(&Named::of(&certificate.metadata)),
+        (Err(_), Outcome::UnderWay(order)) => context.untold.keep(&certificate, order),
+        (Err(_), _) => {}
+    }
+    said
+}
+
+async fn say_twice(
     context: &Context,
     now: Timestamp,
     mut gathered: Gathered,

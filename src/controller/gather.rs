@@ -9,7 +9,7 @@ use certwright_core::plan::fallback;
 use certwright_core::plan::observed::{Observed, Stored};
 use certwright_core::plan::request::IssuerName;
 use certwright_core::plan::{
-    Fallback, Heard, Inputs, IssuerState, OldLeaves, Signer, Suggestion, Turn, claim,
+    Fallback, Heard, HeldOrder, Inputs, IssuerState, OldLeaves, Signer, Suggestion, Turn, claim,
 };
 use jiff::Timestamp;
 
@@ -71,6 +71,11 @@ impl Gathered {
             look_again: None,
         };
         gathered.find_holder(context, now).await?;
+        if gathered.order().is_none()
+            && let Some(order) = context.untold.of(&gathered.certificate)
+        {
+            gathered.heard.order = HeldOrder::NotTold(order);
+        }
         if let Some(AnyIssuer::Acme(acme)) = gathered.signer().map(|usable| &usable.issuer)
             && !acme.asks_renewal_information()
         {
@@ -95,6 +100,7 @@ impl Gathered {
         self.old_leaves = self.old_leaves(context, now);
         // It was said of the certificate before.
         self.heard.suggestion = Suggestion::AsTold;
+        self.heard.order = HeldOrder::Ended;
         Ok(())
     }
 
@@ -200,7 +206,7 @@ impl Gathered {
 
     /// What an unfinished issuance holds outside the cluster.
     pub(super) fn order(&self) -> Option<&OrderStatus> {
-        self.certificate.status.as_ref()?.order.as_ref()
+        self.heard.order.of(&self.certificate)
     }
 
     /// Whether Secrets of this issuer still hold older certificates. Only asked while this one keeps an older root.

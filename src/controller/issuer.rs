@@ -16,6 +16,7 @@ use kube::Resource;
 use kube::core::DynamicResourceScope;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span, warn};
@@ -35,6 +36,7 @@ pub trait IssuerKind:
     + Clone
     + Debug
     + Default
+    + Serialize
     + DeserializeOwned
     + Send
     + Sync

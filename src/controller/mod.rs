@@ -9,6 +9,7 @@ mod outside;
 mod renewal;
 mod revoke;
 mod terms;
+mod untold;
 pub mod watches;
 
 use std::panic::AssertUnwindSafe;
@@ -29,6 +30,7 @@ use tracing::{debug, warn};
 pub use certificate::{CONTROLLER as CERTIFICATE, run as run_certificates};
 pub use gather::issuer_key;
 pub use issuer::{IssuerKind, run as run_issuers};
+pub use untold::Untold;
 
 use crate::backoff::Backoff;
 use crate::clock::{self, Clock};
@@ -67,6 +69,8 @@ pub struct Context {
     pub ways: Ways,
     /// When CAs are asked when to renew.
     pub renewal_polls: RenewalPolls,
+    /// Orders that no status tells of yet.
+    pub untold: Untold,
     /// Told when something of an order may be left that nobody comes back for.
     pub left_over: Notify,
     /// Whether this replica may write.
@@ -111,6 +115,7 @@ impl Context {
         let name = Named::of(metadata);
         if controller == CERTIFICATE {
             self.renewal_polls.forget(&name);
+            self.untold.forget(&name);
         }
         self.backoff.succeeded(&(controller, name));
     }

@@ -12,7 +12,7 @@ use certwright_core::pki::csr::Csr;
 use certwright_core::pki::{KeySpec, PrivateKey};
 use certwright_core::plan::intent::Contents;
 use certwright_core::plan::status::{Failure, Outcome, Pace};
-use certwright_core::plan::{IssueReason, Request, next_key, request};
+use certwright_core::plan::{AbandonReason, HeldOrder, IssueReason, Request, next_key, request};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use tracing::{info, warn};
@@ -38,6 +38,10 @@ impl Attempt<'_> {
         issuer: &AcmeIssuer,
         order: Option<&OrderStatus>,
     ) -> Result<Acted, Error> {
+        if let HeldOrder::NotTold(order) = &self.gathered.heard.order {
+            // Nobody answers for what no status tells of.
+            return Ok(Acted::of(Outcome::UnderWay(order.clone())));
+        }
         let Some(request) = &self.assessment.request else {
             return Ok(Acted::nothing());
         };
@@ -52,7 +56,9 @@ impl Attempt<'_> {
         }
         let next = match self.next_key(request.profile.key).await? {
             Ok(next) => next,
-            Err(message) => return Ok(Acted::failed("KeyGenerationFailed", message)),
+            Err(message) => {
+                return Ok(Acted::failed("KeyGenerationFailed", message).holding(order));
+            }
         };
         let csr = match Csr::new(&request.profile, &next.key) {
             Ok(csr) => csr,
@@ -113,10 +119,25 @@ impl Attempt<'_> {
     }
 
     /// Gives up an issuance, and undoes what was set up for it.
-    pub(super) async fn give_up(&self, why: &str) -> Result<Acted, Error> {
+    pub(super) async fn give_up(&self, why: AbandonReason) -> Result<Acted, Error> {
         self.clean_up().await?;
-        info!(because = why, "Gave up an order");
+        if why == AbandonReason::NothingToIssue {
+            self.drop_next_key().await?;
+        }
+        info!(because = why.clause(), "Gave up an order");
         Ok(Acted::of(Outcome::Abandoned))
+    }
+
+    /// Deletes the key of a next certificate that there won't be.
+    async fn drop_next_key(&self) -> Result<(), Error> {
+        let owner = self.owner();
+        let place = Named::new(&owner.namespace, next_key::name(&owner.uid));
+        match self.context.secrets.read(&place).await? {
+            Some(kept) if next_key::is_of(&kept, &self.context.group, &owner.name, &owner.uid) => {
+                new_secret::remove(&self.context.client, &kept).await
+            }
+            _ => Ok(()),
+        }
     }
 
     fn asked<'a>(

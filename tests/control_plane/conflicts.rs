@@ -1,11 +1,11 @@
 //! Secrets that are somebody else's, and issuers that are not there.
 
-use certwright_core::api::Certificate;
+use certwright_core::api::{Certificate, ConditionStatus};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::DeleteParams;
 use serde_json::json;
 
-use crate::harness::{Operator, Scene};
+use crate::harness::{Operator, Scene, eventually};
 
 #[tokio::test]
 async fn a_foreign_secret_is_refused_until_it_goes() {
@@ -179,4 +179,53 @@ async fn two_groups_side_by_side_leave_each_other_alone() {
     );
     first.stop().await;
     second.stop().await;
+}
+
+#[tokio::test]
+async fn what_another_writes_into_the_status_goes_and_keeps_nobody_from_writing_it() {
+    let scene = Scene::new("scribbled").await;
+    let operator = Operator::start(&scene).await;
+    scene.ca().await;
+    let annotations: serde_json::Map<_, _> = (0..40)
+        .map(|n| (format!("note-{n}"), "n".repeat(16_000).into()))
+        .collect();
+    scene
+        .certificate(
+            "web",
+            json!({ "dnsNames": ["web.example.com"], "secretTemplate": { "annotations": annotations } }),
+        )
+        .await;
+    scene
+        .says("web", "Issuing", ConditionStatus::False, "SecretRefused")
+        .await;
+    // Of what we leave out later, a part stays that the schema does not take alone.
+    scene
+        .scribble("web", json!({ "lastFailure": { "attempts": 7 } }))
+        .await;
+    scene.change("web", json!({ "secretTemplate": null })).await;
+    let web = scene.ready("web").await;
+    assert_eq!(web.status.unwrap().last_failure, None);
+
+    // What stays whole goes too.
+    let failure = json!({
+        "reason": "Unreachable",
+        "message": "It is away.",
+        "attempts": 3,
+        "time": "2026-11-02T10:00:00Z",
+        "nextTry": "2036-11-02T10:00:00Z",
+        "attempted": "something",
+    });
+    scene
+        .scribble("web", json!({ "lastFailure": failure }))
+        .await;
+    scene.touch("web").await;
+    eventually("the status is ours again", async || {
+        let web = scene.certificates().get("web").await.unwrap();
+        match web.status.unwrap().last_failure {
+            None => Ok(()),
+            held => Err(format!("{held:?}")),
+        }
+    })
+    .await;
+    operator.stop().await;
 }

@@ -255,7 +255,7 @@ impl Limits {
             return;
         }
         let first = unrelated.iter().map(|recent| recent.until).min();
-        let until = first.map_or(at, |until| until.min(later(at, UNSAID)));
+        let until = first.map_or(at, |until| until.min(later(at, MAX_UNSAID)));
         self.limited.clear();
         self.hold(at, Held::Account, until);
     }
@@ -328,8 +328,10 @@ fn later(at: Timestamp, wait: SignedDuration) -> Timestamp {
 
 /// One part in so many of the orders is kept back for those that need it most.
 const KEPT_BACK: u32 = 5;
-/// How long a 429 holds that doesn't say.
-const UNSAID: SignedDuration = SignedDuration::from_hours(1);
+/// How long a 429 holds that doesn't say: as long as a CA that is away is left alone.
+const UNSAID: SignedDuration = SignedDuration::from_mins(5);
+/// What no CA said holds no longer.
+const MAX_UNSAID: SignedDuration = SignedDuration::from_hours(1);
 /// How long a 429 counts among those for other domains.
 const RECENT: SignedDuration = SignedDuration::from_mins(10);
 /// So many of them are remembered.

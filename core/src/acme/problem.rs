@@ -190,7 +190,8 @@ impl Meaning {
             Self::BadNonce | Self::OrderNotReady | Self::AlreadyReplaced | Self::AlreadyRevoked => {
                 Pace::AtOnce
             }
-            Self::Transient { .. } | Self::AccountGone => Pace::Soon,
+            // A limit that comes without a moment is one of a busy CA: those of accounts and names come with it.
+            Self::Transient { .. } | Self::RateLimited { .. } | Self::AccountGone => Pace::Soon,
             _ => Pace::Slow,
         }
     }

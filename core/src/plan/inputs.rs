@@ -43,6 +43,31 @@ pub struct Heard {
     pub suggestion: Suggestion,
     /// What became of a revocation that was asked for.
     pub revocation: Option<RevocationStatus>,
+    /// What an unfinished issuance holds outside the cluster.
+    pub order: HeldOrder,
+}
+
+/// What an unfinished issuance holds outside the cluster.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum HeldOrder {
+    /// What the status tells.
+    #[default]
+    AsTold,
+    /// This, which the status could not be told yet.
+    NotTold(OrderStatus),
+    /// Nothing any more: its certificate is stored.
+    Ended,
+}
+
+impl HeldOrder {
+    /// What is held for this Certificate.
+    pub fn of<'a>(&'a self, certificate: &'a Certificate) -> Option<&'a OrderStatus> {
+        match self {
+            Self::AsTold => certificate.status.as_ref()?.order.as_ref(),
+            Self::NotTold(order) => Some(order),
+            Self::Ended => None,
+        }
+    }
 }
 
 /// When a CA suggests to renew the held certificate.
@@ -167,7 +192,7 @@ impl<'a> Inputs<'a> {
 
     /// What an unfinished issuance holds outside the cluster.
     pub(super) fn order(&self) -> Option<&'a OrderStatus> {
-        self.status()?.order.as_ref()
+        self.heard.order.of(self.certificate)
     }
 
     /// The issuer that signed what is held.

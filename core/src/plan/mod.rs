@@ -27,7 +27,7 @@ use jiff::{SignedDuration, Timestamp};
 pub use assess::{Assessment, CaState, assess, older_until};
 pub use fallback::{Fallback, Turn};
 pub use inputs::{
-    Heard, Inputs, IssuerState, OldLeaves, ReadyIssuer, Settings, Signer, Suggestion,
+    Heard, HeldOrder, Inputs, IssuerState, OldLeaves, ReadyIssuer, Settings, Signer, Suggestion,
 };
 pub use intent::Flaw;
 pub use observed::Observed;
@@ -200,8 +200,9 @@ fn unwanted(inputs: &Inputs<'_>, assessment: &Assessment) -> Option<AbandonReaso
     }
     match inputs.issuer {
         IssuerState::Missing => Some(AbandonReason::IssuerGone),
-        // What it would be asked now is not known while it isn't ready.
-        IssuerState::NotReady { .. } => None,
+        // What it would be asked now is only known in part while it isn't ready.
+        IssuerState::NotReady { .. } => (!order.attempted.starts_with(&assessment.hash))
+            .then_some(AbandonReason::RequestChanged),
         IssuerState::Ready(_) if order.attempted == assessment.attempted => None,
         IssuerState::Ready(_) => match inputs.fallback {
             Some(fallback) if fallback.turn.begins => Some(AbandonReason::AnothersTurn),

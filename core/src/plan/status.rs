@@ -31,7 +31,7 @@ const MAX_HOLD_REFUSED: SignedDuration = SignedDuration::from_hours(6);
 const AFTER_HOLD: SignedDuration = SignedDuration::from_mins(5);
 
 /// A wait of an order up to this is not written down; after a restart, the CA is asked that much too early.
-const A_MOMENT: SignedDuration = SignedDuration::from_secs(10);
+const A_MOMENT: SignedDuration = SignedDuration::from_mins(1);
 
 /// Longer messages are cut here, in bytes; the schema takes eight times as much.
 const MAX_MESSAGE: usize = 4096;
@@ -153,7 +153,7 @@ pub fn status(
         last_failure,
         last_restored,
         last_renew_request: last_renew_request(inputs, marks, &old),
-        order: order(now, &old, outcome),
+        order: order(now, inputs, &old, outcome),
         signed_by: inputs
             .secret
             .filter(|_| ours)
@@ -228,9 +228,14 @@ fn signed_by(inputs: &Inputs<'_>, secret: &Observed, old: &CertificateStatus) ->
 
 /// What an unfinished issuance holds outside the cluster after a step. That the CA is only to be asked again in a moment is
 /// not worth a write.
-fn order(now: Timestamp, old: &CertificateStatus, outcome: &Outcome) -> Option<OrderStatus> {
+fn order(
+    now: Timestamp,
+    inputs: &Inputs<'_>,
+    old: &CertificateStatus,
+    outcome: &Outcome,
+) -> Option<OrderStatus> {
     match outcome {
-        Outcome::Nothing => old.order.clone(),
+        Outcome::Nothing => inputs.order().cloned(),
         Outcome::UnderWay(order) => {
             let soon = |again: &Time| again.0 <= later(now, A_MOMENT);
             let same = old.order.as_ref().filter(|held| {
@@ -343,7 +348,13 @@ fn last_failure(
             message: cut(message),
             attempts,
             time: Time(now),
-            next_try: Time(next_try(now, inputs, attempts, pace)),
+            next_try: Time(next_try(
+                now,
+                inputs,
+                attempts,
+                pace,
+                hold_before(old, reason),
+            )),
             attempted: assessment.attempted.clone(),
             renew_request: assessment.asked.clone(),
         }
@@ -391,7 +402,16 @@ fn contested(inputs: &Inputs<'_>, by: Option<&str>) -> String {
 
 /// When the issuer may be asked again after the n-th failure: waits double, with a share that differs between Certificates.
 /// An issuer's own word counts where it is longer; those that waited for the same moment come one after the other.
-fn next_try(now: Timestamp, inputs: &Inputs<'_>, attempts: i32, pace: Pace) -> Timestamp {
+///
+/// What is `Refused` doubles from the hold-off `before`, that of a failure of the same reason: an outage before it is no
+/// reason to wait for hours.
+fn next_try(
+    now: Timestamp,
+    inputs: &Inputs<'_>,
+    attempts: i32,
+    pace: Pace,
+    before: Option<SignedDuration>,
+) -> Timestamp {
     let (shortest, longest, named) = match pace {
         Pace::Soon => (MIN_HOLD, MAX_HOLD, None),
         Pace::Until(at) => (MIN_HOLD, MAX_HOLD, Some(at)),
@@ -403,12 +423,25 @@ fn next_try(now: Timestamp, inputs: &Inputs<'_>, attempts: i32, pace: Pace) -> T
             return later(at.max(now), apart).min(later(now, MAX_HOLD_OUTSIDE));
         }
     };
-    let doublings = u32::try_from(attempts - 1).unwrap_or_default().min(10);
+    let doublings = match (pace, before) {
+        (Pace::Refused, None) => 0,
+        // The share that was taken off is less than a half.
+        (Pace::Refused, Some(before)) => (0..10)
+            .find(|doublings| shortest.saturating_mul(1 << doublings) >= before)
+            .map_or(10, |doublings| doublings + 1),
+        _ => u32::try_from(attempts - 1).unwrap_or_default().min(10),
+    };
     let longest = shortest.saturating_mul(1 << doublings).min(longest);
     let share = spread(inputs.namespace(), inputs.name(), &attempts.to_be_bytes());
     let hold = SignedDuration::from_secs_f64(longest.as_secs_f64() * (1.0 - share / 4.0));
     let hold = later(now, hold);
     named.map_or(hold, |at| at.min(later(now, MAX_HOLD_OUTSIDE)).max(hold))
+}
+
+/// How long the issuer was left alone after the failure before, if that was for the same reason.
+fn hold_before(old: &CertificateStatus, reason: &str) -> Option<SignedDuration> {
+    let failure = old.last_failure.as_ref()?;
+    (failure.reason == reason).then(|| failure.next_try.0.duration_since(failure.time.0))
 }
 
 /// The moment of the next issuance that is known.

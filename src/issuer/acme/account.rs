@@ -2,13 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use certwright_core::acme::AccountKey;
 use certwright_core::api::Group;
 use certwright_core::api::issuer::{Acme, AcmeStatus, DEFAULT_KEY_ENTRY};
 use certwright_core::pki::Facts;
+use certwright_core::plan::request::IssuerName;
 use certwright_core::plan::status::Pace;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::StepFailure;
@@ -20,12 +24,14 @@ use super::stored::{self, Stored};
 use crate::acme::{AcmeError, Client, Transport, Verification, mac_key};
 use crate::cluster::new_secret::{self, NewSecret};
 use crate::cluster::secrets::{IssuerKey, Named, Secrets};
-use crate::error::Error;
+use crate::error::{CallError, Error, Object};
 use crate::issuer::NotReady;
 use crate::outside::{Allowed, Outside};
 
 /// How long an account is used before the CA is asked for it again.
 const FRESH: SignedDuration = SignedDuration::from_hours(24);
+/// How long to wait while somebody else asks a CA.
+const TURN: Duration = Duration::from_secs(10);
 /// How long to wait before the CA is told again where to write to.
 const CONTACT_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 /// How long to wait after the CA could not be asked; it doubles up to five minutes.
@@ -119,7 +125,7 @@ impl Accounts {
         generation: &str,
         acme: &Acme,
     ) -> Result<Result<Arc<Account>, NotReady>, Error> {
-        let _turn = self.turn(issuer).lock_owned().await;
+        let _turn = self.turn(issuer).await?;
         let identity = || format!("{generation}.{}", self.version(namespace, acme));
         let failures = {
             let known = lock(&self.known);
@@ -158,9 +164,21 @@ impl Accounts {
     }
 
     /// What is held while an issuer's CA is asked.
-    pub(super) fn turn(&self, issuer: &IssuerKey) -> Arc<tokio::sync::Mutex<()>> {
-        let mut turns = lock(&self.turns);
-        Arc::clone(turns.entry(issuer.clone()).or_default())
+    ///
+    /// # Errors
+    /// When somebody else asks for so long that it is better to come back.
+    pub(super) async fn turn(&self, issuer: &IssuerKey) -> Result<OwnedMutexGuard<()>, Error> {
+        let turn = {
+            let mut turns = lock(&self.turns);
+            Arc::clone(turns.entry(issuer.clone()).or_default())
+        };
+        let (IssuerName { name, .. }, namespace) = issuer;
+        timeout(TURN, turn.lock_owned())
+            .await
+            .map_err(|_| Error::Read {
+                object: Object::new("account of issuer", namespace, name),
+                source: CallError::TimedOut(TURN),
+            })
     }
 
     /// Another issuer that was last found to use this account.

@@ -1,15 +1,22 @@
 //! When the CA is told to look, and what is waited for until then.
 
+use std::time::Duration;
+
 use certwright_core::acme::order::Proof;
 use certwright_core::acme::problem::plain;
 use certwright_core::api::certificate::OrderStatus;
 use certwright_core::http01::{Challenge, Outcome, PATIENCE, ask_now};
+use futures::future;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use tokio::time::Instant;
 
 use super::AcmeIssuer;
 use super::order::{Asked, LOOK_AGAIN, Progress, Taken, Ways, later};
 use crate::http01::self_check;
+
+/// After this, a step tells the CA of no further name.
+const LONG: Duration = Duration::from_secs(60);
 
 /// So much is told of what our own look saw, in bytes.
 const MAX_SEEN: usize = 512;
@@ -26,10 +33,21 @@ impl AcmeIssuer {
         let account = &self.account;
         let mut order = status.clone();
         let mut waits = Vec::new();
+        let begun = Instant::now();
+        let mut looks = Vec::new();
         for proof in proofs {
-            if let Some(words) = self.waits(asked, ways, status, proof).await {
+            looks.push(self.waits(asked, ways, status, proof));
+        }
+        // All at the same time, so that they take no longer than one.
+        let looks = future::join_all(looks).await;
+        for (proof, waits_for) in proofs.iter().zip(looks) {
+            if let Some(words) = waits_for {
                 waits.push(words);
                 continue;
+            }
+            if begun.elapsed() > LONG {
+                // The others are for the next step; the CA has the first by then.
+                break;
             }
             let told = account
                 .client
@@ -69,6 +87,13 @@ impl AcmeIssuer {
                 )
             });
         }
+        let at_last = later(
+            since,
+            SignedDuration::try_from(PATIENCE).unwrap_or(LOOK_AGAIN),
+        );
+        if asked.now >= at_last {
+            return None;
+        }
         let challenge = Challenge::new(&proof.identifier.to_string(), &proof.token).ok()?;
         let answer = self.account.key.key_authorization(&proof.token);
         let outcome = self_check::look(ways.dial.as_ref(), &challenge, &answer).await;
@@ -80,10 +105,6 @@ impl AcmeIssuer {
             Outcome::NotYet { saw } => saw,
             Outcome::Unreachable { why } => why,
         };
-        let at_last = later(
-            since,
-            SignedDuration::try_from(PATIENCE).unwrap_or(LOOK_AGAIN),
-        );
         let seen = plain(&seen, MAX_SEEN);
         Some(format!(
             "Our answer is not seen from here: {seen}. The CA is told to look at {at_last} all the same."

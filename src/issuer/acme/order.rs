@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use certwright_core::acme::limits::Wish;
 use certwright_core::acme::order::{Proof, Step, View, next};
@@ -11,8 +12,11 @@ use certwright_core::api::certificate::{OrderStatus, PresentedChallenge};
 use certwright_core::api::issuer::Solver;
 use certwright_core::http01::{Challenge, Owner};
 use certwright_core::pki::Facts;
+use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use tokio::time::timeout;
+use tracing::{debug, warn};
 
 use super::{AcmeIssuer, StepFailure};
 use crate::acme::AcmeError;
@@ -29,6 +33,12 @@ const LONGEST: SignedDuration = SignedDuration::from_mins(10);
 pub(super) const PATIENCE: SignedDuration = SignedDuration::from_hours(24);
 /// An order's answers are looked at together: each costs a request.
 const MAX_READS: usize = 100;
+/// How many of them are asked for at once.
+const READS_AT_ONCE: usize = 8;
+/// How long a CA may take for all that one step asks. Whoever waits for a step must not take it for stuck.
+const STEP: Duration = Duration::from_secs(90);
+/// The longest time between two looks at an order whose CA doesn't say when to come back.
+const LONGEST_UNTOLD: SignedDuration = SignedDuration::from_mins(1);
 
 /// What is asked of a CA.
 #[derive(Clone, Copy)]
@@ -77,6 +87,12 @@ impl AcmeIssuer {
     /// Orders a certificate, unless a limit of the CA is in the way. If the answer is lost, so is the order: another is
     /// made.
     pub async fn begin(&self, asked: &Asked<'_>) -> Result<OrderStatus, StepFailure> {
+        timeout(STEP, self.make(asked))
+            .await
+            .unwrap_or_else(|_| Err(self.too_slow()))
+    }
+
+    async fn make(&self, asked: &Asked<'_>) -> Result<OrderStatus, StepFailure> {
         let wish = Wish {
             identifiers: asked.identifiers,
             life_left: asked.life_left,
@@ -105,7 +121,7 @@ impl AcmeIssuer {
             && StepFailure::meaning(asked.now, error)
                 .is_some_and(|meaning| ari::orders_without_replacing(&meaning))
         {
-            tracing::debug!(problem = %error, "The CA does not take what an order replaces");
+            debug!(problem = %error, "The CA does not take what an order replaces");
             order.replaces = None;
             made = ask(&order).await;
         }
@@ -126,6 +142,17 @@ impl AcmeIssuer {
     /// # Errors
     /// When the API server fails; what the CA says is in the answer.
     pub async fn go_on(&self, asked: &Asked<'_>, ways: &Ways, status: &OrderStatus) -> Taken {
+        // What the CA took before the time was over, it tells the next time.
+        timeout(STEP, self.step(asked, ways, status))
+            .await
+            .unwrap_or_else(|_| Ok(Err(self.too_slow())))
+    }
+
+    fn too_slow(&self) -> StepFailure {
+        StepFailure::of_slow_ca(&self.settings.server, STEP)
+    }
+
+    async fn step(&self, asked: &Asked<'_>, ways: &Ways, status: &OrderStatus) -> Taken {
         let Some(url) = &status.url else {
             return Ok(self.begin(asked).await.map(Progress::UnderWay));
         };
@@ -133,7 +160,7 @@ impl AcmeIssuer {
             Ok(step) => step,
             Err(failure) => return Ok(Err(failure)),
         };
-        let (step, come_back) = step;
+        let (step, again) = step;
         let pending = |look_again: Option<Timestamp>| {
             Ok(Ok(Progress::UnderWay(OrderStatus {
                 look_again: look_again.map(Time),
@@ -150,7 +177,7 @@ impl AcmeIssuer {
             Step::Read(_) | Step::Wait if is_stuck(asked.now, status) => {
                 Ok(Err(StepFailure::of_stuck_order(status.started_at.0)))
             }
-            Step::Read(_) | Step::Wait => pending(Some(come_back)),
+            Step::Read(_) | Step::Wait => pending(Some(again)),
             Step::Present(proofs) => self.present(asked, ways, status, &proofs).await,
             Step::Accept(proofs) => self.accept(asked, ways, status, &proofs).await,
             Step::Finalize(url) => {
@@ -160,9 +187,11 @@ impl AcmeIssuer {
                     .finalize(&account.key, &account.url, &url, asked.csr)
                     .await;
                 match sent {
-                    Ok(order) => pending(Some(
-                        self.come_back(asked.now, order.retry_after.as_deref()),
-                    )),
+                    Ok(order) => pending(Some(come_back(
+                        asked.now,
+                        status,
+                        order.retry_after.as_deref(),
+                    ))),
                     Err(error) => Ok(Err(self.failed(asked, &error))),
                 }
             }
@@ -193,7 +222,10 @@ impl AcmeIssuer {
             .client
             .order(&account.key, &account.url, url)
             .await
-            .map_err(failed)?;
+            .map_err(|error| match error {
+                AcmeError::Problem { status: 404, .. } => StepFailure::of_lost_order(),
+                error => failed(error),
+            })?;
         let order: Order = found.object;
         let mut retry_after = found.retry_after;
         let mut authorizations: BTreeMap<String, Authorization> = BTreeMap::new();
@@ -211,15 +243,17 @@ impl AcmeIssuer {
                 Step::Read(urls) if authorizations.is_empty() => urls,
                 step => {
                     let step = owned(step, &self.settings.solvers);
-                    return Ok((step, self.come_back(asked.now, retry_after.as_deref())));
+                    return Ok((step, come_back(asked.now, status, retry_after.as_deref())));
                 }
             };
-            for url in unread.into_iter().take(MAX_READS) {
-                let found = account
-                    .client
-                    .authorization(&account.key, &account.url, &url)
-                    .await
-                    .map_err(failed)?;
+            let read = unread.into_iter().take(MAX_READS).map(async |url| {
+                let client = &account.client;
+                let found = client.authorization(&account.key, &account.url, &url);
+                found.await.map(|found| (url, found))
+            });
+            let mut read = stream::iter(read).buffered(READS_AT_ONCE);
+            while let Some(found) = read.next().await {
+                let (url, found) = found.map_err(failed)?;
                 retry_after = retry_after.or(found.retry_after);
                 authorizations.insert(url, found.object);
             }
@@ -320,26 +354,39 @@ impl AcmeIssuer {
         let preferred = self.settings.preferred_chain();
         let mut found = vec![read(&first.pem)?];
         if chains::needs_alternates(&found[0], preferred) {
-            for url in &first.alternates {
-                let other = account
-                    .client
-                    .chain(&account.key, &account.url, url)
-                    .await?;
-                found.push(read(&other.pem)?);
+            for url in first.alternates.iter().take(chains::MAX_CHAINS - 1) {
+                let client = &account.client;
+                let other = client.chain(&account.key, &account.url, url).await;
+                match other.and_then(|other| read(&other.pem)) {
+                    Ok(chain) => {
+                        let preferred = !chains::needs_alternates(&chain, preferred);
+                        found.push(chain);
+                        if preferred {
+                            break;
+                        }
+                    }
+                    // The first is a good one too.
+                    Err(problem) => warn!(%problem, "One of the CA's chains can't be had"),
+                }
             }
         }
         chains::choose(found, preferred).ok_or_else(|| nonsense("no certificate".to_owned()))
     }
+}
 
-    fn come_back(&self, now: Timestamp, retry_after: Option<&str>) -> Timestamp {
-        retry_after
-            .and_then(|text| problem::retry_after(now, text))
-            .unwrap_or_else(|| later(now, LOOK_AGAIN))
-            .clamp(
-                later(now, SignedDuration::from_secs(1)),
-                later(now, LONGEST),
-            )
-    }
+/// When to look at an order again: when the CA says, else the later the longer it takes.
+fn come_back(now: Timestamp, status: &OrderStatus, retry_after: Option<&str>) -> Timestamp {
+    let untold = || {
+        let age = now.duration_since(status.started_at.0);
+        later(now, (age / 8).clamp(LOOK_AGAIN, LONGEST_UNTOLD))
+    };
+    retry_after
+        .and_then(|text| problem::retry_after(now, text))
+        .unwrap_or_else(untold)
+        .clamp(
+            later(now, SignedDuration::from_secs(1)),
+            later(now, LONGEST),
+        )
 }
 
 /// The same step, with the issuer's own solvers: what it was decided on does not live as long.

@@ -114,8 +114,8 @@ impl Rollovers {
         };
         let next = match failure.pace {
             Pace::Until(until) | Pace::Held(until) => until,
-            Pace::Soon => doubling(SOON),
             Pace::Refused => doubling(SLOW),
+            _ => doubling(SOON),
         };
         let why = NotReady {
             reason: failure.reason,
@@ -154,7 +154,7 @@ impl Accounts {
         using: &AcmeIssuer,
         asked: Option<&str>,
     ) -> Result<Rolled, Error> {
-        let _turn = self.turn(issuer).lock_owned().await;
+        let _turn = self.turn(issuer).await?;
         let (account, settings) = (&using.account, &using.settings);
         if let Some(held) = self.rollovers.held(now, issuer, asked, settings) {
             return Ok(held);

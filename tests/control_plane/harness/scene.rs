@@ -311,6 +311,19 @@ impl<'c> Scene<'c> {
             .unwrap();
     }
 
+    /// Changes a Certificate's status as somebody else, by a merge patch.
+    pub(crate) async fn scribble(&self, certificate: &str, status: Value) {
+        let parameters = PatchParams {
+            field_manager: Some("meddler".to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = Patch::Merge(json!({ "status": status }));
+        self.certificates()
+            .patch_status(certificate, &parameters, &patch)
+            .await
+            .unwrap();
+    }
+
     /// Puts a Secret there, as a user does.
     pub(crate) async fn secret(&self, name: &str, type_: &str, data: &[(&str, &[u8])]) {
         let data: BTreeMap<_, _> = data

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::super::problem::Scope;
 use super::super::wire::Identifier;
-use super::{Event, UNSAID, later};
+use super::{Event, MAX_UNSAID, later};
 use crate::api::{CertificateStatus, ConditionStatus, condition};
 use crate::plan::status::ISSUING;
 
@@ -67,7 +67,7 @@ pub fn past(
             let failed = identifiers.iter().filter(quoted);
             past.extend(failed.map(|identifier| (at, Event::Failed(identifier.clone()))));
         } else if failure.reason == "RateLimited" {
-            let until = failure.next_try.0.min(later(now, UNSAID));
+            let until = failure.next_try.0.min(later(now, MAX_UNSAID));
             past.push((
                 at,
                 Event::Limited {

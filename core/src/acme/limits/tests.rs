@@ -171,20 +171,20 @@ fn a_limit_holds_what_it_names_until_it_says() {
 }
 
 #[test]
-fn a_limit_that_says_no_moment_holds_for_an_hour_and_the_longest_counts() {
+fn a_limit_that_says_no_moment_holds_for_minutes_and_the_longest_counts() {
     let mut limits = Limits::new(Budget::default());
     limits.record(now(), limited(&["a.example"], Scope::Names, None));
     assert_eq!(
         held(&limits, now(), &["a.example"]),
-        Some(now() + minutes(60))
+        Some(now() + minutes(5))
     );
     limits.record(
         now(),
-        limited(&["a.example"], Scope::Names, Some(now() + minutes(5))),
+        limited(&["a.example"], Scope::Names, Some(now() + minutes(2))),
     );
     assert_eq!(
         held(&limits, now(), &["a.example"]),
-        Some(now() + minutes(60))
+        Some(now() + minutes(5))
     );
 }
 

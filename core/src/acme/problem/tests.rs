@@ -49,7 +49,7 @@ fn each_kind_of_rfc_8555_has_a_meaning_and_a_pace() {
                 scope: Scope::Names,
                 until: None,
             },
-            Pace::Slow,
+            Pace::Soon,
         ),
         (
             "rejectedIdentifier",

@@ -126,6 +126,7 @@ pub(super) const CERTIFICATE_STATUS: &[Bounds] = &[
     ("lastRenewRequest", RENEW_REQUEST),
     ("order.attempted", Characters(1024)),
     ("order.url", URL),
+    ("order.waitsFor", Characters(4096)),
     ("order.challenges", Entries(100)),
     ("order.challenges[].kind", Characters(64)),
     ("order.challenges[].identifier", NAME),

@@ -7,7 +7,7 @@ use super::world::{Given, World, at};
 use crate::api::certificate::{OrderStatus, PresentedChallenge, Usage};
 use crate::api::{CertificateSpec, ConditionStatus, condition};
 use crate::plan::status::{Failure, Pace};
-use crate::plan::{AbandonReason, BlockReason, IssueReason, Plan, Undoes};
+use crate::plan::{AbandonReason, BlockReason, HeldOrder, IssueReason, Plan, Undoes};
 
 const NOON: &str = "2026-11-02T12:00:00Z";
 const LATER: &str = "2026-11-02T12:00:10Z";
@@ -333,15 +333,15 @@ fn what_an_order_waits_for_is_told_and_a_moment_is_not_worth_a_write() {
     // The first says what is waited for.
     assert_eq!(step(0, again(2, &kept)), 1);
     assert_eq!(step(2, again(4, &kept)), 0);
-    assert_eq!(step(4, again(14, &kept)), 0);
+    assert_eq!(step(4, again(64, &kept)), 0);
     let shown = OrderStatus {
         waits_for: None,
         ..kept
     };
     assert_eq!(step(14, again(16, &shown)), 1);
-    assert_eq!(step(16, again(30, &shown)), 1);
+    assert_eq!(step(16, again(90, &shown)), 1);
     let status = world.certificate.status.as_ref().unwrap();
-    assert_eq!(status.order, Some(again(30, &shown)));
+    assert_eq!(status.order, Some(again(90, &shown)));
 }
 
 #[test]
@@ -364,4 +364,59 @@ fn after_an_outage_of_any_length_the_ca_is_asked_within_minutes() {
     let status = world.certificate.status.as_ref().unwrap();
     assert!(condition::is_true(&status.conditions, "Ready"));
     assert_eq!((&status.last_failure, &status.order), (&None, &None));
+}
+
+#[test]
+fn an_order_that_could_not_be_told_is_told_before_it_is_gone_on_with() {
+    let mut world = Given::certificate("web").by_an_outsider("acme.1");
+    world.loses_status = true;
+    world.reconcile(at(NOON));
+    assert_eq!(world.certificate.status, None);
+    let made = OrderStatus {
+        attempted: world.assess(at(NOON)).attempted,
+        url: Some("https://ca.example/order".to_owned()),
+        started_at: Time(at(NOON)),
+        challenges: Vec::new(),
+        look_again: Some(Time(at("2026-11-02T12:01:00Z"))),
+        waits_for: None,
+    };
+    world.heard.order = HeldOrder::NotTold(made.clone());
+    let step = world.reconcile(at(LATER));
+    assert!(matches!(step.plan, Plan::Continue { .. }), "{step:?}");
+    assert_eq!(world.status().order, Some(made));
+    assert_eq!((world.tries, world.issued.len()), (1, 0));
+}
+
+#[test]
+fn an_order_for_another_request_is_given_up_also_while_its_issuer_is_not_ready() {
+    let mut world = ordered().lapsed("The account is gone");
+    assert!(matches!(world.plan(LATER), Plan::Blocked { .. }));
+    world.change(more);
+    assert_eq!(world.plan(LATER), give_up(AbandonReason::RequestChanged));
+}
+
+#[test]
+fn after_an_outage_the_first_refusal_counts_as_the_first() {
+    let mut world = ordered();
+    let mut now = at(LATER);
+    let mut fail = |reason: &'static str, pace: Pace, times: usize| {
+        for _ in 0..times {
+            world.fails = Some(Failure {
+                pace,
+                order: world.certificate.status.as_ref().unwrap().order.clone(),
+                ..Failure::new(reason, "No.".to_owned())
+            });
+            world.reconcile(now);
+            let failure = world.status().last_failure.as_ref().unwrap();
+            assert_eq!(failure.reason, reason);
+            now = failure.next_try.0;
+        }
+        let failure = world.status().last_failure.as_ref().unwrap();
+        failure.next_try.0.duration_since(failure.time.0).as_mins()
+    };
+    assert!(fail("Unreachable", Pace::Soon, 20) <= 5);
+    assert!((11..=15).contains(&fail("Refused", Pace::Refused, 1)));
+    assert!((22..=30).contains(&fail("Refused", Pace::Refused, 1)));
+    assert!((270..=360).contains(&fail("Refused", Pace::Refused, 5)));
+    assert!(fail("Unreachable", Pace::Soon, 1) <= 5);
 }

@@ -20,8 +20,9 @@ use crate::plan::marks::{Marks, RENEW};
 use crate::plan::request::IssuerName;
 use crate::plan::status::{self, Failure, Outcome};
 use crate::plan::{
-    Assessment, Fallback, Heard, Inputs, IssueReason, IssuerState, MAX_LOOK_AGAIN, Observed,
-    OldLeaves, Plan, ReadyIssuer, Settings, Signer, Turn, Undoes, assess, contents, decide,
+    Assessment, Fallback, Heard, HeldOrder, Inputs, IssueReason, IssuerState, MAX_LOOK_AGAIN,
+    Observed, OldLeaves, Plan, ReadyIssuer, Settings, Signer, Turn, Undoes, assess, contents,
+    decide,
 };
 
 /// A moment such as `2026-11-02` or `2026-11-02T10:00:00Z`.
@@ -328,6 +329,9 @@ impl World {
                 next: Timestamp::MAX,
             };
         }
+        if matches!(outcome, Outcome::Done(_)) {
+            self.heard.order = HeldOrder::Ended;
+        }
         let (after, new, turn_ends) = self.look(|inputs| {
             let (assessment, after) = if matches!(outcome, Outcome::Done(_)) {
                 let assessment = assess(now, inputs);
@@ -357,6 +361,7 @@ impl World {
             self.certificate.status = Some(new);
         }
         self.loses_status = false;
+        self.heard.order = HeldOrder::AsTold;
         let turn_ends = turn_ends.filter(|_| !self.turn.overdue);
         let next = turn_ends.map_or(next, |end| end.min(next));
         let next = next.max(later(now, SignedDuration::from_secs(1)));
