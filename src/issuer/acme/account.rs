@@ -13,16 +13,14 @@ use certwright_core::plan::status::Pace;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
-use zeroize::Zeroizing;
 
 use super::StepFailure;
 use super::budget::{Budget, Budgets};
 use super::keys::Keys;
 use super::registration::{self, Held, Seeker};
 use super::rollover::{Rollover, Rollovers};
-use super::stored::{self, Stored};
-use crate::acme::{AcmeError, Client, Transport, Verification, mac_key};
-use crate::cluster::new_secret::{self, NewSecret};
+use super::stored;
+use crate::acme::{AcmeError, Client, Transport, Verification};
 use crate::cluster::secrets::{IssuerKey, Named, Secrets};
 use crate::error::{CallError, Error, Object};
 use crate::issuer::NotReady;
@@ -340,84 +338,6 @@ impl Accounts {
         let account = seeker.known_by(&stored, found, budget).await;
         Ok(account.map_err(Unfound::Refused))
     }
-
-    /// The account's key: as it is stored, or a new one, stored before anybody hears of it.
-    async fn stored(
-        &self,
-        issuer: &IssuerKey,
-        namespace: &str,
-        acme: &Acme,
-    ) -> Result<Result<Stored, NotReady>, Error> {
-        let reference = &acme.private_key_secret_ref;
-        let entry = reference.key_or(DEFAULT_KEY_ENTRY);
-        let secret = Named::new(namespace, &reference.name);
-        let place = format!("{namespace}/{}", reference.name);
-        if let Some(found) = self.secrets.read(&secret).await? {
-            let stored = Stored::read(found, entry, &self.group);
-            if let Ok(stored) = &stored {
-                self.keys
-                    .remember(issuer, &stored.secret, entry, &stored.key);
-            }
-            return Ok(stored.map_err(|why| NotReady {
-                reason: "InvalidAccountKey",
-                message: format!(
-                    "Secret {place}: {why}. Put the account's private key there as PEM, or delete the Secret to begin with \
-                     another account."
-                ),
-            }));
-        }
-        if acme.disable_account_key_generation.unwrap_or(false) {
-            return Ok(Err(NotReady {
-                reason: "SecretNotFound",
-                message: format!(
-                    "Secret {place} does not exist, and disableAccountKeyGeneration is set. Put the account's private key there as \
-                     PEM in {entry}."
-                ),
-            }));
-        }
-        let key = match AccountKey::generate() {
-            Ok(key) => key,
-            Err(problem) => {
-                return Ok(Err(NotReady {
-                    reason: "KeyGenerationFailed",
-                    message: format!("No account key could be made: {problem}."),
-                }));
-            }
-        };
-        let new = NewSecret::of_account(namespace, &reference.name, entry, key.private_key());
-        let created = new_secret::create(&self.client, &self.group, new).await?;
-        self.keys.remember(issuer, &created, entry, &key);
-        Ok(Ok(Stored::new(created, key)))
-    }
-
-    async fn binding(
-        &self,
-        namespace: &str,
-        acme: &Acme,
-    ) -> Result<Result<Option<Binding>, NotReady>, Error> {
-        let Some(binding) = &acme.external_account_binding else {
-            return Ok(Ok(None));
-        };
-        let reference = &binding.key_secret_ref;
-        let entry = reference.key_or("secret");
-        let found = self
-            .secrets
-            .read(&Named::new(namespace, &reference.name))
-            .await?;
-        let octets = found
-            .and_then(|secret| secret.data)
-            .and_then(|mut data| data.remove(entry));
-        Ok(match octets.and_then(|octets| mac_key(&octets.0)) {
-            Some(key) => Ok(Some((binding.key_id.clone(), key))),
-            None => Err(NotReady {
-                reason: "InvalidExternalAccountBinding",
-                message: format!(
-                    "Secret {namespace}/{} has no MAC key in {entry}. Put the one there that the CA gave with keyID {}, in base64url.",
-                    reference.name, binding.key_id
-                ),
-            }),
-        })
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -430,9 +350,6 @@ enum Unfound {
     Problem(NotReady),
     Refused(AcmeError),
 }
-
-/// An account elsewhere: its identifier and MAC key.
-pub(super) type Binding = (String, Zeroizing<Vec<u8>>);
 
 impl Account {
     /// What is told of it in the issuer's status.

@@ -11,9 +11,9 @@ use certwright_core::pki::{Facts, chain};
 use jiff::Timestamp;
 
 use super::StepFailure;
-use super::account::{Account, Binding};
+use super::account::Account;
 use super::budget::Budget;
-use super::stored::Stored;
+use super::stored::{Binding, Stored};
 use crate::acme::{AcmeError, Client, Found, Offer};
 use crate::issuer::NotReady;
 
