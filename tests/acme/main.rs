@@ -6,6 +6,7 @@
     reason = "all of this is tests, also what is outside their functions"
 )]
 
+mod account;
 mod bad_ca;
 mod below;
 mod beside;
@@ -27,6 +28,7 @@ mod precheck;
 mod renewal;
 mod revocation;
 mod second_try;
+mod rollover;
 mod served;
 mod shop;
 mod stand_in;
