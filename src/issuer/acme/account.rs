@@ -292,7 +292,7 @@ impl Accounts {
         };
         let until = match failure.pace {
             Pace::Until(until) | Pace::Held(until) => Some(until),
-            Pace::Soon | Pace::Refused => None,
+            Pace::Soon | Pace::Refused | Pace::EachMinute => None,
         };
         let problem = NotReady {
             reason: failure.reason,

@@ -9,11 +9,13 @@ mod failure;
 mod keys;
 mod look;
 mod order;
+mod precheck;
 mod registration;
 pub mod renewal;
 mod revoke;
 pub mod rollover;
 mod stored;
+mod ways_in;
 
 pub use account::{Account, Accounts};
 pub use budget::Budget;
