@@ -19,7 +19,7 @@ pub struct Acme {
     /// Where the CA may write to about the account, such as `ops@example.com`. A change is told to the CA.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// The Secret that holds the account's key. If there is none, an ECDSA P-256 key is made and stored there; one that is there stays, unless the annotation `certwright.dev/roll-account-key` asks for another.
+    /// The Secret that holds the account's key. If there is none, an ECDSA P-256 key is made and stored there; one that is there stays, unless the annotation `roll-account-key` of the issuer asks for another.
     ///
     /// For an Issuer in its own namespace, for a ClusterIssuer in the operator's cluster resource namespace. Keep a copy: who holds it may revoke the account's certificates, and without it another account begins.
     pub private_key_secret_ref: SecretKeyRef,
