@@ -93,6 +93,21 @@ impl Outside {
         Ok(connection.stream)
     }
 
+    /// Connects to a host that somebody else names, at an address that may be asked, and never by a proxy: what is reached is
+    /// what `allowed` was asked of.
+    ///
+    /// # Errors
+    /// When it can't be reached, or only at addresses that must not be asked.
+    pub async fn reach_directly(
+        &self,
+        host: &str,
+        port: u16,
+        allowed: &Allowed,
+    ) -> anyhow::Result<TcpStream> {
+        let connection = self.dial(host, port, Some(allowed)).await?;
+        Ok(connection.stream)
+    }
+
     /// Whom we trust.
     pub fn roots(&self) -> &RootCertStore {
         &self.roots

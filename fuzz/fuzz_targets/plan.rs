@@ -9,8 +9,8 @@ use certwright_core::api::{Certificate, CertificateStatus, Group};
 use certwright_core::pki::Authority;
 use certwright_core::plan::status::{self, Failure, Outcome};
 use certwright_core::plan::{
-    Inputs, IssuerState, MAX_LOOK_AGAIN, Observed, OldLeaves, Plan, ReadyIssuer, Settings, Signer,
-    Undoes, assess, decide,
+    Heard, Inputs, IssuerState, MAX_LOOK_AGAIN, Observed, OldLeaves, Plan, ReadyIssuer, Settings,
+    Signer, Undoes, assess, decide,
 };
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -90,6 +90,7 @@ fuzz_target!(|json: &[u8]| {
             owner: world.owner.as_deref(),
             issuer,
             fallback: None,
+            heard: &Heard::default(),
             old_leaves,
             settings: &Settings::default(),
         },

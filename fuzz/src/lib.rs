@@ -59,3 +59,8 @@ pub fn others_read(der: &CertificateDer) {
         panic!("x509-cert can't read it: {problem}");
     }
 }
+
+/// Whether a text can be shown on one line of a terminal, and is no longer than this in bytes.
+pub fn is_plain(text: &str, most: usize) -> bool {
+    text.len() <= most && !text.chars().any(char::is_control)
+}

@@ -1,5 +1,6 @@
 //! What an answer says: what was asked for, or what is wrong.
 
+use certwright_core::acme::links::links;
 use certwright_core::acme::origin::{self, UrlProblem};
 use certwright_core::acme::problem::plain;
 use certwright_core::acme::wire::Problem;
@@ -8,7 +9,6 @@ use http::{HeaderMap, StatusCode, Uri};
 use hyper::body::Bytes;
 use serde::de::DeserializeOwned;
 
-use super::links::links;
 use super::{AcmeError, Offer};
 
 /// More than this, in bytes, no header of ours holds.

@@ -5,7 +5,6 @@
 mod answer;
 mod client;
 mod error;
-mod links;
 mod transport;
 
 pub use answer::Found;

@@ -157,6 +157,7 @@ impl Attempt<'_> {
             identifiers,
             csr: &csr.0,
             attempted: &self.assessment.attempted,
+            last_failure: self.last_failure(),
             lifetime: SignedDuration::from_secs(request.profile.lifetime_seconds),
             replaces: None,
             held: None,
@@ -170,6 +171,13 @@ impl Attempt<'_> {
                 span(self.now, held.not_after) / span(held.not_before, held.not_after)
             }),
         }
+    }
+
+    /// Why the same was tried before in vain.
+    fn last_failure(&self) -> Option<&str> {
+        let status = self.gathered.certificate.status.as_ref()?;
+        let failure = status.last_failure.as_ref()?;
+        (failure.attempted == self.assessment.attempted).then_some(failure.reason.as_str())
     }
 
     /// The held certificate as its CA knows it, where this account ordered it and the new one is for one of its names at

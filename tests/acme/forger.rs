@@ -31,6 +31,8 @@ pub(crate) enum Forgery {
     OtherIntermediate,
     /// It begins to be valid in hours.
     Tomorrow,
+    /// It begins to be valid within the hour: clocks differ.
+    Soon,
     /// It has ended.
     Yesterday,
     /// The text ends in the middle.
@@ -82,6 +84,7 @@ impl Forger {
         let now = SystemClock.now();
         let begin = match forgery {
             Forgery::Tomorrow => now + SignedDuration::from_hours(20),
+            Forgery::Soon => now + SignedDuration::from_mins(30),
             Forgery::Yesterday => now - SignedDuration::from_hours(120),
             _ => now,
         };

@@ -6,7 +6,11 @@
     reason = "all of this is tests, also what is outside their functions"
 )]
 
+mod account;
 mod bad_ca;
+mod below;
+mod beside;
+mod choices;
 mod client;
 mod customer;
 mod each_request;
@@ -14,6 +18,7 @@ mod faults;
 mod faulty;
 mod foreign;
 mod forger;
+mod hostile;
 mod interrupted;
 mod limits;
 mod named;
@@ -22,6 +27,12 @@ mod pebble;
 mod precheck;
 mod renewal;
 mod revocation;
+mod second_try;
+mod rollover;
 mod served;
 mod shop;
+mod stand_in;
 mod step_ca;
+mod tenants;
+mod undone;
+mod unwritten;

@@ -35,7 +35,7 @@ pub(crate) struct World {
     pub(crate) client: Client,
     pub(crate) pebble: Pebble,
     /// Where the operator answers the CA's questions.
-    answers: SocketAddr,
+    pub(crate) answers: SocketAddr,
     operator: Option<Child>,
     /// Where the world finds [`NAME`]: Traefik's HTTP, on port 80.
     addresses: Option<OwnAddresses>,
@@ -83,6 +83,20 @@ impl World {
         let answers = SocketAddr::from((addresses.ipv4(), port));
         let ways_in = (Some(addresses), NO_RESOLVER);
         Self::around(control_plane, pebble, answers, ways_in).await
+    }
+
+    /// One in which [`NAME`] leads to this listener, at port 80 of an address that nobody else has.
+    pub(crate) async fn with_own_port_80() -> (Self, TcpListener) {
+        let options = Options::new().without_workloads();
+        let control_plane = ControlPlane::start(options).await.unwrap();
+        let pebble = Pebble::start(Ways::default()).await;
+        let addresses = OwnAddresses::take().unwrap();
+        let door = TcpListener::bind((addresses.ipv4(), 80)).await.unwrap();
+        let [port] = free_ports();
+        let answers = SocketAddr::from((addresses.ipv4(), port));
+        let ways_in = (Some(addresses), NO_RESOLVER);
+        let world = Self::around(control_plane, pebble, answers, ways_in).await;
+        (world, door)
     }
 
     async fn around(
@@ -181,6 +195,16 @@ impl World {
     }
 
     pub(crate) async fn apply(&self, object: &Value) {
+        let (kind, name) = (&object["kind"], &object["metadata"]["name"]);
+        eventually(&format!("{kind} {name} is taken"), async || {
+            let applied = self.try_out(object).await;
+            applied.map_err(|problem| problem.to_string())
+        })
+        .await;
+    }
+
+    /// Applies an object once.
+    pub(crate) async fn try_out(&self, object: &Value) -> kube::Result<()> {
         let kind = object["kind"].as_str().unwrap();
         let (group, version) = object["apiVersion"]
             .as_str()
@@ -193,12 +217,9 @@ impl World {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
         };
-        eventually(&format!("{kind} {name} is taken"), async || {
-            let parameters = PatchParams::apply("user").force();
-            let applied = api.patch(name, &parameters, &Patch::Apply(object)).await;
-            applied.map(|_| ()).map_err(|problem| problem.to_string())
-        })
-        .await;
+        let parameters = PatchParams::apply("user").force();
+        let applied = api.patch(name, &parameters, &Patch::Apply(object)).await;
+        applied.map(|_| ())
     }
 
     /// An Issuer that asks Pebble.
@@ -236,17 +257,6 @@ impl World {
             },
         });
         self.apply(&certificate).await;
-    }
-
-    /// Asks for a renewal by hand.
-    pub(crate) async fn renew(&self, name: &str) {
-        let annotated = json!({ "metadata": { "annotations": { "certwright.dev/renew": "now" } } });
-        let certificates: Api<Certificate> = self.of();
-        let patch = Patch::Merge(&annotated);
-        certificates
-            .patch(name, &PatchParams::default(), &patch)
-            .await
-            .unwrap();
     }
 
     pub(crate) fn of<K>(&self) -> Api<K>

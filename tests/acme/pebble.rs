@@ -1,7 +1,7 @@
 //! Pebble, the CA that Let's Encrypt makes for tests of clients, with the program that answers its questions.
 
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -78,6 +78,11 @@ impl Pebble {
         (told["Status"].as_str().unwrap().to_owned(), reason)
     }
 
+    /// One of the roots that its chains lead to, by its number, as PEM.
+    pub(crate) async fn root(&self, number: u8) -> String {
+        self.managed(&format!("/roots/{number}"), &[]).await
+    }
+
     /// What it answers where it is told what to do; it must succeed.
     async fn managed(&self, path: &str, arguments: &[&str]) -> String {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -128,11 +133,9 @@ pub(crate) fn start(
     Process::start(name, Path::new("/usr/bin/env"), &all, log).unwrap()
 }
 
-/// Ports that nobody listens on now.
+/// Ports that nobody listens on now, and that no connection is given as its own.
 pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners: [TcpListener; N] =
-        std::array::from_fn(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+    certwright_test_cluster::free_ports().unwrap()
 }
 
 pub(crate) async fn reachable(address: SocketAddr, processes: &mut [Process]) {

@@ -1,8 +1,9 @@
 //! More of what tests do in a world: issuers of other servers, Certificates of other kinds, what is left of them.
 
+use certwright_core::api::Certificate;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::ListParams;
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 
@@ -55,6 +56,22 @@ impl World {
             "spec": spec,
         });
         self.apply(&certificate).await;
+    }
+
+    /// Asks for a renewal by hand.
+    pub(crate) async fn renew(&self, name: &str) {
+        self.renew_for(name, "now").await;
+    }
+
+    /// Asks for a renewal by hand, in these words.
+    pub(crate) async fn renew_for(&self, name: &str, words: &str) {
+        let annotated = json!({ "metadata": { "annotations": { "certwright.dev/renew": words } } });
+        let certificates: Api<Certificate> = self.of();
+        let patch = Patch::Merge(&annotated);
+        certificates
+            .patch(name, &PatchParams::default(), &patch)
+            .await
+            .unwrap();
     }
 
     /// Waits until nothing leads a CA to the operator any more.

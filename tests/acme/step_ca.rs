@@ -7,8 +7,10 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use certwright::acme::{Client, Verification};
 use certwright_core::acme::wire::OrderStatus;
+use certwright_core::api::Certificate;
 use certwright_core::pki::KeySpec;
 use certwright_test_cluster::{Binaries, Process, Program, answerer};
+use kube::Api;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
 };
@@ -17,7 +19,8 @@ use tempfile::TempDir;
 
 use crate::client::{key, kind, names};
 use crate::customer::Customer;
-use crate::pebble::{client, free_ports, reachable, start};
+use crate::operator::{World, field, held};
+use crate::pebble::{Ways, client, free_ports, reachable, start};
 
 /// A CA that runs until this is dropped.
 struct StepCa {
@@ -29,7 +32,8 @@ struct StepCa {
 }
 
 impl StepCa {
-    async fn start() -> Self {
+    /// One that looks for answers at this port of 127.0.0.1, whatever the name; at the answerer's, if there is none.
+    async fn start(http_port: Option<u16>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let [listen, http, answers, dns] = free_ports();
@@ -65,7 +69,7 @@ impl StepCa {
                 at("ca.json").to_str().unwrap(),
                 "--insecure",
                 "--acme-http-port",
-                &http.to_string(),
+                &http_port.unwrap_or(http).to_string(),
                 "--resolver",
                 &local(dns),
             ],
@@ -101,7 +105,7 @@ fn ca(name: &str, below: u8) -> CertificateParams {
 
 #[tokio::test]
 async fn step_ca_issues_and_revokes() {
-    let ca = StepCa::start().await;
+    let ca = StepCa::start(None).await;
     let mut customer = Customer::new(ca.client(), ca.answers);
     let mut chain = None;
     for _ in 0..500 {
@@ -132,7 +136,7 @@ async fn step_ca_issues_and_revokes() {
 
 #[tokio::test]
 async fn step_ca_finds_an_account_by_its_key_and_has_no_services_that_it_does_not_list() {
-    let ca = StepCa::start().await;
+    let ca = StepCa::start(None).await;
     let client = ca.client();
     let offer = client.offer().await.unwrap();
     for spec in [KeySpec::Ecdsa(256), KeySpec::Ecdsa(384), KeySpec::Rsa(2048)] {
@@ -154,4 +158,34 @@ async fn step_ca_finds_an_account_by_its_key_and_has_no_services_that_it_does_no
     assert_eq!(offer.directory.renewal_info, None);
     let refused = client.renewal_info("a.b").await.unwrap_err().to_string();
     assert_eq!(refused, "the CA's directory has no renewalInfo");
+}
+
+#[tokio::test]
+async fn step_ca_signs_for_the_operator_without_renewal_information() {
+    let world = World::new(Ways::default()).await;
+    let ca = StepCa::start(Some(world.answers.port())).await;
+    world.issuer_at("step", &ca.directory, &ca.bundle).await;
+    let names = json!({ "dnsNames": ["www.example.com"], "ipAddresses": ["127.0.0.1"] });
+    world.certificate_with("step", "web", &names).await;
+    let secret = world.ready("web", 1).await;
+    let (key, issued) = held(&secret);
+    assert_eq!(issued[0].public_key, *key.public());
+    assert_eq!(
+        (issued[0].names.dns.len(), issued[0].names.ip.len()),
+        (1, 1)
+    );
+    assert_eq!(issued.len(), 2);
+    assert!(issued[0].is_signed_by(&issued[1]));
+    assert_eq!(field(&secret, "ca.crt"), None);
+    // A day is all that it lives, and nobody suggests when to renew: that is still told, and is in time.
+    let certificates: Api<Certificate> = world.of();
+    let status = certificates.get("web").await.unwrap().status.unwrap();
+    let renewal = status.renewal_time.unwrap().0;
+    assert!(issued[0].not_before < renewal && renewal < issued[0].not_after);
+    assert_eq!(status.renewal_window, None);
+
+    world.renew("web").await;
+    let (next, _) = held(&world.ready("web", 2).await);
+    assert_ne!(next.public().as_der(), key.public().as_der());
+    world.is_tidy().await;
 }

@@ -7,6 +7,7 @@ pub mod account_key;
 pub mod ari;
 pub mod chains;
 pub mod limits;
+pub mod links;
 pub mod order;
 pub mod origin;
 pub mod precheck;

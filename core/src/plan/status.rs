@@ -439,7 +439,8 @@ fn next_try(
         }
     };
     let doublings = match (pace, before) {
-        (Pace::Refused, None) => 0,
+        // One that was shorter was none of these.
+        (Pace::Refused, before) if before.is_none_or(|before| before < shortest / 2) => 0,
         // The share that was taken off is less than a half.
         (Pace::Refused, Some(before)) => (0..10)
             .find(|doublings| shortest.saturating_mul(1 << doublings) >= before)

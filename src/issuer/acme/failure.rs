@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use certwright_core::acme::limits::HoldUntil;
-use certwright_core::acme::order::{Failure as OrderFailure, Refusal};
+use certwright_core::acme::order::{Failure as OrderFailure, Refusal, again};
 use certwright_core::acme::precheck::Stop;
 use certwright_core::acme::{Meaning, Pace as MeaningPace, problem};
 use certwright_core::plan::status::{EXCLUDED_BY_CAA, HELD, NO_SUCH_NAME, Pace};
 use jiff::Timestamp;
 
+use super::Asked;
 use crate::acme::AcmeError;
 use crate::error::Error;
 use crate::http01::front_door::Closed;
@@ -127,14 +128,11 @@ impl StepFailure {
     }
 
     /// There will be no certificate of the order.
-    pub(super) fn of_order(failure: &OrderFailure) -> Self {
-        let words = capitalised(&failure.words);
-        Self::new(
-            failure.meaning.reason(),
-            &words,
-            pace(&failure.meaning),
-            false,
-        )
+    pub(super) fn of_order(asked: &Asked<'_>, failure: &OrderFailure) -> Self {
+        let (meaning, words) = (&failure.meaning, capitalised(&failure.words));
+        let pace = again(asked.now, meaning, asked.last_failure)
+            .map_or_else(|| pace(meaning), Pace::Until);
+        Self::new(meaning.reason(), &words, pace, false)
     }
 
     /// The CA knows the order no more. It may have been too old, or the CA lost it.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certwright_core::acme::limits::Wish;
-use certwright_core::acme::order::{Proof, Step, View, next};
+use certwright_core::acme::order::{Proof, Stage, Step, View, next};
 use certwright_core::acme::wire::{Authorization, Identifier, NewOrder, Order};
-use certwright_core::acme::{ChallengeKind, ari, chains, problem};
-use certwright_core::api::certificate::{OrderStatus, PresentedChallenge};
+use certwright_core::acme::{ari, chains, problem};
+use certwright_core::api::certificate::OrderStatus;
 use certwright_core::api::issuer::Solver;
-use certwright_core::http01::{Challenge, Owner};
+use certwright_core::http01::Owner;
 use certwright_core::pki::Facts;
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -21,7 +21,7 @@ use tracing::{debug, warn};
 use super::{AcmeIssuer, StepFailure};
 use crate::acme::AcmeError;
 use crate::error::Error;
-use crate::http01::front_door::{FrontDoor, Presented};
+use crate::http01::front_door::FrontDoor;
 use crate::http01::self_check::Dial;
 use crate::issuer::Issued;
 use crate::outside::Records;
@@ -56,6 +56,8 @@ pub struct Asked<'a> {
     pub csr: &'a [u8],
     /// What is asked, of whom: a hash.
     pub attempted: &'a str,
+    /// Why the try before this one failed, if it was for the same.
+    pub last_failure: Option<&'a str>,
     /// How long the certificate shall be valid.
     pub lifetime: SignedDuration,
     /// The certificate that this one replaces, as the CA knows it.
@@ -178,14 +180,19 @@ impl AcmeIssuer {
             Step::Failed(failure) => {
                 let (identifiers, meaning) = (&failure.identifiers, &failure.meaning);
                 self.account.budget.failed(asked.now, identifiers, meaning);
-                Ok(Err(StepFailure::of_order(&failure)))
+                Ok(Err(StepFailure::of_order(asked, &failure)))
             }
             Step::Read(_) | Step::Wait if is_stuck(asked.now, status) => {
                 Ok(Err(StepFailure::of_stuck_order(status.started_at.0)))
             }
             Step::Read(_) | Step::Wait => pending(Some(again)),
             Step::Present(proofs) => self.present(asked, ways, status, &proofs).await,
-            Step::Accept(proofs) => self.accept(asked, ways, status, &proofs).await,
+            Step::Accept(proofs) => {
+                let untold = |proof: &&Proof<'_>| proof.stage == Stage::Shown;
+                let untold: Vec<_> = proofs.iter().filter(untold).cloned().collect();
+                let taken = self.accept(asked, ways, status, &untold).await;
+                self.present_again(asked, ways, &proofs, taken).await
+            }
             Step::Finalize(url) => {
                 let account = &self.account;
                 let sent = account
@@ -266,76 +273,6 @@ impl AcmeIssuer {
         }
     }
 
-    /// Leads the CA to our answers; it is not told to look yet.
-    async fn present(
-        &self,
-        asked: &Asked<'_>,
-        ways: &Ways,
-        status: &OrderStatus,
-        proofs: &[Proof<'_>],
-    ) -> Taken {
-        let Some(front_door) = &ways.front_door else {
-            let message = "HTTP-01 is switched off (--http01), and no other way to prove a name is served yet";
-            return Ok(Err(StepFailure::of_request(message)));
-        };
-        // Whatever the order still needs of what was shown before stays.
-        let mut shown = status.challenges.clone();
-        let mut ways_in: Vec<(&Solver, Vec<Challenge>)> = Vec::new();
-        let known: Vec<_> = shown
-            .iter()
-            .map(|shown| (shown.identifier.clone(), shown.token.clone()))
-            .collect();
-        let new = proofs
-            .iter()
-            .map(|proof| (proof.identifier.to_string(), proof.token.clone()));
-        for (identifier, token) in known.into_iter().chain(new) {
-            let Ok(challenge) = Challenge::new(&identifier, &token) else {
-                let message = format!(
-                    "The CA asks for {} in a way that can't be answered",
-                    problem::plain(&identifier, 253)
-                );
-                return Ok(Err(StepFailure::of_request(&message)));
-            };
-            let solver = proofs
-                .iter()
-                .find(|proof| proof.identifier.to_string() == identifier)
-                .map_or_else(|| proofs[0].solver, |proof| proof.solver);
-            match ways_in
-                .iter_mut()
-                .find(|(known, _)| std::ptr::eq(*known, solver))
-            {
-                Some((_, challenges)) => challenges.push(challenge),
-                None => ways_in.push((solver, vec![challenge])),
-            }
-        }
-        let presented: Vec<_> = ways_in
-            .iter()
-            .filter_map(|(solver, challenges)| {
-                Some(Presented {
-                    solver: solver.http01.as_ref()?,
-                    trusted: self.trusted,
-                    challenges,
-                })
-            })
-            .collect();
-        if let Err(closed) = front_door.present(asked.owner, &presented).await {
-            return StepFailure::of_way(closed).map(Err);
-        }
-        shown.extend(proofs.iter().map(|proof| PresentedChallenge {
-            kind: ChallengeKind::as_str(proof.kind).to_owned(),
-            identifier: proof.identifier.to_string(),
-            token: proof.token.clone(),
-            authorization_url: proof.authorization_url.clone(),
-            presented_at: Some(Time(asked.now)),
-            accepted: false,
-        }));
-        Ok(Ok(Progress::UnderWay(OrderStatus {
-            challenges: shown,
-            look_again: None,
-            ..status.clone()
-        })))
-    }
-
     /// What the CA's answer means; what it says of its limits is counted.
     pub(super) fn failed(&self, asked: &Asked<'_>, error: &AcmeError) -> StepFailure {
         let budget = &self.account.budget;
@@ -408,6 +345,7 @@ fn owned<'s>(step: Step<'_>, solvers: &'s [Solver]) -> Step<'s> {
             challenge_url: proof.challenge_url,
             token: proof.token,
             kind: proof.kind,
+            stage: proof.stage,
         })
     };
     match step {

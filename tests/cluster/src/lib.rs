@@ -53,6 +53,7 @@ pub use control_plane::ControlPlane;
 pub use node::Image;
 pub use options::{AuditLevel, Options, User};
 pub use pebble::{Pebble, Ways, answerer, server_certificate};
+pub use ports::pick as free_ports;
 pub use process::Process;
 pub use shared::{Shared, SharedCluster, SharedControlPlane};
 pub use traefik::FrontDoor;

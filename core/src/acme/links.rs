@@ -4,7 +4,7 @@
 ///
 /// Several links may share a header, and several relations a link; commas and semicolons may stand in URLs and in quotes.
 /// What can't be read ends the list.
-pub(super) fn links<'a>(mut text: &'a str, relation: &str) -> Vec<&'a str> {
+pub fn links<'a>(mut text: &'a str, relation: &str) -> Vec<&'a str> {
     let mut found = Vec::new();
     while let Some((url, rest)) = text
         .trim_start_matches([' ', '\t', ','])
