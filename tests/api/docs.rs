@@ -39,6 +39,7 @@ const OTHER_WORDS: &[&str] = &[
     "Issue",
     "Read",
     "Reconcile",
+    "Register",
     "Repair",
     "Restart",
     "Revoke",
