@@ -145,9 +145,6 @@ impl World {
             .env("POD_NAMESPACE", "certwright")
             // What is found at a start is asked about at once.
             .env("CERTWRIGHT_RENEWAL_INFO_SPREAD", "0s")
-            .env(
-                "debug,hyper=info,rustls=info,h2=info,tower=info,kube=info",
-            )
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
