@@ -7,6 +7,7 @@
 mod allowed;
 mod networks;
 mod proxy;
+mod records;
 mod served;
 mod trust;
 
@@ -24,6 +25,7 @@ use proxy::Proxies;
 
 pub use allowed::{Allowed, Forbidden};
 pub use networks::Network;
+pub use records::{Records, Wanted};
 pub use served::Served;
 pub use trust::unverified;
 
@@ -88,6 +90,21 @@ impl Outside {
             allowed.check(address)?;
         }
         let connection = self.connect(host, port, Some(allowed)).await?;
+        Ok(connection.stream)
+    }
+
+    /// Connects to a host that somebody else names, at an address that may be asked, and never by a proxy: what is reached is
+    /// what `allowed` was asked of.
+    ///
+    /// # Errors
+    /// When it can't be reached, or only at addresses that must not be asked.
+    pub async fn reach_directly(
+        &self,
+        host: &str,
+        port: u16,
+        allowed: &Allowed,
+    ) -> anyhow::Result<TcpStream> {
+        let connection = self.dial(host, port, Some(allowed)).await?;
         Ok(connection.stream)
     }
 

@@ -4,10 +4,11 @@
 //! run, the floor: the same writes, with the bodies that the operator wrote, from a bare client with the operator
 //! stopped. Figures of these machines are noisy, so what counts is the ratio of the two.
 //!
-//! `cargo bench --bench cluster -- [N] [ROUNDS]`
+//! `cargo bench --bench cluster -- [N] [ROUNDS]`, and with `acme` before the numbers the same of an ACME CA.
 
 #![allow(missing_docs, reason = "a program, not a library")]
 
+mod acme;
 mod floor;
 mod load;
 mod log;
@@ -44,16 +45,22 @@ struct Round {
 }
 
 fn main() -> anyhow::Result<()> {
+    let acme = std::env::args().any(|argument| argument == "acme");
     let numbers: Vec<usize> = std::env::args()
         .skip(1)
         .filter_map(|argument| argument.parse().ok())
         .collect();
-    let count = numbers.first().copied().unwrap_or(REFERENCE);
+    let usual = if acme { acme::USUAL } else { REFERENCE };
+    let count = numbers.first().copied().unwrap_or(usual);
     let rounds = numbers.get(1).copied().unwrap_or(3);
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("another crypto provider is installed"))?;
-    tokio::runtime::Runtime::new()?.block_on(run(count, rounds))
+    let runtime = tokio::runtime::Runtime::new()?;
+    if acme {
+        return runtime.block_on(acme::run(count, rounds));
+    }
+    runtime.block_on(run(count, rounds))
 }
 
 async fn run(count: usize, rounds: usize) -> anyhow::Result<()> {

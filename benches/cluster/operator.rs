@@ -15,6 +15,9 @@ use tokio::process::{Child, Command};
 /// Who the operator is to the API server: the chart's ServiceAccount.
 pub(crate) const USER: &str = "system:serviceaccount:certwright:certwright";
 
+/// The operator's program.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_certwright");
+
 pub(crate) struct Operator {
     child: Child,
     /// When it was started.
@@ -31,6 +34,16 @@ pub(crate) struct Used {
 impl Operator {
     /// Starts it, and waits until it is ready.
     pub(crate) async fn start(cluster: &ControlPlane) -> anyhow::Result<Self> {
+        let mut command = Command::new(PROGRAM);
+        command.arg("run");
+        Self::start_as(command, cluster).await
+    }
+
+    /// The same, by a command that it takes the place of.
+    pub(crate) async fn start_as(
+        mut command: Command,
+        cluster: &ControlPlane,
+    ) -> anyhow::Result<Self> {
         let kubeconfig = super::load::operator_kubeconfig(cluster).await?;
         let address: SocketAddr = {
             let free = std::net::TcpListener::bind("127.0.0.1:0")?;
@@ -38,8 +51,8 @@ impl Operator {
         };
         let log = std::fs::File::create(cluster.folder().join("operator.log"))?;
         let (began, start) = (SystemClock.now(), Instant::now());
-        let child = Command::new(env!("CARGO_BIN_EXE_certwright"))
-            .args(["run", "--leader-election", "--log", "warn"])
+        let child = command
+            .args(["--leader-election", "--log", "warn"])
             .args(["--listen", &address.to_string()])
             .env("KUBECONFIG", kubeconfig)
             .env("POD_NAMESPACE", "certwright")

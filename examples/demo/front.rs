@@ -1,9 +1,9 @@
 //! What the ACME act plays with besides the cluster: a CA, the way to it and back, and a page to show.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use anyhow::{Context as _, bail};
-use certwright_test_cluster::{FrontDoor, OwnAddresses, Pebble, Ways};
+use certwright_test_cluster::{FrontDoor, OwnAddresses, Pebble, Ways, free_ports};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// The CA, and where everybody is found.
@@ -29,15 +29,14 @@ impl Front {
             ..Ways::default()
         };
         let pebble = Pebble::start(ways).await.context("Pebble did not start")?;
-        let free = TcpListener::bind((address.ip(), 0)).context("found no free port")?;
-        let answers = free.local_addr().context("found no free port")?;
+        let [answers] = free_ports().context("found no free port for the operator's answers")?;
         let page = tokio::net::TcpListener::bind((address.ip(), 0))
             .await
             .context("found no free port")?;
         let front = Self {
             pebble,
             door,
-            answers,
+            answers: SocketAddr::from((address.ip(), answers)),
             page: page.local_addr().context("found no free port")?,
             _address: address,
         };

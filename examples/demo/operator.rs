@@ -1,13 +1,13 @@
 //! The operator: the binary that is shipped, under the rights that are shipped.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::Context as _;
-use certwright_test_cluster::Process;
+use certwright_test_cluster::{Process, free_ports};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -37,10 +37,11 @@ impl Operator {
         answers: Option<SocketAddr>,
     ) -> anyhow::Result<Self> {
         write_kubeconfig(kubectl, &kubeconfig(folder)).await?;
+        let [port] = free_ports().context("found no free port for metrics")?;
         let mut operator = Self {
             program: program.to_owned(),
             folder: folder.to_owned(),
-            port: free_port().context("found no free port for metrics")?,
+            port,
             answers: answers.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
             process: None,
         };
@@ -71,6 +72,8 @@ impl Operator {
                 format!("--http01-listen={}", self.answers).into(),
                 // An ACME CA there may be asked, which is otherwise for public addresses only.
                 "--private-networks=127.0.0.0/8".into(),
+                // Nobody answers there: what the world's DNS says of www.example.com is not the demo's.
+                "--resolvers=127.0.0.1:9".into(),
             ],
             self.log_file(),
         )?);
@@ -170,8 +173,4 @@ pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
         .open(path)
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .with_context(|| format!("failed to write {}", path.display()))
-}
-
-fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

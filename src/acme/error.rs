@@ -7,6 +7,9 @@ use certwright_core::acme::problem::{MAX_DETAIL, plain};
 use certwright_core::acme::wire::Problem;
 use certwright_core::pki::key::KeyError;
 
+/// So much of a server's name and port is shown, in bytes: no name is longer.
+const MAX_HOST: usize = 261;
+
 /// Why a CA gave no answer, or not the one that was wanted. No text holds anything secret.
 #[derive(Debug, thiserror::Error)]
 pub enum AcmeError {
@@ -14,7 +17,11 @@ pub enum AcmeError {
     #[error("{0}")]
     Url(#[from] UrlProblem),
     /// It could not be reached, or only at an address that must not be asked.
-    #[error("{host} can't be reached: {why}")]
+    #[error(
+        "{} can't be reached: {}",
+        plain(host, MAX_HOST),
+        plain(why, MAX_DETAIL)
+    )]
     Unreachable {
         /// The server.
         host: String,
@@ -22,7 +29,7 @@ pub enum AcmeError {
         why: String,
     },
     /// It took too long.
-    #[error("{host} gave no answer within {within:?}")]
+    #[error("{} gave no answer within {within:?}", plain(host, MAX_HOST))]
     TimedOut {
         /// The server.
         host: String,
@@ -30,7 +37,11 @@ pub enum AcmeError {
         within: Duration,
     },
     /// Its answer makes no sense.
-    #[error("{host} answered something that is not ACME: {why}")]
+    #[error(
+        "{} answered something that is not ACME: {}",
+        plain(host, MAX_HOST),
+        plain(why, MAX_DETAIL)
+    )]
     Nonsense {
         /// The server.
         host: String,
@@ -59,5 +70,42 @@ impl AcmeError {
     /// Whether the CA says so, by the full name of the problem.
     pub fn is(&self, kind: &str) -> bool {
         matches!(self, Self::Problem { problem, .. } if problem.kind == kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_comes_from_outside_is_shown_on_one_line_and_cut() {
+        let long = || "x\n\u{1b}[2J".repeat(100_000);
+        let problem: Problem = serde_json::from_value(
+            serde_json::json!({ "type": long(), "detail": long(), "status": 400 }),
+        )
+        .unwrap();
+        for error in [
+            AcmeError::Unreachable {
+                host: long(),
+                why: long(),
+            },
+            AcmeError::TimedOut {
+                host: long(),
+                within: Duration::from_secs(30),
+            },
+            AcmeError::Nonsense {
+                host: long(),
+                why: long(),
+            },
+            AcmeError::Problem {
+                status: 400,
+                problem: Box::new(problem),
+                retry_after: None,
+            },
+        ] {
+            let text = error.to_string();
+            assert!(text.len() < 2048, "{} bytes", text.len());
+            assert!(!text.contains(char::is_control), "{text:?}");
+        }
     }
 }

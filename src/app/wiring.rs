@@ -44,7 +44,7 @@ use crate::http01::front_door::FrontDoor;
 use crate::issuer::acme::{RenewalPolls, Ways};
 use crate::issuer::{Accounts, Issuers};
 use crate::metrics::{Metrics, series};
-use crate::outside::{Allowed, Outside};
+use crate::outside::{Allowed, Outside, Records};
 use crate::rollout::{self, Notice, Rollout};
 use crate::server::Report;
 use answering::Through;
@@ -101,7 +101,8 @@ impl Parts {
                 Arc::clone(&secrets),
             ),
         ));
-        let ways = ways(&client, settings, outside, allowed);
+        let records = Arc::new(Records::new(&settings.resolvers, &allowed)?);
+        let ways = ways(&client, settings, records, outside, allowed);
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, clock.as_ref());
         let leads = leadership.clone();
@@ -200,7 +201,13 @@ impl Parts {
 }
 
 /// How ACME CAs find our answers.
-fn ways(client: &Client, settings: &RunSettings, outside: Arc<Outside>, allowed: Allowed) -> Ways {
+fn ways(
+    client: &Client,
+    settings: &RunSettings,
+    records: Arc<Records>,
+    outside: Arc<Outside>,
+    allowed: Allowed,
+) -> Ways {
     let front_door = settings.http01.as_ref().map(|http01| {
         let operator = Operator {
             namespace: settings.namespace.clone(),
@@ -214,6 +221,7 @@ fn ways(client: &Client, settings: &RunSettings, outside: Arc<Outside>, allowed:
         ))
     });
     Ways {
+        records,
         front_door,
         dial: Arc::new(Through { outside, allowed }),
     }

@@ -90,6 +90,21 @@ struct RunArguments {
     )]
     private_networks: Vec<Network>,
 
+    /// Resolvers that tell what public DNS says of names, as ADDRESS or ADDRESS:PORT, with commas between [default: those
+    /// of /etc/resolv.conf]
+    ///
+    /// They are asked before the first order for a name. What they find wrong counts only where the public servers of the
+    /// name's own zone say the same.
+    #[arg(
+        long,
+        env = "CERTWRIGHT_RESOLVERS",
+        value_name = "ADDRESS:PORT,...",
+        value_delimiter = ',',
+        value_parser = resolver,
+        help_heading = "Outside the cluster"
+    )]
+    resolvers: Vec<SocketAddr>,
+
     #[command(flatten)]
     http01: Http01Arguments,
 
@@ -391,6 +406,7 @@ impl RunArguments {
             rollout: self.scope.rollout,
             outside: self.outside.into(),
             private_networks: self.private_networks,
+            resolvers: self.resolvers,
             api_server: self
                 .kubernetes_service_host
                 .and_then(|host| host.trim_matches(['[', ']']).parse().ok()),
@@ -423,6 +439,16 @@ impl GroupArguments {
 
 fn duration(text: &str) -> Result<SignedDuration, InvalidDuration> {
     DurationText::from(text).parse()
+}
+
+/// `192.0.2.53`, `192.0.2.53:5353`, `2001:db8::53`, `[2001:db8::53]:5353`.
+fn resolver(text: &str) -> Result<SocketAddr, String> {
+    let bare = || text.parse().map(|address| SocketAddr::new(address, 53));
+    text.parse().or_else(|_| bare()).map_err(|_| {
+        format!(
+            "{text:?} is no resolver; write an address, such as 192.0.2.53 or [2001:db8::53]:53"
+        )
+    })
 }
 
 fn lease_duration(text: &str) -> Result<Duration, String> {

@@ -47,6 +47,8 @@ pub struct RunSettings {
     pub outside: OutsideSettings,
     /// Private networks that servers which tenants name may be in.
     pub private_networks: Vec<Network>,
+    /// Who is asked what public DNS says; the system's resolvers, if nobody is named.
+    pub resolvers: Vec<SocketAddr>,
     /// The API server's address inside the cluster, which nobody who names a server is led to.
     pub api_server: Option<IpAddr>,
     /// How names are proven by HTTP-01; `None` if they are not.

@@ -27,6 +27,7 @@ fn run_has_these_defaults() {
             rollout: true,
             outside: OutsideSettings::default(),
             private_networks: Vec::new(),
+            resolvers: Vec::new(),
             api_server: None,
             http01: Some(Http01Settings {
                 listen: "[::]:8089".parse().unwrap(),
@@ -59,6 +60,7 @@ fn run_takes_what_is_given() {
         "--no-proxy=.svc",
         "--extra-ca-file=/cas/ca.crt",
         "--private-networks=10.0.0.0/8,fd00::/8",
+        "--resolvers=192.0.2.53,[2001:db8::53]:5353,2001:db8::1",
         "--http01-listen=127.0.0.1:0",
         "--http01-service=answers",
         "--cluster-resource-namespace=cas",
@@ -88,6 +90,11 @@ fn run_takes_what_is_given() {
                 extra_ca_file: Some("/cas/ca.crt".into()),
             },
             private_networks: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
+            resolvers: vec![
+                "192.0.2.53:53".parse().unwrap(),
+                "[2001:db8::53]:5353".parse().unwrap(),
+                "[2001:db8::1]:53".parse().unwrap(),
+            ],
             api_server: None,
             http01: Some(Http01Settings {
                 listen: "127.0.0.1:0".parse().unwrap(),
@@ -115,6 +122,14 @@ fn run_takes_what_is_given() {
 fn a_proxys_password_is_in_no_settings_that_are_shown() {
     let parsed = parsed(&["run", "--https-proxy=http://me:hush@proxy:3128"]).unwrap();
     assert!(!format!("{parsed:?}").contains("hush"));
+}
+
+#[test]
+fn a_resolver_is_an_address() {
+    for text in ["", "dns.example.com", "192.0.2.53:", "192.0.2.53:99999"] {
+        let problem = parsed(&["run", &format!("--resolvers={text}")]).unwrap_err();
+        assert!(problem.to_string().contains("is no resolver"), "{problem}");
+    }
 }
 
 #[test]
@@ -296,6 +311,6 @@ fn each_option_of_run_has_its_environment_variable() {
         assert_eq!(argument.get_env().unwrap(), name.as_str());
         shown += usize::from(!argument.is_hide_set());
     }
-    assert_eq!(shown, 19);
+    assert_eq!(shown, 20);
     Arguments::command().debug_assert();
 }

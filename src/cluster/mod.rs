@@ -1,5 +1,6 @@
 //! What we read from the API server and write to it.
 
+pub mod account_secret;
 pub mod apply;
 pub mod events;
 pub mod front_door;

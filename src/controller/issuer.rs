@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span, warn};
 
+use super::account::{Warnings, note_request};
 use super::terms::in_terms;
 use super::{Context, PATIENCE, at};
 use crate::cluster::apply;
@@ -174,15 +175,14 @@ async fn step<K: IssuerKind>(shared: &Shared<K>, name: &Named) -> Result<Action,
         cluster: K::KIND == ClusterIssuer::KIND,
         name: name.name.clone(),
     };
-    let state = context
-        .issuers
-        .state(now, &name.namespace, &issuer_name)
-        .await?;
-    let (new, mut turns) = status(now, issuer, &state);
-    if let Some(due) = context
-        .issuers
-        .account_due(&(issuer_name, name.namespace.clone()))
-    {
+    let key = (issuer_name, name.namespace.clone());
+    let state = context.issuers.state(now, &key.1, &key.0).await?;
+    let (state, warnings) = super::account::roll(context, now, issuer, &key, state).await?;
+    let (mut new, mut turns) = status(now, issuer, &state, &warnings);
+    note_request(context, issuer, &state, &mut new.acme);
+    // What an issuer of another kind once asked is not asked again.
+    let due = context.issuers.account_due(&key);
+    if let Some(due) = due.filter(|_| issuer.is_acme()) {
         turns = turns.min(due);
     }
     let old = issuer.status();
@@ -210,12 +210,20 @@ async fn step<K: IssuerKind>(shared: &Shared<K>, name: &Named) -> Result<Action,
         let (reason, message) = (problem.reason, &problem.message);
         context.warn(now, about, reason, "Verify", message).await;
     }
+    let about = issuer.object_ref(&context.group);
+    super::account::tell(context, now, about, old, &new).await;
     Ok(at(now, turns))
 }
 
 /// The status that says this, and when it may have to say something else by the mere passing of time.
-fn status<K: IssuerKind>(now: Timestamp, issuer: &K, state: &State) -> (IssuerStatus, Timestamp) {
+fn status<K: IssuerKind>(
+    now: Timestamp,
+    issuer: &K,
+    state: &State,
+    warnings: &Warnings,
+) -> (IssuerStatus, Timestamp) {
     let mut turns = now.checked_add(MAX_LOOK_AGAIN).unwrap_or(now);
+    turns = turns.min(warnings.again.unwrap_or(turns));
     let (status, reason, message) = match state {
         State::Missing => (
             ConditionStatus::Unknown,
@@ -260,35 +268,43 @@ fn status<K: IssuerKind>(now: Timestamp, issuer: &K, state: &State) -> (IssuerSt
         .status()
         .map(|status| status.conditions.clone())
         .unwrap_or_default();
-    conditions.retain(|condition| condition.type_ == "Ready");
-    let ready = Condition {
-        type_: "Ready".to_owned(),
+    let condition = |type_: &str, status, reason: &str, message| Condition {
+        type_: type_.to_owned(),
         status,
         observed_generation: generation,
         last_transition_time: Time(now),
         reason: reason.to_owned(),
         message,
     };
-    condition::set(&mut conditions, ready);
-    (
-        IssuerStatus {
-            observed_generation: generation,
-            conditions,
-            acme: match state {
-                State::Ready(usable) => account(usable).map(|account| account.status().clone()),
-                // What was known stays while the CA can't be asked.
-                State::NotReady(_) if issuer.is_acme() => {
-                    issuer.status().and_then(|status| status.acme.clone())
-                }
-                _ => None,
-            },
+    let said = warnings.conditions.iter().map(|(type_, problem)| {
+        let message = problem.message.clone();
+        condition(type_, ConditionStatus::True, problem.reason, message)
+    });
+    let said: Vec<_> = [condition("Ready", status, reason, message)]
+        .into_iter()
+        .chain(said)
+        .collect();
+    conditions.retain(|held| said.iter().any(|said| said.type_ == held.type_));
+    for said in said {
+        condition::set(&mut conditions, said);
+    }
+    let new = IssuerStatus {
+        observed_generation: generation,
+        conditions,
+        acme: match state {
+            State::Ready(usable) => account(usable).map(|account| account.status().clone()),
+            // What was known stays while the CA can't be asked.
+            State::NotReady(_) if issuer.is_acme() => {
+                issuer.status().and_then(|status| status.acme.clone())
+            }
+            _ => None,
         },
-        turns,
-    )
+    };
+    (new, turns)
 }
 
 /// The account of an ACME issuer.
-fn account(usable: &Usable) -> Option<&Account> {
+pub(super) fn account(usable: &Usable) -> Option<&Account> {
     match &usable.issuer {
         AnyIssuer::Acme(issuer) => Some(issuer.account()),
         AnyIssuer::SelfSigned(_) | AnyIssuer::Ca(_) => None,

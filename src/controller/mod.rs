@@ -1,5 +1,6 @@
 //! The only room that knows both plans and issuers: gather, plan, act, write the status, look again.
 
+mod account;
 mod act;
 mod certificate;
 mod gather;

@@ -9,7 +9,7 @@ use certwright_core::api::Certificate;
 use certwright_core::api::certificate::OrderStatus;
 use certwright_core::http01::Owner;
 use certwright_core::pki::csr::Csr;
-use certwright_core::pki::{KeySpec, PrivateKey};
+use certwright_core::pki::{Facts, KeySpec, PrivateKey};
 use certwright_core::plan::intent::Contents;
 use certwright_core::plan::status::{Failure, Outcome, Pace};
 use certwright_core::plan::{AbandonReason, HeldOrder, IssueReason, Request, next_key, request};
@@ -76,9 +76,10 @@ impl Attempt<'_> {
         };
         let mut asked = self.asked(request, &owner, &identifiers, &csr);
         asked.replaces = replaces.as_deref();
+        asked.held = self.ordered_before(issuer);
         self.remember(issuer);
         let Some(order) = order else {
-            let begun = issuer.begin(&asked).await;
+            let begun = issuer.begin(&asked, &self.context.ways).await;
             return Ok(match begun {
                 Ok(order) => Acted::of(Outcome::UnderWay(order)),
                 Err(failure) => self.failed(failure, None),
@@ -159,6 +160,7 @@ impl Attempt<'_> {
             last_failure: self.last_failure(),
             lifetime: SignedDuration::from_secs(request.profile.lifetime_seconds),
             replaces: None,
+            held: None,
             life_left: self.assessment.held.as_ref().map(|held| {
                 // What is revoked, or is about to be, has none left.
                 if self.assessment.revoked || self.assessment.reason == Some(IssueReason::Suggested)
@@ -195,6 +197,13 @@ impl Attempt<'_> {
         }
         let marks = &self.gathered.secret.as_ref()?.marks;
         issuer.renewal_id(held, marks.account.as_deref()).await
+    }
+
+    /// The held certificate, where this account ordered it.
+    fn ordered_before(&self, issuer: &AcmeIssuer) -> Option<&Facts> {
+        let marks = &self.gathered.secret.as_ref()?.marks;
+        let ours = marks.account.as_deref() == Some(issuer.account().url());
+        self.assessment.held.as_ref().filter(|_| ours)
     }
 
     /// Has an account's budget know what statuses tell of its past.

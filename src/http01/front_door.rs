@@ -3,7 +3,8 @@
 //! What is about to be made is written down first, in the operator's namespace, and struck out once it is gone. So
 //! nothing is left over, whenever the operator stops and whatever becomes of the Certificate meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use certwright_core::api::Group;
@@ -17,6 +18,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::cluster::leadership::Leadership;
@@ -29,6 +31,9 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// ...but no longer than this.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
+/// How often ways in are made again while an answer is not seen.
+const AGAIN: Duration = Duration::from_secs(10);
+
 /// The ways that are made, and where they lead.
 pub struct FrontDoor {
     client: Client,
@@ -38,6 +43,8 @@ pub struct FrontDoor {
     endpoints: watch::Sender<Option<Endpoints>>,
     /// Several Certificates may edit one Ingress, each in its turn.
     edits: Mutex<()>,
+    /// When the ways in were last made, by the Certificate's uid.
+    made: std::sync::Mutex<HashMap<String, Instant>>,
 }
 
 /// The challenges that one solver proves.
@@ -79,6 +86,7 @@ impl FrontDoor {
             operator,
             endpoints: watch::Sender::new(None),
             edits: Mutex::new(()),
+            made: std::sync::Mutex::default(),
         }
     }
 
@@ -126,7 +134,29 @@ impl FrontDoor {
             }
         }
         self.settle(was, &both, &wanted).await?;
+        self.made().insert(certificate.uid.clone(), Instant::now());
         Ok(())
+    }
+
+    /// Makes ways in that were made before and taken away by others, such as an operator that undoes what it doesn't know.
+    /// Looks only now and then: in between it does nothing.
+    ///
+    /// # Errors
+    /// As [`FrontDoor::present`].
+    pub async fn present_again(
+        &self,
+        certificate: &Owner,
+        presented: &[Presented<'_>],
+    ) -> Result<(), Closed> {
+        let made = self.made().get(&certificate.uid).copied();
+        if made.is_some_and(|made| made.elapsed() < AGAIN) {
+            return Ok(());
+        }
+        self.present(certificate, presented).await
+    }
+
+    fn made(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes away all that was made for a Certificate.
@@ -321,6 +351,9 @@ impl FrontDoor {
             cluster::take_out_path(&self.client, &self.group, edit).await?;
         }
         let uid = &recorded.certificate.uid;
+        if wanted.is_empty() {
+            self.made().remove(uid);
+        }
         for reference in left_over.objects.iter().rev() {
             cluster::take_away(&self.client, &self.group, reference, uid).await?;
         }

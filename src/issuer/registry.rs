@@ -13,16 +13,20 @@ use certwright_core::pki::{Authority, CaProblem};
 use certwright_core::plan::observed::data;
 use certwright_core::plan::request::IssuerName;
 use certwright_core::plan::{ReadyIssuer, Signer};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 
+use super::acme::rollover::{self, Rolled};
 use super::{Accounts, AcmeIssuer, AnyIssuer, CaIssuer, SelfSignedIssuer, Usable};
 use crate::cluster::secrets::{IssuerKey, Named, Secrets};
 use crate::cluster::version;
 use crate::error::Error;
 use crate::metrics::{IssuerSample, IssuerSeries};
+
+/// How long to wait before it is looked again whether an account is still shared.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
 /// An issuer as it is now.
 pub enum State {
@@ -169,17 +173,20 @@ impl Issuers {
     pub fn forget_unread(&self) {
         self.authorities()
             .retain(|secret, _| !self.readers(secret).is_empty());
-        self.accounts.retain(|issuer| self.exists(issuer));
+        self.accounts.retain(|issuer| self.has_account(issuer));
     }
 
-    fn exists(&self, (IssuerName { cluster, name }, namespace): &IssuerKey) -> bool {
+    /// Whether there is such an issuer, and it asks an ACME CA.
+    fn has_account(&self, (IssuerName { cluster, name }, namespace): &IssuerKey) -> bool {
         if *cluster {
             let reference = ObjectRef::new_with(name, self.group.clone());
             let issuers = self.cluster_issuers.as_ref();
-            return issuers.is_some_and(|issuers| issuers.get(&reference).is_some());
+            let issuer = issuers.and_then(|issuers| issuers.get(&reference));
+            return issuer.is_some_and(|issuer| issuer.spec.acme.is_some());
         }
         let reference = ObjectRef::new_with(name, self.group.clone()).within(namespace);
-        self.issuers.get(&reference).is_some()
+        let issuer = self.issuers.get(&reference);
+        issuer.is_some_and(|issuer| issuer.spec.acme.is_some())
     }
 
     async fn judge(
@@ -247,6 +254,43 @@ impl Issuers {
     /// Has the CA asked for an issuer's account again: it does not know it any more.
     pub fn forget_account(&self, issuer: &IssuerKey) {
         self.accounts.forget(issuer);
+    }
+
+    /// Gives the account of an ACME issuer another key for this request, or goes on with what was begun.
+    ///
+    /// # Errors
+    /// When the API server fails, or something changed meanwhile.
+    pub async fn roll_account_key(
+        &self,
+        now: Timestamp,
+        issuer: &IssuerKey,
+        using: &AcmeIssuer,
+        asked: Option<&str>,
+    ) -> Result<Rolled, Error> {
+        let namespace = if issuer.0.cluster {
+            self.cluster_namespace.as_str()
+        } else {
+            issuer.1.as_str()
+        };
+        let secret = using.key_secret(namespace);
+        let mut readers = self.readers(&secret).into_iter();
+        let other = readers.find(|reader| reader != issuer);
+        let refused = match other.or_else(|| self.accounts.shared_with(issuer, using.account())) {
+            _ if using.keeps_its_key() => Some(rollover::must_stay()),
+            Some(other) => Some(rollover::is_shared(&secret, &other)),
+            None => None,
+        };
+        match refused {
+            // Nobody waits for it any more.
+            Some(_) if asked.is_none() => Ok(Rolled::Nothing),
+            // That another issuer let go, nobody tells this one.
+            Some(problem) => Ok(Rolled::Failed(problem, now.checked_add(LOOK_AGAIN).ok())),
+            None => {
+                self.accounts
+                    .roll(now, issuer, namespace, using, asked)
+                    .await
+            }
+        }
     }
 
     /// Begins to count anew what ACME accounts were used for.

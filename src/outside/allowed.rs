@@ -48,6 +48,14 @@ impl Allowed {
         }
     }
 
+    /// The same without private addresses.
+    pub fn public(&self) -> Self {
+        Self {
+            private: Vec::new(),
+            never: self.never.clone(),
+        }
+    }
+
     /// Whether an address may be asked.
     ///
     /// # Errors
@@ -205,6 +213,15 @@ mod tests {
             ("10.1.0.1", "API server"),
         ] {
             assert_eq!(checked(&allowed, address), what, "{address}");
+        }
+        // What the world asks is another matter.
+        for (address, what) in [
+            ("10.1.2.3", "private"),
+            ("127.0.0.1", "own"),
+            ("10.1.0.1", "API server"),
+            ("192.0.2.1", "public"),
+        ] {
+            assert_eq!(checked(&allowed.public(), address), what, "{address}");
         }
         let own: Vec<_> = allowed.own_host().map(ToString::to_string).collect();
         assert_eq!(own, ["127.0.0.0/8"]);

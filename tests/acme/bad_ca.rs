@@ -126,7 +126,7 @@ fn liars(elsewhere: &str) -> Vec<Liar> {
 /// CAs that ask for tokens that are none.
 fn unsound_tokens() -> Vec<Liar> {
     let unsound = [
-        "a".repeat(50_000),
+        "a".repeat(100 << 10),
         "a".repeat(129),
         "/../../../etc/passwd".to_owned(),
         "a\r\nSet-Cookie: b=c".to_owned(),

@@ -39,7 +39,7 @@ impl World {
     }
 
     /// Waits until a try for a Certificate has failed.
-    async fn refused(&self, name: &str) -> LastFailure {
+    async fn failed(&self, name: &str) -> LastFailure {
         let certificates: Api<Certificate> = self.of();
         eventually(&format!("{name} is refused"), async || {
             let found = certificates.get(name).await.map_err(|p| p.to_string())?;
@@ -98,7 +98,7 @@ async fn chains_and_profiles_are_chosen_and_what_was_shown_once_is_not_asked_for
     let life = issued[0].not_after.duration_since(issued[0].not_before);
     // The last second counts too.
     assert_eq!(life.as_secs() + 1, 576_000);
-    let failure = world.refused("unheard-of").await;
+    let failure = world.failed("unheard-of").await;
     assert_eq!(failure.reason, "InvalidProfile", "{failure:?}");
     assert!(failure.message.contains("unheard-of"), "{failure:?}");
     let remedy = "status.acme.profiles lists";
@@ -150,7 +150,7 @@ async fn names_of_all_kinds_are_shown_to_a_ca_that_has_everything_shown_each_tim
     // One name that the CA signs nothing for is told by name, and the sound one beside it is not.
     let names = ["blocked.example.com", "www.example.com"];
     world.certificate_of("pebble", "blocked", &names).await;
-    let failure = world.refused("blocked").await;
+    let failure = world.failed("blocked").await;
     assert_eq!(failure.reason, "RejectedIdentifier", "{failure:?}");
     assert!(
         failure.message.contains("blocked.example.com"),

@@ -6,8 +6,10 @@
     reason = "all of this is tests, also what is outside their functions"
 )]
 
+mod account;
 mod bad_ca;
 mod below;
+mod beside;
 mod choices;
 mod client;
 mod customer;
@@ -16,14 +18,21 @@ mod faults;
 mod faulty;
 mod foreign;
 mod forger;
+mod hostile;
 mod interrupted;
 mod limits;
+mod named;
 mod operator;
 mod pebble;
+mod precheck;
 mod renewal;
 mod revocation;
 mod second_try;
+mod rollover;
 mod served;
 mod shop;
 mod stand_in;
 mod step_ca;
+mod tenants;
+mod undone;
+mod unwritten;

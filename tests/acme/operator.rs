@@ -1,6 +1,6 @@
 //! The operator between a real API server and Pebble: from `kubectl apply` to a Secret.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -26,6 +26,7 @@ use crate::pebble::{Pebble, Ways, free_ports};
 pub(crate) const NAME: &str = "www.example.com";
 /// A program with an `/etc/hosts` of its own.
 const WITH_HOSTS: &str = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
+/// Some waits of the operator are a minute long.
 const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A cluster, a CA and the operator.
@@ -38,17 +39,31 @@ pub(crate) struct World {
     operator: Option<Child>,
     /// Where the world finds [`NAME`]: Traefik's HTTP, on port 80.
     addresses: Option<OwnAddresses>,
+    /// Who tells the operator what public DNS says.
+    resolver: SocketAddr,
 }
+
+/// Nobody: what is true of these names in the world is none of the tests' business.
+const NO_RESOLVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
 impl World {
     pub(crate) async fn new(ways: Ways) -> Self {
+        Self::asking(ways, NO_RESOLVER).await
+    }
+
+    /// One in which this resolver tells the operator what public DNS says.
+    pub(crate) async fn resolving(resolver: SocketAddr) -> Self {
+        Self::asking(Ways::default(), resolver).await
+    }
+
+    async fn asking(ways: Ways, resolver: SocketAddr) -> Self {
         let options = Options::new().without_workloads();
         let control_plane = ControlPlane::start(options).await.unwrap();
         // Pebble asks the operator itself.
         let [http_port] = free_ports();
         let pebble = Pebble::start(Ways { http_port, ..ways }).await;
         let answers = SocketAddr::from((Ipv4Addr::LOCALHOST, http_port));
-        Self::around(control_plane, pebble, answers, None).await
+        Self::around(control_plane, pebble, answers, (None, resolver)).await
     }
 
     /// One in which Pebble asks Traefik, which leads it to the operator.
@@ -66,14 +81,29 @@ impl World {
         tokio::spawn(lead(outer, http_port));
         let [port] = free_ports();
         let answers = SocketAddr::from((addresses.ipv4(), port));
-        Self::around(control_plane, pebble, answers, Some(addresses)).await
+        let ways_in = (Some(addresses), NO_RESOLVER);
+        Self::around(control_plane, pebble, answers, ways_in).await
+    }
+
+    /// One in which [`NAME`] leads to this listener, at port 80 of an address that nobody else has.
+    pub(crate) async fn with_own_port_80() -> (Self, TcpListener) {
+        let options = Options::new().without_workloads();
+        let control_plane = ControlPlane::start(options).await.unwrap();
+        let pebble = Pebble::start(Ways::default()).await;
+        let addresses = OwnAddresses::take().unwrap();
+        let door = TcpListener::bind((addresses.ipv4(), 80)).await.unwrap();
+        let [port] = free_ports();
+        let answers = SocketAddr::from((addresses.ipv4(), port));
+        let ways_in = (Some(addresses), NO_RESOLVER);
+        let world = Self::around(control_plane, pebble, answers, ways_in).await;
+        (world, door)
     }
 
     async fn around(
         control_plane: ControlPlane,
         pebble: Pebble,
         answers: SocketAddr,
-        addresses: Option<OwnAddresses>,
+        (addresses, resolver): (Option<OwnAddresses>, SocketAddr),
     ) -> Self {
         let mut world = Self {
             client: control_plane.client().unwrap(),
@@ -82,6 +112,7 @@ impl World {
             answers,
             operator: None,
             addresses,
+            resolver,
         };
         let crds = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crds");
         for file in ["certificates", "issuers", "clusterissuers"] {
@@ -136,6 +167,7 @@ impl World {
         };
         let child = command
             .args(["run", "--private-networks=127.0.0.0/8,198.51.100.0/24"])
+            .args(["--resolvers", &self.resolver.to_string()])
             .args(["--listen", &format!("127.0.0.1:{listen}")])
             .args(["--http01-listen", &self.answers.to_string()])
             .env(
@@ -163,6 +195,16 @@ impl World {
     }
 
     pub(crate) async fn apply(&self, object: &Value) {
+        let (kind, name) = (&object["kind"], &object["metadata"]["name"]);
+        eventually(&format!("{kind} {name} is taken"), async || {
+            let applied = self.try_out(object).await;
+            applied.map_err(|problem| problem.to_string())
+        })
+        .await;
+    }
+
+    /// Applies an object once.
+    pub(crate) async fn try_out(&self, object: &Value) -> kube::Result<()> {
         let kind = object["kind"].as_str().unwrap();
         let (group, version) = object["apiVersion"]
             .as_str()
@@ -175,12 +217,9 @@ impl World {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
         };
-        eventually(&format!("{kind} {name} is taken"), async || {
-            let parameters = PatchParams::apply("user").force();
-            let applied = api.patch(name, &parameters, &Patch::Apply(object)).await;
-            applied.map(|_| ()).map_err(|problem| problem.to_string())
-        })
-        .await;
+        let parameters = PatchParams::apply("user").force();
+        let applied = api.patch(name, &parameters, &Patch::Apply(object)).await;
+        applied.map(|_| ())
     }
 
     /// An Issuer that asks Pebble.

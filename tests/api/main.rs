@@ -11,6 +11,7 @@
 )]
 
 mod cluster;
+mod docs;
 mod groups;
 mod kubectl;
 mod manifests;

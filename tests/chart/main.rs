@@ -10,4 +10,5 @@ mod cluster;
 mod lifecycle;
 mod manifests;
 mod matrix;
+mod network;
 mod text;

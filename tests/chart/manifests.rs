@@ -58,5 +58,5 @@ async fn in_another_namespace_the_policies_follow_the_account() {
             assert_eq!(subject["namespace"], "certificates");
         }
     }
-    assert_eq!((policies, bindings), (2, 2));
+    assert_eq!((policies, bindings), (4, 3));
 }

@@ -24,7 +24,7 @@ async fn a_real_server_takes_what_is_rendered() {
         "--set watchNamespaces={shop} --set clusterIssuers=Enabled --set clusterResourceNamespace=pki",
         "--set clusterIssuers=Disabled --set rollout.enabled=false --set metrics.service.enabled=false \
          --set acme.http01.enabled=false",
-        "--set acme.privateNetworks={10.20.0.0/16,fd00::/8}",
+        "--set acme.privateNetworks={10.20.0.0/16,fd00::/8} --set acme.resolvers={192.0.2.53,[2001:db8::53]:5353}",
         "--set replicas=1 --set leaderElection.enabled=false --set networkPolicy.enabled=false",
         "--set replicas=3 --set podDisruptionBudget.enabled=false --set leaderElection.leaseDuration=15s",
         "--set fullnameOverride=certs --set rbac.aggregateUserRoles=false --set serviceAccount.annotations.a=b",
@@ -37,6 +37,7 @@ async fn a_real_server_takes_what_is_rendered() {
         "--set podLabels.a=b --set podAnnotations.a=b --set priorityClassName=system-cluster-critical \
          --set tolerations[0].operator=Exists --set resources.limits.memory=1Gi --set terminationGracePeriodSeconds=60",
         "--set networkPolicy.from[0].namespaceSelector.matchLabels.a=b --set metrics.service.labels.a=b \
+         --set networkPolicy.http01From[0].ipBlock.cidr=10.0.0.0/8 \
          --set nodeSelector.disk=ssd --set topologySpreadConstraints[0].topologyKey=rack \
          --set topologySpreadConstraints[0].maxSkew=1 --set topologySpreadConstraints[0].whenUnsatisfiable=DoNotSchedule \
          --set topologySpreadConstraints[0].labelSelector.matchLabels.a=b",
@@ -121,6 +122,7 @@ async fn what_makes_no_sense_is_refused_with_its_name() {
         ("--set watchNamespaces={Shop}", "watchNamespaces"),
         ("--set clusterIssuers=true", "clusterIssuers"),
         ("--set acme.privateNetworks={intranet}", "privateNetworks"),
+        ("--set acme.resolvers={dns.example.com}", "resolvers"),
         ("--set caOverlap=1d", "caOverlap"),
         ("--set log.format=xml", "format"),
         ("--set leaderElection.leaseDuration=2s", "leaseDuration"),
@@ -141,7 +143,7 @@ async fn what_makes_no_sense_is_refused_with_its_name() {
     }
 }
 
-async fn render(cluster: &ControlPlane, values: &str) -> Result<String, String> {
+pub(crate) async fn render(cluster: &ControlPlane, values: &str) -> Result<String, String> {
     let values: Vec<&str> = values.split_whitespace().collect();
     let values = values.join(" ");
     helm(
@@ -152,7 +154,7 @@ async fn render(cluster: &ControlPlane, values: &str) -> Result<String, String> 
 }
 
 /// A namespace for the release that lets only restricted Pods in, those that values name, and the kinds of the Prometheus operator.
-async fn prepared() -> &'static ControlPlane {
+pub(crate) async fn prepared() -> &'static ControlPlane {
     let cluster = CLUSTER.start().await.unwrap();
     let mut objects = Vec::new();
     for name in ["matrix", "shop", "pki"] {

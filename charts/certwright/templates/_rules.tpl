@@ -27,24 +27,25 @@ rules:
     verbs: [list]
   {{- end }}
   {{- if .Values.acme.http01.enabled }}
-  # To lead an ACME CA's questions from the front door to the operator, as long as a CA asks: a Service without selector,
-  # EndpointSlices with the operator's own addresses, and whichever of Ingress and HTTPRoute the issuer names.
+  # To lead an ACME CA's questions from the front door to the operator, as long as a CA asks: a Service without selector...
   - apiGroups: [""]
     resources: [services]
     verbs: [get, create, patch, delete]
+  # ...with EndpointSlices of the operator's own addresses.
   - apiGroups: [discovery.k8s.io]
     resources: [endpointslices]
     verbs: [get, create, patch, delete]
-  # Patched are also Ingresses of the users that an issuer names to be edited.
   {{- include "certwright.routeRules" . }}
   {{- end }}
   {{- include "certwright.eventRule" . }}
 {{- end -}}
 
 {{- define "certwright.routeRules" }}
+  # What leads there by Ingress; patched are also Ingresses of the users that an issuer names to be edited.
   - apiGroups: [networking.k8s.io]
     resources: [ingresses]
     verbs: [get, create, patch, delete]
+  # What leads there by Gateway API.
   - apiGroups: [gateway.networking.k8s.io]
     resources: [httproutes]
     verbs: [get, create, patch, delete]

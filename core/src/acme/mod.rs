@@ -10,6 +10,7 @@ pub mod limits;
 pub mod links;
 pub mod order;
 pub mod origin;
+pub mod precheck;
 pub mod problem;
 pub mod selector;
 pub mod wire;

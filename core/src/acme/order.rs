@@ -45,9 +45,9 @@ pub enum Step<'a> {
     Failed(Failure),
     /// These authorizations have to be read before anything can be said.
     Read(Vec<String>),
-    /// These have to be shown to the CA.
+    /// All that is still to be proven; some of it has to be shown to the CA. Whatever else was shown is needed no more.
     Present(Vec<Proof<'a>>),
-    /// These are shown, and the CA has not been told to look.
+    /// All that is still to be proven, and shown; of some of it the CA has not been told to look.
     Accept(Vec<Proof<'a>>),
     /// The CA is at work.
     Wait,
@@ -72,6 +72,19 @@ pub struct Proof<'a> {
     pub kind: ChallengeKind,
     /// With which settings.
     pub solver: &'a Solver,
+    /// How far that is.
+    pub stage: Stage,
+}
+
+/// How far a proof is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It is not shown.
+    New,
+    /// It is shown, and the CA has not been told to look.
+    Shown,
+    /// The CA has been told to look.
+    Told,
 }
 
 /// Why an order is not followed.
@@ -116,8 +129,8 @@ pub struct Failure {
 /// 4. an authorization was not read → `Read`;
 /// 5. one is not for us → `Refuse`; one was not shown → `Failed`;
 /// 6. one can't be shown → `Refuse`;
-/// 7. one is not presented → `Present`, with all others that are not;
-/// 8. one is presented and not accepted → `Accept`, with all others;
+/// 7. one is not presented → `Present`, with all others that are still to be proven;
+/// 8. one is presented and not accepted → `Accept`, with all others that are still to be proven;
 /// 9. the CA is at work → `Wait`.
 ///
 /// An authorization that is valid is used as it is. `accepted` is to be recorded after the CA has answered: what was
@@ -196,35 +209,28 @@ fn authorize<'a>(view: &View<'a>) -> Result<Step<'a>, Refusal> {
     if order.status == OrderStatus::Invalid {
         return Ok(Step::Failed(failed_order(&Problem::default())));
     }
-    let (mut absent, mut untold) = (Vec::new(), Vec::new());
+    let mut proofs = Vec::new();
     for (url, authorization) in read {
-        if authorization.status != AuthorizationStatus::Pending {
-            continue;
-        }
-        let (proof, status) = proof(view, url, authorization)?;
-        match (presented(view.presented, &proof), status) {
-            // The CA is done with it, or about to be.
-            (_, ChallengeStatus::Valid | ChallengeStatus::Invalid) => {}
-            (None, _) => absent.push(proof),
-            (Some(shown), ChallengeStatus::Pending) if !shown.accepted => untold.push(proof),
-            (Some(_), _) => {}
+        if authorization.status == AuthorizationStatus::Pending {
+            proofs.extend(proof(view, url, authorization)?);
         }
     }
-    Ok(if !absent.is_empty() {
-        Step::Present(absent)
-    } else if !untold.is_empty() {
-        Step::Accept(untold)
+    let any = |stage| proofs.iter().any(|proof: &Proof<'_>| proof.stage == stage);
+    Ok(if any(Stage::New) {
+        Step::Present(proofs)
+    } else if any(Stage::Shown) {
+        Step::Accept(proofs)
     } else {
         Step::Wait
     })
 }
 
-/// How a pending authorization is shown, and how far its challenge is.
+/// How a pending authorization is shown; `None` where the CA is done with its challenge, or about to be.
 fn proof<'a>(
     view: &View<'a>,
     url: &str,
     authorization: &Authorization,
-) -> Result<(Proof<'a>, ChallengeStatus), Refusal> {
+) -> Result<Option<Proof<'a>>, Refusal> {
     let name = full_name(authorization);
     let offered: Vec<&str> = authorization
         .challenges
@@ -246,17 +252,29 @@ fn proof<'a>(
         .clone()
         .filter(|token| token_is_sound(token))
         .ok_or_else(|| Refusal::UnsoundToken(name.to_string()))?;
-    let proof = Proof {
+    let under_way = match challenge.status {
+        ChallengeStatus::Pending => false,
+        ChallengeStatus::Processing => true,
+        ChallengeStatus::Valid | ChallengeStatus::Invalid => return Ok(None),
+    };
+    let mut proof = Proof {
         authorization_url: url.to_owned(),
         identifier: canonical(&authorization.identifier),
         challenge_url: challenge.url.clone(),
         token,
         kind,
         solver,
+        stage: Stage::New,
     };
-    Ok((proof, challenge.status))
+    proof.stage = match presented(view.presented, &proof) {
+        None => Stage::New,
+        Some(shown) if shown.accepted || under_way => Stage::Told,
+        Some(_) => Stage::Shown,
+    };
+    Ok(Some(proof))
 }
 
+/// What the status tells of a proof, if it was shown. Whatever else it tells of is not the order's.
 fn presented<'a>(
     presented: &'a [PresentedChallenge],
     proof: &Proof<'_>,

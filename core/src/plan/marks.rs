@@ -18,6 +18,9 @@ pub const RENEW: &str = "renew";
 /// The annotation on a Certificate that asks for the revocation of what it holds: a serial number and a reason.
 pub const REVOKE: &str = "revoke";
 
+/// The annotation on an issuer that asks for another key of its ACME account; each new value acts once.
+pub const ROLL_ACCOUNT_KEY: &str = "roll-account-key";
+
 const REQUEST: &str = "request";
 const ISSUED_AT: &str = "issued-at";
 const REVISION: &str = "revision";

@@ -27,6 +27,9 @@ const MIN_HOLD: SignedDuration = SignedDuration::from_secs(10);
 const MIN_HOLD_REFUSED: SignedDuration = SignedDuration::from_mins(15);
 const MAX_HOLD_REFUSED: SignedDuration = SignedDuration::from_hours(6);
 
+/// How long until that is looked at again which only somebody else can change, and nobody is asked for.
+const A_MINUTE: SignedDuration = SignedDuration::from_mins(1);
+
 /// Over how long those come back that were held until the same moment.
 const AFTER_HOLD: SignedDuration = SignedDuration::from_mins(5);
 
@@ -51,6 +54,10 @@ pub const READY: &str = "Ready";
 pub const ISSUING: &str = "Issuing";
 /// Why nothing was tried: a limit of the CA would have been gone against.
 pub const HELD: &str = "WaitsForLimit";
+/// Why nothing was tried: CAA records don't let the CA sign.
+pub const EXCLUDED_BY_CAA: &str = "ExcludedByCAA";
+/// Why nothing was tried: a name that has to be shown does not exist.
+pub const NO_SUCH_NAME: &str = "NoSuchName";
 const LIMITED_BY_CA: &str = "LimitedByCA";
 const RENEWAL_ADJUSTED: &str = "RenewalAdjusted";
 const REVOCATION_FAILED: &str = "RevocationFailed";
@@ -95,6 +102,13 @@ pub enum Pace {
     Until(Timestamp),
     /// Nothing was tried: it would have gone against a limit that ends then.
     Held(Timestamp),
+    /// Nothing was tried: it would have failed. What is in the way is looked at again each minute.
+    EachMinute,
+}
+
+/// Whether the issuer was asked at all before it came to a failure of this reason.
+fn was_tried(reason: &str) -> bool {
+    ![HELD, EXCLUDED_BY_CAA, NO_SUCH_NAME].contains(&reason)
 }
 
 impl Failure {
@@ -204,7 +218,7 @@ fn turn(
         (Outcome::Failed(failure), _) if fallback::is_the_issuers(failure.reason) => {
             let until = match failure.pace {
                 Pace::Until(at) | Pace::Held(at) => Some(at),
-                Pace::Soon | Pace::Refused => None,
+                Pace::Soon | Pace::Refused | Pace::EachMinute => None,
             };
             (true, until)
         }
@@ -335,7 +349,7 @@ fn last_failure(
 ) -> Option<LastFailure> {
     let failed = |reason: &str, message: String, pace: Pace| {
         let tries = match pace {
-            Pace::Held(_) => 0,
+            Pace::Held(_) | Pace::EachMinute => 0,
             Pace::Soon | Pace::Refused | Pace::Until(_) => 1,
         };
         let attempts = old
@@ -416,6 +430,7 @@ fn next_try(
         Pace::Soon => (MIN_HOLD, MAX_HOLD, None),
         Pace::Until(at) => (MIN_HOLD, MAX_HOLD, Some(at)),
         Pace::Refused => (MIN_HOLD_REFUSED, MAX_HOLD_REFUSED, None),
+        Pace::EachMinute => return later(now, A_MINUTE),
         Pace::Held(at) => {
             let until = at.as_second().to_be_bytes();
             let share = spread(inputs.namespace(), inputs.name(), &until);
@@ -424,7 +439,8 @@ fn next_try(
         }
     };
     let doublings = match (pace, before) {
-        (Pace::Refused, None) => 0,
+        // One that was shorter was none of these.
+        (Pace::Refused, before) if before.is_none_or(|before| before < shortest / 2) => 0,
         // The share that was taken off is less than a half.
         (Pace::Refused, Some(before)) => (0..10)
             .find(|doublings| shortest.saturating_mul(1 << doublings) >= before)

@@ -2,30 +2,36 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use certwright_core::acme::AccountKey;
 use certwright_core::api::Group;
 use certwright_core::api::issuer::{Acme, AcmeStatus, DEFAULT_KEY_ENTRY};
-use certwright_core::pki::{Facts, KeySpec, PrivateKey, chain};
+use certwright_core::pki::Facts;
+use certwright_core::plan::request::IssuerName;
 use certwright_core::plan::status::Pace;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Secret;
-use zeroize::Zeroizing;
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::timeout;
 
 use super::StepFailure;
 use super::budget::{Budget, Budgets};
 use super::keys::Keys;
-use crate::acme::{AcmeError, Client, Offer, Transport, Verification, mac_key};
-use crate::cluster::new_secret::{self, NewSecret};
+use super::registration::{self, Held, Seeker};
+use super::rollover::{Rollover, Rollovers};
+use super::stored;
+use crate::acme::{AcmeError, Client, Transport, Verification};
 use crate::cluster::secrets::{IssuerKey, Named, Secrets};
-use crate::error::Error;
+use crate::error::{CallError, Error, Object};
 use crate::issuer::NotReady;
 use crate::outside::{Allowed, Outside};
 
 /// How long an account is used before the CA is asked for it again.
 const FRESH: SignedDuration = SignedDuration::from_hours(24);
+/// How long to wait while somebody else asks a CA.
+const TURN: Duration = Duration::from_secs(10);
+/// How long to wait before the CA is told again where to write to.
+const CONTACT_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 /// How long to wait after the CA could not be asked; it doubles up to five minutes.
 const FIRST_WAIT: SignedDuration = SignedDuration::from_secs(5);
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(5);
@@ -36,23 +42,27 @@ pub struct Account {
     pub(super) key: AccountKey,
     pub(super) url: String,
     pub(super) budget: Arc<Budget>,
-    status: AcmeStatus,
+    pub(super) status: AcmeStatus,
     /// The CAs that the issuer's `caBundle` names.
-    roots: Vec<Facts>,
+    pub(super) roots: Vec<Facts>,
+    /// Why the CA does not know where to write to, if so.
+    pub(super) contact_problem: Option<NotReady>,
+    pub(super) rollover: Rollover,
 }
 
 /// All accounts that are in use, by issuer.
 pub struct Accounts {
-    client: kube::Client,
-    group: Group,
+    pub(super) client: kube::Client,
+    pub(super) group: Group,
     outside: Arc<Outside>,
     allowed: Allowed,
-    secrets: Arc<Secrets>,
+    pub(super) secrets: Arc<Secrets>,
     known: Mutex<HashMap<IssuerKey, Known>>,
     /// Held while an issuer's CA is asked, so that many Certificates ask it once.
     turns: Mutex<HashMap<IssuerKey, Arc<tokio::sync::Mutex<()>>>>,
     budgets: Budgets,
-    keys: Keys,
+    pub(super) keys: Keys,
+    pub(super) rollovers: Rollovers,
 }
 
 struct Known {
@@ -83,6 +93,7 @@ impl Accounts {
             turns: Mutex::default(),
             budgets: Budgets::default(),
             keys: Keys::default(),
+            rollovers: Rollovers::default(),
         }
     }
 
@@ -112,11 +123,7 @@ impl Accounts {
         generation: &str,
         acme: &Acme,
     ) -> Result<Result<Arc<Account>, NotReady>, Error> {
-        let turn = {
-            let mut turns = lock(&self.turns);
-            Arc::clone(turns.entry(issuer.clone()).or_default())
-        };
-        let _turn = turn.lock().await;
+        let _turn = self.turn(issuer).await?;
         let identity = || format!("{generation}.{}", self.version(namespace, acme));
         let failures = {
             let known = lock(&self.known);
@@ -130,6 +137,8 @@ impl Accounts {
         };
         let asked = self.ask(now, issuer, namespace, acme).await?;
         let (standing, wait, failures) = match asked {
+            // What the CA could not be told may be told sooner.
+            Ok(account) if account.contact_problem.is_some() => (Ok(account), CONTACT_AGAIN, 0),
             Ok(account) => (Ok(account), FRESH, 0),
             Err((problem, Some(until))) => {
                 let wait = until.duration_since(now).max(FIRST_WAIT);
@@ -152,6 +161,34 @@ impl Accounts {
         Ok(standing)
     }
 
+    /// What is held while an issuer's CA is asked.
+    ///
+    /// # Errors
+    /// When somebody else asks for so long that it is better to come back.
+    pub(super) async fn turn(&self, issuer: &IssuerKey) -> Result<OwnedMutexGuard<()>, Error> {
+        let turn = {
+            let mut turns = lock(&self.turns);
+            Arc::clone(turns.entry(issuer.clone()).or_default())
+        };
+        let (IssuerName { name, .. }, namespace) = issuer;
+        timeout(TURN, turn.lock_owned())
+            .await
+            .map_err(|_| Error::Read {
+                object: Object::new("account of issuer", namespace, name),
+                source: CallError::TimedOut(TURN),
+            })
+    }
+
+    /// Another issuer that was last found to use this account.
+    pub(super) fn other_user(&self, issuer: &IssuerKey, url: &str) -> Option<IssuerKey> {
+        let known = lock(&self.known);
+        let uses = |known: &Known| matches!(&known.standing, Ok(account) if account.url == url);
+        let mut others = known
+            .iter()
+            .filter(|(other, known)| *other != issuer && uses(known));
+        others.next().map(|(other, _)| other.clone())
+    }
+
     /// When the CA is to be asked again.
     pub fn due(&self, issuer: &IssuerKey) -> Option<Timestamp> {
         lock(&self.known).get(issuer).map(|known| known.next)
@@ -167,6 +204,7 @@ impl Accounts {
         lock(&self.known).retain(|issuer, _| exists(issuer));
         lock(&self.turns).retain(|issuer, _| exists(issuer));
         self.budgets.forget_unused();
+        self.rollovers.retain(&exists);
         self.keys.retain(exists);
     }
 
@@ -196,7 +234,7 @@ impl Accounts {
         let Some(found) = self.secrets.read(&secret).await? else {
             return Ok(None);
         };
-        let key = read_key(&found, entry).ok();
+        let key = stored::key(&found, entry).ok();
         if let Some(key) = &key {
             self.keys.remember(issuer, &found, entry, key);
         }
@@ -210,12 +248,8 @@ impl Accounts {
         namespace: &str,
         acme: &Acme,
     ) -> Result<Result<Arc<Account>, (NotReady, Option<Timestamp>)>, Error> {
-        let key = match self.account_key(issuer, namespace, acme).await? {
-            Ok(key) => key,
-            Err(problem) => return Ok(Err((problem, None))),
-        };
-        let binding = match self.binding(namespace, acme).await? {
-            Ok(binding) => binding,
+        let stored = match self.stored(issuer, namespace, acme).await? {
+            Ok(stored) => stored,
             Err(problem) => return Ok(Err((problem, None))),
         };
         let verification = if acme.skip_tls_verify.unwrap_or(false) {
@@ -238,106 +272,71 @@ impl Accounts {
         };
         let client = Client::new(transport, &acme.server);
         let held = self.budgets.may_register(now, &acme.server).err();
-        Ok(found(client, key, acme, (binding, held.is_none()), |url| {
-            self.budgets.of(url)
-        })
-        .await
-        .map(Arc::new)
-        .map_err(|error| {
-            self.budgets.heard(now, &acme.server, &error);
-            // Only an account that is there already was asked for.
-            let failure = match held {
-                Some(hold) if error.is(NO_ACCOUNT) => StepFailure::of_hold(&hold),
-                _ => StepFailure::of_call(now, &error),
-            };
-            let until = match failure.pace {
-                Pace::Until(until) | Pace::Held(until) => Some(until),
-                Pace::Soon | Pace::Refused => None,
-            };
-            let problem = NotReady {
-                reason: failure.reason,
-                message: failure.message,
-            };
-            (problem, until)
-        }))
+        let may_register = held.is_none();
+        let seeker = Seeker {
+            now,
+            client,
+            acme,
+            stored,
+        };
+        let error = match self.seek(issuer, namespace, seeker, may_register).await? {
+            Ok(account) => return Ok(Ok(Arc::new(account))),
+            Err(Unfound::Problem(problem)) => return Ok(Err((problem, None))),
+            Err(Unfound::Refused(error)) => error,
+        };
+        self.budgets.heard(now, &acme.server, &error);
+        // Only an account that is there already was asked for.
+        let failure = match held {
+            Some(hold) if registration::is_none(&error) => StepFailure::of_hold(&hold),
+            _ => StepFailure::of_call(now, &error),
+        };
+        let until = match failure.pace {
+            Pace::Until(until) | Pace::Held(until) => Some(until),
+            Pace::Soon | Pace::Refused | Pace::EachMinute => None,
+        };
+        let problem = NotReady {
+            reason: failure.reason,
+            message: failure.message,
+        };
+        Ok(Err((problem, until)))
     }
 
-    /// The account's key: as it is stored, or a new one, stored before anybody hears of it.
-    async fn account_key(
+    /// The account of the stored key, or of the one that is to follow it, or a new one where that may be made.
+    async fn seek(
         &self,
         issuer: &IssuerKey,
         namespace: &str,
-        acme: &Acme,
-    ) -> Result<Result<AccountKey, NotReady>, Error> {
-        let reference = &acme.private_key_secret_ref;
-        let entry = reference.key_or(DEFAULT_KEY_ENTRY);
-        let secret = Named::new(namespace, &reference.name);
-        let place = format!("{namespace}/{}", reference.name);
-        if let Some(found) = self.secrets.read(&secret).await? {
-            let key = read_key(&found, entry);
-            if let Ok(key) = &key {
-                self.keys.remember(issuer, &found, entry, key);
+        seeker: Seeker<'_>,
+        may_register: bool,
+    ) -> Result<Result<Account, Unfound>, Error> {
+        let acme = seeker.acme;
+        let found = match seeker.find().await {
+            Ok(found) => found,
+            Err(error) => return Ok(Err(Unfound::Refused(error))),
+        };
+        let (found, stored) = match found {
+            Held::ByKey(found) => (found, seeker.stored.clone()),
+            // The CA took the next key, and nobody could write that down.
+            Held::ByNext(found) => {
+                let entry = acme.private_key_secret_ref.key_or(DEFAULT_KEY_ENTRY);
+                let stored = self.follow(issuer, entry, &seeker.stored).await?;
+                (found, stored)
             }
-            return Ok(key.map_err(|why| NotReady {
-                reason: "InvalidAccountKey",
-                message: format!(
-                    "Secret {place}: {why}. Put the account's private key there as PEM, or delete the Secret to begin with \
-                     another account."
-                ),
-            }));
-        }
-        if acme.disable_account_key_generation.unwrap_or(false) {
-            return Ok(Err(NotReady {
-                reason: "SecretNotFound",
-                message: format!(
-                    "Secret {place} does not exist, and disableAccountKeyGeneration is set. Put the account's private key there as \
-                     PEM in {entry}."
-                ),
-            }));
-        }
-        let key = PrivateKey::generate(KeySpec::Ecdsa(256));
-        let key = match key.and_then(AccountKey::new) {
-            Ok(key) => key,
-            Err(problem) => {
-                return Ok(Err(NotReady {
-                    reason: "KeyGenerationFailed",
-                    message: format!("No account key could be made: {problem}."),
-                }));
+            Held::Nowhere(error) if !may_register => return Ok(Err(Unfound::Refused(error))),
+            Held::Nowhere(_) => {
+                let binding = match self.binding(namespace, acme).await? {
+                    Ok(binding) => binding,
+                    Err(problem) => return Ok(Err(Unfound::Problem(problem))),
+                };
+                match seeker.register(binding).await {
+                    Ok(found) => (found, seeker.stored.clone()),
+                    Err(error) => return Ok(Err(Unfound::Refused(error))),
+                }
             }
         };
-        let new = NewSecret::of_account(namespace, &reference.name, entry, key.private_key());
-        let created = new_secret::create(&self.client, &self.group, new).await?;
-        self.keys.remember(issuer, &created, entry, &key);
-        Ok(Ok(key))
-    }
-
-    async fn binding(
-        &self,
-        namespace: &str,
-        acme: &Acme,
-    ) -> Result<Result<Option<Binding>, NotReady>, Error> {
-        let Some(binding) = &acme.external_account_binding else {
-            return Ok(Ok(None));
-        };
-        let reference = &binding.key_secret_ref;
-        let entry = reference.key_or("secret");
-        let found = self
-            .secrets
-            .read(&Named::new(namespace, &reference.name))
-            .await?;
-        let octets = found
-            .and_then(|secret| secret.data)
-            .and_then(|mut data| data.remove(entry));
-        Ok(match octets.and_then(|octets| mac_key(&octets.0)) {
-            Some(key) => Ok(Some((binding.key_id.clone(), key))),
-            None => Err(NotReady {
-                reason: "InvalidExternalAccountBinding",
-                message: format!(
-                    "Secret {namespace}/{} has no MAC key in {entry}. Put the one there that the CA gave with keyID {}, in base64url.",
-                    reference.name, binding.key_id
-                ),
-            }),
-        })
+        let budget = self.budgets.of(&found.url);
+        let account = seeker.known_by(&stored, found, budget).await;
+        Ok(account.map_err(Unfound::Refused))
     }
 }
 
@@ -345,10 +344,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-const NO_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
-
-/// An account elsewhere: its identifier and MAC key.
-type Binding = (String, Zeroizing<Vec<u8>>);
+/// Why an issuer has no account.
+enum Unfound {
+    /// Something that is not the CA's.
+    Problem(NotReady),
+    Refused(AcmeError),
+}
 
 impl Account {
     /// What is told of it in the issuer's status.
@@ -366,6 +367,16 @@ impl Account {
         &self.budget
     }
 
+    /// Why the CA does not know where to write to about it, if so.
+    pub fn contact_problem(&self) -> Option<&NotReady> {
+        self.contact_problem.as_ref()
+    }
+
+    /// How far a change of its key has come.
+    pub fn rollover(&self) -> &Rollover {
+        &self.rollover
+    }
+
     /// The CAs that its issuer names as trusted.
     pub(super) fn roots(&self) -> &[Facts] {
         &self.roots
@@ -375,85 +386,4 @@ impl Account {
     pub fn key(&self) -> &AccountKey {
         &self.key
     }
-}
-
-/// The account of a key, or a new one where that may be made.
-async fn found(
-    client: Client,
-    key: AccountKey,
-    acme: &Acme,
-    (binding, may_register): (Option<Binding>, bool),
-    budget: impl FnOnce(&str) -> Arc<Budget>,
-) -> Result<Account, AcmeError> {
-    let offer = client.offer().await?;
-    let account = if may_register {
-        let bound = binding.as_ref().map(|(id, key)| (id.as_str(), key));
-        client.account(&key, acme.email(), bound).await?
-    } else {
-        client.find_account(&key).await?
-    };
-    // An account that was there before may have been told otherwise.
-    let wanted: Vec<_> = acme
-        .email()
-        .map(|email| format!("mailto:{email}"))
-        .into_iter()
-        .collect();
-    if account.object.contact != wanted {
-        client.set_contact(&key, &account.url, acme.email()).await?;
-    }
-    let status = told(&offer, &key, &account.url, acme);
-    Ok(Account {
-        client,
-        key,
-        budget: budget(&account.url),
-        url: account.url,
-        status,
-        roots: roots(acme),
-    })
-}
-
-/// The certificates of `caBundle`, which were read before when the server was asked.
-fn roots(acme: &Acme) -> Vec<Facts> {
-    let bundle = acme.ca_bundle.as_ref();
-    let pem = bundle.and_then(|text| BASE64_STANDARD.decode(text.trim()).ok());
-    pem.and_then(|pem| chain::read_pem(&pem).ok())
-        .unwrap_or_default()
-}
-
-fn told(offer: &Offer, key: &AccountKey, url: &str, acme: &Acme) -> AcmeStatus {
-    const MOST: usize = 20;
-    let meta = &offer.directory.meta;
-    let sound = |text: &&String| text.len() <= 253 && text.chars().all(|c| !c.is_control());
-    AcmeStatus {
-        uri: Some(url.to_owned()),
-        last_registered_email: acme.email().map(str::to_owned),
-        last_private_key_hash: Some(key.thumbprint().to_owned()),
-        terms_of_service: meta
-            .terms_of_service
-            .clone()
-            .filter(|url| url.len() <= 2048),
-        external_account_required: meta.external_account_required.then_some(true),
-        caa_identities: meta
-            .caa_identities
-            .iter()
-            .filter(sound)
-            .take(MOST)
-            .cloned()
-            .collect(),
-        profiles: meta
-            .profiles
-            .keys()
-            .filter(sound)
-            .take(MOST)
-            .cloned()
-            .collect(),
-    }
-}
-
-fn read_key(secret: &Secret, entry: &str) -> Result<AccountKey, String> {
-    let pem = secret.data.as_ref().and_then(|data| data.get(entry));
-    let pem = pem.ok_or_else(|| format!("it has no {entry}"))?;
-    PrivateKey::from_pem(&pem.0)
-        .and_then(AccountKey::new)
-        .map_err(|problem| problem.to_string())
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use certwright_core::acme::limits::HoldUntil;
 use certwright_core::acme::order::{Failure as OrderFailure, Refusal, again};
+use certwright_core::acme::precheck::Stop;
 use certwright_core::acme::{Meaning, Pace as MeaningPace, problem};
-use certwright_core::plan::status::{HELD, Pace};
+use certwright_core::plan::status::{EXCLUDED_BY_CAA, HELD, NO_SUCH_NAME, Pace};
 use jiff::Timestamp;
 
 use super::Asked;
@@ -62,6 +63,15 @@ impl StepFailure {
     pub(super) fn of_hold(hold: &HoldUntil) -> Self {
         let words = capitalised(&hold.to_string());
         Self::new(HELD, &words, Pace::Held(hold.until), false)
+    }
+
+    /// The CA was not asked: what DNS says is in the way. `words` name all of it.
+    pub(super) fn of_stop(stop: &Stop, words: &str) -> Self {
+        let reason = match stop {
+            Stop::Excluded { .. } => EXCLUDED_BY_CAA,
+            Stop::NoSuchName { .. } => NO_SUCH_NAME,
+        };
+        Self::new(reason, words, Pace::EachMinute, false)
     }
 
     /// The CA was asked, and did not do what was wanted.

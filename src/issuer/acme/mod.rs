@@ -9,8 +9,13 @@ mod failure;
 mod keys;
 mod look;
 mod order;
+mod precheck;
+mod registration;
 pub mod renewal;
 mod revoke;
+pub mod rollover;
+mod stored;
+mod ways_in;
 
 pub use account::{Account, Accounts};
 pub use budget::Budget;
@@ -21,6 +26,8 @@ pub use renewal::RenewalPolls;
 use std::sync::Arc;
 
 use certwright_core::api::issuer::Acme;
+
+use crate::cluster::secrets::Named;
 
 /// An account with an ACME CA, and what the issuer says of how to use it.
 #[derive(Clone)]
@@ -39,6 +46,18 @@ impl AcmeIssuer {
             settings: Arc::new(settings),
             trusted,
         }
+    }
+
+    /// The Secret with the account's key, in the namespace of the issuer's Secrets.
+    pub fn key_secret(&self, namespace: &str) -> Named {
+        Named::new(namespace, &self.settings.private_key_secret_ref.name)
+    }
+
+    /// Whether no other key may be made for the account.
+    pub fn keeps_its_key(&self) -> bool {
+        self.settings
+            .disable_account_key_generation
+            .unwrap_or(false)
     }
 
     /// The account.

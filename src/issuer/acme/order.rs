@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certwright_core::acme::limits::Wish;
-use certwright_core::acme::order::{Proof, Step, View, next};
+use certwright_core::acme::order::{Proof, Stage, Step, View, next};
 use certwright_core::acme::wire::{Authorization, Identifier, NewOrder, Order};
-use certwright_core::acme::{ChallengeKind, ari, chains, problem};
-use certwright_core::api::certificate::{OrderStatus, PresentedChallenge};
+use certwright_core::acme::{ari, chains, problem};
+use certwright_core::api::certificate::OrderStatus;
 use certwright_core::api::issuer::Solver;
-use certwright_core::http01::{Challenge, Owner};
+use certwright_core::http01::Owner;
 use certwright_core::pki::Facts;
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -21,9 +21,10 @@ use tracing::{debug, warn};
 use super::{AcmeIssuer, StepFailure};
 use crate::acme::AcmeError;
 use crate::error::Error;
-use crate::http01::front_door::{FrontDoor, Presented};
+use crate::http01::front_door::FrontDoor;
 use crate::http01::self_check::Dial;
 use crate::issuer::Issued;
+use crate::outside::Records;
 
 /// How long to wait for a CA that doesn't say how long.
 pub(super) const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
@@ -63,11 +64,15 @@ pub struct Asked<'a> {
     pub replaces: Option<&'a str>,
     /// How much of the held certificate's life is left, from 0 to 1; `None` where none is held.
     pub life_left: Option<f64>,
+    /// The certificate that is held, where this account ordered it: its names were shown before.
+    pub held: Option<&'a Facts>,
 }
 
 /// How CAs find our answers.
 #[derive(Clone)]
 pub struct Ways {
+    /// What public DNS says of names.
+    pub records: Arc<Records>,
     /// What leads them in; `None` if HTTP-01 is switched off.
     pub front_door: Option<Arc<FrontDoor>>,
     /// What our own look through the front door goes by.
@@ -86,15 +91,15 @@ pub enum Progress {
 pub(super) type Taken = Result<Result<Progress, StepFailure>, Error>;
 
 impl AcmeIssuer {
-    /// Orders a certificate, unless a limit of the CA is in the way. If the answer is lost, so is the order: another is
-    /// made.
-    pub async fn begin(&self, asked: &Asked<'_>) -> Result<OrderStatus, StepFailure> {
-        timeout(STEP, self.make(asked))
+    /// Orders a certificate, unless a limit of the CA or what DNS says is in the way. If the answer is lost, so is the
+    /// order: another is made.
+    pub async fn begin(&self, asked: &Asked<'_>, ways: &Ways) -> Result<OrderStatus, StepFailure> {
+        timeout(STEP, self.make(asked, ways))
             .await
             .unwrap_or_else(|_| Err(self.too_slow()))
     }
 
-    async fn make(&self, asked: &Asked<'_>) -> Result<OrderStatus, StepFailure> {
+    async fn make(&self, asked: &Asked<'_>, ways: &Ways) -> Result<OrderStatus, StepFailure> {
         let wish = Wish {
             identifiers: asked.identifiers,
             life_left: asked.life_left,
@@ -103,6 +108,7 @@ impl AcmeIssuer {
         budget
             .may_order(asked.now, &wish)
             .map_err(|hold| StepFailure::of_hold(&hold))?;
+        self.precheck(asked, &ways.records).await?;
         let lasts = self.settings.enable_duration_feature.unwrap_or(false);
         let mut order = NewOrder {
             identifiers: asked.identifiers.iter().cloned().collect(),
@@ -156,7 +162,7 @@ impl AcmeIssuer {
 
     async fn step(&self, asked: &Asked<'_>, ways: &Ways, status: &OrderStatus) -> Taken {
         let Some(url) = &status.url else {
-            return Ok(self.begin(asked).await.map(Progress::UnderWay));
+            return Ok(self.begin(asked, ways).await.map(Progress::UnderWay));
         };
         let step = match self.next_step(asked, status, url).await {
             Ok(step) => step,
@@ -181,7 +187,12 @@ impl AcmeIssuer {
             }
             Step::Read(_) | Step::Wait => pending(Some(again)),
             Step::Present(proofs) => self.present(asked, ways, status, &proofs).await,
-            Step::Accept(proofs) => self.accept(asked, ways, status, &proofs).await,
+            Step::Accept(proofs) => {
+                let untold = |proof: &&Proof<'_>| proof.stage == Stage::Shown;
+                let untold: Vec<_> = proofs.iter().filter(untold).cloned().collect();
+                let taken = self.accept(asked, ways, status, &untold).await;
+                self.present_again(asked, ways, &proofs, taken).await
+            }
             Step::Finalize(url) => {
                 let account = &self.account;
                 let sent = account
@@ -262,76 +273,6 @@ impl AcmeIssuer {
         }
     }
 
-    /// Leads the CA to our answers; it is not told to look yet.
-    async fn present(
-        &self,
-        asked: &Asked<'_>,
-        ways: &Ways,
-        status: &OrderStatus,
-        proofs: &[Proof<'_>],
-    ) -> Taken {
-        let Some(front_door) = &ways.front_door else {
-            let message = "HTTP-01 is switched off (--http01), and no other way to prove a name is served yet";
-            return Ok(Err(StepFailure::of_request(message)));
-        };
-        // Whatever the order still needs of what was shown before stays.
-        let mut shown = status.challenges.clone();
-        let mut ways_in: Vec<(&Solver, Vec<Challenge>)> = Vec::new();
-        let known: Vec<_> = shown
-            .iter()
-            .map(|shown| (shown.identifier.clone(), shown.token.clone()))
-            .collect();
-        let new = proofs
-            .iter()
-            .map(|proof| (proof.identifier.to_string(), proof.token.clone()));
-        for (identifier, token) in known.into_iter().chain(new) {
-            let Ok(challenge) = Challenge::new(&identifier, &token) else {
-                let message = format!(
-                    "The CA asks for {} in a way that can't be answered",
-                    problem::plain(&identifier, 253)
-                );
-                return Ok(Err(StepFailure::of_request(&message)));
-            };
-            let solver = proofs
-                .iter()
-                .find(|proof| proof.identifier.to_string() == identifier)
-                .map_or_else(|| proofs[0].solver, |proof| proof.solver);
-            match ways_in
-                .iter_mut()
-                .find(|(known, _)| std::ptr::eq(*known, solver))
-            {
-                Some((_, challenges)) => challenges.push(challenge),
-                None => ways_in.push((solver, vec![challenge])),
-            }
-        }
-        let presented: Vec<_> = ways_in
-            .iter()
-            .filter_map(|(solver, challenges)| {
-                Some(Presented {
-                    solver: solver.http01.as_ref()?,
-                    trusted: self.trusted,
-                    challenges,
-                })
-            })
-            .collect();
-        if let Err(closed) = front_door.present(asked.owner, &presented).await {
-            return StepFailure::of_way(closed).map(Err);
-        }
-        shown.extend(proofs.iter().map(|proof| PresentedChallenge {
-            kind: ChallengeKind::as_str(proof.kind).to_owned(),
-            identifier: proof.identifier.to_string(),
-            token: proof.token.clone(),
-            authorization_url: proof.authorization_url.clone(),
-            presented_at: Some(Time(asked.now)),
-            accepted: false,
-        }));
-        Ok(Ok(Progress::UnderWay(OrderStatus {
-            challenges: shown,
-            look_again: None,
-            ..status.clone()
-        })))
-    }
-
     /// What the CA's answer means; what it says of its limits is counted.
     pub(super) fn failed(&self, asked: &Asked<'_>, error: &AcmeError) -> StepFailure {
         let budget = &self.account.budget;
@@ -404,6 +345,7 @@ fn owned<'s>(step: Step<'_>, solvers: &'s [Solver]) -> Step<'s> {
             challenge_url: proof.challenge_url,
             token: proof.token,
             kind: proof.kind,
+            stage: proof.stage,
         })
     };
     match step {

@@ -218,6 +218,7 @@ fn settings(
         rollout: true,
         outside: OutsideSettings::default(),
         private_networks: Vec::new(),
+        resolvers: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 9))],
         api_server: None,
         http01: None,
         cluster_resource_namespace: scene.system.clone(),

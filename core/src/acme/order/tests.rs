@@ -114,6 +114,13 @@ impl World {
     }
 }
 
+fn stages(proofs: &[Proof<'_>]) -> Vec<(String, Stage)> {
+    names(proofs)
+        .into_iter()
+        .zip(proofs.iter().map(|proof| proof.stage))
+        .collect()
+}
+
 fn names(proofs: &[Proof<'_>]) -> Vec<String> {
     proofs
         .iter()
@@ -144,17 +151,28 @@ fn an_order_is_taken_from_step_to_step() {
             token: "token-0".to_owned(),
             kind: ChallengeKind::Http01,
             solver: &world.solvers[0],
+            stage: Stage::New,
         }
     );
 
-    world.present(0, "a.example", false);
-    assert!(matches!(world.step(), Step::Present(proofs) if names(&proofs) == ["192.0.2.1"]));
-    world.present(1, "192.0.2.1", false);
-    assert!(
-        matches!(world.step(), Step::Accept(proofs) if names(&proofs) == ["a.example", "192.0.2.1"])
-    );
+    // As long as one is to be proven, the ways to all of them are needed.
+    let (name, address) = ("a.example", "192.0.2.1");
+    let are = |first, second| [(name.to_owned(), first), (address.to_owned(), second)];
+    world.present(0, name, false);
+    let Step::Present(proofs) = world.step() else {
+        panic!("{:?}", world.step());
+    };
+    assert_eq!(stages(&proofs), are(Stage::Shown, Stage::New));
+    world.present(1, address, false);
+    let Step::Accept(proofs) = world.step() else {
+        panic!("{:?}", world.step());
+    };
+    assert_eq!(stages(&proofs), are(Stage::Shown, Stage::Shown));
     world.presented[0].accepted = true;
-    assert!(matches!(world.step(), Step::Accept(proofs) if names(&proofs) == ["192.0.2.1"]));
+    let Step::Accept(proofs) = world.step() else {
+        panic!("{:?}", world.step());
+    };
+    assert_eq!(stages(&proofs), are(Stage::Told, Stage::Shown));
     world.presented[1].accepted = true;
     assert_eq!(world.step(), Step::Wait);
 
@@ -219,6 +237,23 @@ fn what_was_presented_for_another_order_does_not_count() {
 }
 
 #[test]
+fn what_a_status_tells_of_and_the_order_does_not_is_neither_shown_nor_told() {
+    let mut world = World::new(&["a.example"]);
+    world.authorize(0, "a.example", "pending", &json!({}));
+    world.present(0, "a.example", false);
+    for other in ["bank.example", "a.example", "10.0.0.1"] {
+        world.present(7, other, false);
+    }
+    let Step::Accept(proofs) = world.step() else {
+        panic!("{:?}", world.step());
+    };
+    assert_eq!(names(&proofs), ["a.example"]);
+    assert_eq!(proofs[0].token, "token-0");
+    world.presented[0].accepted = true;
+    assert_eq!(world.step(), Step::Wait);
+}
+
+#[test]
 fn other_names_than_were_asked_for_are_refused() {
     let mut world = World::new(&["a.example"]);
     // The same in other letters is the same.
@@ -265,7 +300,17 @@ fn urls_that_lead_elsewhere_are_refused() {
 #[test]
 fn what_can_not_be_shown_is_refused_with_words() {
     let mut world = World::new(&["a.example"]);
-    for token in [json!(null), json!(""), json!("a/../b"), json!("a\r\nb")] {
+    let long = "a".repeat(100 << 10);
+    for token in [
+        json!(null),
+        json!(""),
+        json!("a/../b"),
+        json!("../../api"),
+        json!("%2e%2e"),
+        json!("a\r\nb"),
+        json!("a\0b"),
+        json!(long),
+    ] {
         world.authorize(0, "a.example", "pending", &json!({ "token": token }));
         assert_eq!(
             world.refusal(),

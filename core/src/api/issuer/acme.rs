@@ -19,14 +19,14 @@ pub struct Acme {
     /// Where the CA may write to about the account, such as `ops@example.com`. A change is told to the CA.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// The Secret that holds the account's key. If there is none, an ECDSA P-256 key is made and stored there; one that is there is never overwritten.
+    /// The Secret that holds the account's key. If there is none, an ECDSA P-256 key is made and stored there; one that is there stays, unless the annotation `certwright.dev/roll-account-key` asks for another.
     ///
     /// For an Issuer in its own namespace, for a ClusterIssuer in the operator's cluster resource namespace. Keep a copy: who holds it may revoke the account's certificates, and without it another account begins.
     pub private_key_secret_ref: SecretKeyRef,
     /// Whether the account's key must be there already, so that none is made. Defaults to false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disable_account_key_generation: Option<bool>,
-    /// The account with the CA that the ACME account belongs to, for CAs that want one (`externalAccountRequired` in the status).
+    /// The account with the CA that the ACME account belongs to, for CAs that want one (`externalAccountRequired` in the status). It is used once, when the ACME account is registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_account_binding: Option<ExternalAccountBinding>,
     /// Which chain to take where the CA offers several: the common name of the issuer of its topmost certificate, such as `ISRG Root X1`.
@@ -122,6 +122,9 @@ pub struct AcmeStatus {
     /// A hash of the account's public key, so that a key that was exchanged is noticed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_private_key_hash: Option<String>,
+    /// The value of the annotation `roll-account-key` for which the account was last given another key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_roll_request: Option<String>,
     /// The URL of the terms that using the CA agrees to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms_of_service: Option<String>,

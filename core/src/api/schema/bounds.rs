@@ -255,6 +255,7 @@ pub(super) const ISSUER_STATUS: &[Bounds] = &[
     ("acme.uri", URL),
     ("acme.lastRegisteredEmail", Characters(320)),
     ("acme.lastPrivateKeyHash", Characters(128)),
+    ("acme.lastRollRequest", Characters(256)),
     ("acme.termsOfService", URL),
     ("acme.caaIdentities", Entries(32)),
     ("acme.caaIdentities[]", NAME),

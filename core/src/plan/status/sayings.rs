@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    FIELDS_IGNORED, HELD, ISSUING, LIMITED_BY_CA, READY, RENEWAL_ADJUSTED, REVOCATION_FAILED, cut,
-    is_anothers,
+    FIELDS_IGNORED, ISSUING, LIMITED_BY_CA, READY, RENEWAL_ADJUSTED, REVOCATION_FAILED, cut,
+    is_anothers, was_tried,
 };
 use crate::api::Group;
 use crate::api::certificate::{
@@ -223,7 +223,7 @@ impl Sayings<'_> {
         let failed = self
             .failure
             .as_ref()
-            .filter(|failure| failure.reason != HELD)
+            .filter(|failure| was_tried(&failure.reason))
             .map(|failure| format!(" Try {} failed: {}", failure.attempts, failure.message));
         let waits = order
             .and_then(|order| order.waits_for.as_ref())
@@ -244,7 +244,7 @@ impl Sayings<'_> {
             Some(failure) => (
                 ConditionStatus::False,
                 failure.reason.clone(),
-                if failure.reason == HELD {
+                if !was_tried(&failure.reason) {
                     format!(
                         "{wanted}. The next try is at {}: {}",
                         failure.next_try.0, failure.message
@@ -377,7 +377,7 @@ impl Sayings<'_> {
 }
 
 fn last_try(failure: &LastFailure) -> &'static str {
-    if failure.reason == HELD {
+    if !was_tried(&failure.reason) {
         "the next try waits"
     } else {
         "the last try failed"

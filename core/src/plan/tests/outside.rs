@@ -279,6 +279,30 @@ fn a_refusal_is_waited_off_longer_and_longer_and_the_cas_word_counts() {
 }
 
 #[test]
+fn what_was_not_tried_is_looked_at_again_each_minute_and_told_in_the_same_words() {
+    let mut world = Given::certificate("web").by_an_outsider("acme.1");
+    world.cant_begin = Some(Failure {
+        pace: Pace::EachMinute,
+        ..Failure::new("NoSuchName", "web.example.com does not exist.".to_owned())
+    });
+    for (now, next) in [
+        ("2026-11-02T12:00:10Z", "2026-11-02T12:01:10Z"),
+        ("2026-11-02T12:01:10Z", "2026-11-02T12:02:10Z"),
+        ("2026-11-02T12:02:10Z", "2026-11-02T12:03:10Z"),
+    ] {
+        world.reconcile(at(now));
+        let status = world.certificate.status.as_ref().unwrap();
+        let failure = status.last_failure.as_ref().unwrap();
+        assert_eq!((failure.attempts, failure.next_try.0), (0, at(next)));
+        let issuing = condition::find(&status.conditions, "Issuing").unwrap();
+        assert_eq!(issuing.status, ConditionStatus::False);
+        assert_eq!(issuing.reason, "NoSuchName");
+        let words = format!(". The next try is at {next}: web.example.com does not exist.");
+        assert!(issuing.message.ends_with(&words), "{}", issuing.message);
+    }
+}
+
+#[test]
 fn who_is_held_for_a_limit_has_not_tried_and_comes_back_after_it_one_after_the_other() {
     let until = at("2026-11-02T15:00:00Z");
     let next_try = |name: &str, until| {

@@ -77,6 +77,8 @@ pub(super) struct World {
     pub(super) refuses: Option<&'static str>,
     /// Steps outside the cluster fail so.
     pub(super) fails: Option<Failure>,
+    /// What is outside the cluster is not even begun.
+    pub(super) cant_begin: Option<Failure>,
     /// Steps outside the cluster come to this, and to no certificate.
     pub(super) goes_on: Option<OrderStatus>,
     /// The next write of the status is lost.
@@ -132,6 +134,7 @@ impl Given {
             settings: Settings::default(),
             refuses: None,
             fails: None,
+            cant_begin: None,
             goes_on: None,
             loses_status: false,
             issued: Vec::new(),
@@ -384,6 +387,9 @@ impl World {
         match plan {
             Plan::Issue { .. } if self.is_outside() => {
                 self.tries += 1;
+                if let Some(failure) = &self.cant_begin {
+                    return Outcome::Failed(failure.clone());
+                }
                 Outcome::UnderWay(OrderStatus {
                     attempted: assessment.attempted.clone(),
                     url: Some("https://ca.example/order".to_owned()),
