@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use certwright_core::api::{Certificate, CertificateStatus, Group};
 use certwright_core::pki::Authority;
-use certwright_core::plan::status::{self, Failure, Outcome};
+use certwright_core::plan::status::{self, Failure, Outcome, Pace};
 use certwright_core::plan::{
     Heard, Inputs, IssuerState, MAX_LOOK_AGAIN, Observed, OldLeaves, Plan, ReadyIssuer, Settings,
     Signer, Undoes, assess, decide,
@@ -35,6 +35,7 @@ struct World {
 #[serde(rename_all = "camelCase")]
 enum Issuer {
     SelfSigned,
+    Acme,
     NotReady,
     Ca { certificate: String, key: String },
 }
@@ -57,6 +58,7 @@ fuzz_target!(|json: &[u8]| {
     });
     let signer = match &world.issuer {
         Some(Issuer::SelfSigned) => Some(Signer::SelfSigned),
+        Some(Issuer::Acme) => Some(Signer::Outside),
         Some(Issuer::Ca { certificate, key }) => {
             Authority::read(certificate.as_bytes(), key.as_bytes(), None)
                 .ok()
@@ -108,15 +110,35 @@ fn look(now: Timestamp, inputs: &Inputs<'_>) {
         assert!(wait.as_secs() <= MAX_LOOK_AGAIN.as_secs(), "{wait:?}");
     }
     if let Plan::Hold { until, .. } | Plan::HoldRepair { until, .. } = &plan {
-        assert!((now..).contains(until) && until.duration_since(now) <= status::MAX_HOLD);
+        let inside = matches!(inputs.issuer, IssuerState::Ready(issuer) if !matches!(issuer.signer, Signer::Outside));
+        let longest = if inside {
+            status::MAX_HOLD
+        } else {
+            status::MAX_HOLD_OUTSIDE
+        };
+        assert!((now..).contains(until) && until.duration_since(now) <= longest);
     }
     let failed = Failure::new("No", "No.".to_owned());
-    for outcome in [
+    let status = inputs.certificate.status.as_ref();
+    let order = status.and_then(|status| status.order.clone());
+    let refused = Failure {
+        pace: Pace::Refused,
+        order: order.clone(),
+        ..failed.clone()
+    };
+    let named = Failure {
+        pace: Pace::Until(Timestamp::MAX),
+        ..failed.clone()
+    };
+    for outcome in order.map(Outcome::UnderWay).into_iter().chain([
         Outcome::Nothing,
         Outcome::Done(Undoes::Nothing),
         Outcome::Done(Undoes::Again { by: None }),
+        Outcome::Abandoned,
         Outcome::Failed(failed),
-    ] {
+        Outcome::Failed(refused),
+        Outcome::Failed(named),
+    ]) {
         let told = status::status(now, inputs, &assessment, &plan, &outcome);
         comes_to_rest(now, inputs, told);
     }

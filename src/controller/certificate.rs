@@ -128,7 +128,9 @@ async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
     let thought = match &acted.secret {
         Some(secret) => {
             gathered.wrote(context, now, secret).await?;
-            Thought::of(context, now, &gathered)
+            let thought = Thought::of(context, now, &gathered);
+            renewal::ask_soon(now, &mut gathered, &thought);
+            thought
         }
         None => thought,
     };

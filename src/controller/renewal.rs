@@ -59,6 +59,15 @@ pub(super) async fn ask(
     news
 }
 
+/// Has the shell come back at once to ask the CA of a certificate that was just stored: what we write ourselves wakes nobody.
+pub(super) fn ask_soon(now: Timestamp, gathered: &mut Gathered, thought: &Thought) {
+    let issuer = gathered.signer().map(|usable| &usable.issuer);
+    let asks = matches!(issuer, Some(AnyIssuer::Acme(acme)) if acme.asks_renewal_information());
+    if asks && matches!(thought.plan, Plan::Keep { .. }) {
+        gathered.look_again_at(now);
+    }
+}
+
 /// What the status tells of this certificate.
 fn told<'a>(gathered: &'a Gathered, serial: &str) -> Option<&'a SuggestedWindow> {
     let status = gathered.certificate.status.as_ref()?;
