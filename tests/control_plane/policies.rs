@@ -82,6 +82,8 @@ async fn its_token_allows_this_and_nothing_more() {
     at_home.extend([
         "coordination.k8s.io/leases : create".to_owned(),
         format!("coordination.k8s.io/leases {}: get update", scene.account),
+        "/configmaps : get list create patch delete".to_owned(),
+        "discovery.k8s.io/endpointslices : list watch".to_owned(),
     ]);
     assert_eq!(allowed(&scene.system).await, at_home);
 }
