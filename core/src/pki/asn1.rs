@@ -11,6 +11,8 @@ pub(super) const OBJECT_IDENTIFIER: u8 = 0x06;
 pub(super) const SEQUENCE: u8 = 0x30;
 /// `[0]`, constructed.
 pub(super) const CONTEXT_0: u8 = 0xa0;
+/// `[1]`, constructed.
+pub(super) const CONTEXT_1: u8 = 0xa1;
 
 /// Reads elements one after the other.
 pub(super) struct Reader<'a>(&'a [u8]);

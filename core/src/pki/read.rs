@@ -111,6 +111,13 @@ fn read_extension(facts: &mut Facts, extension: &X509Extension<'_>) -> Result<()
                 .map(|length| u8::try_from(length).unwrap_or(u8::MAX));
         }
         ParsedExtension::NameConstraints(constraints) => {
+            let read = [
+                constraints.permitted_subtrees.is_some(),
+                constraints.excluded_subtrees.is_some(),
+            ];
+            if subtrees_present(extension.value) != Some(read) {
+                return Err("its name constraints can't be read".to_owned());
+            }
             let permitted = constraints
                 .permitted_subtrees
                 .as_deref()
@@ -156,6 +163,14 @@ fn read_extension(facts: &mut Facts, extension: &X509Extension<'_>) -> Result<()
         _ => {}
     }
     Ok(())
+}
+
+/// Whether name constraints have permitted and excluded subtrees; `None` if there is something else. The parser passes over
+/// what it can't read, as if it were not there.
+fn subtrees_present(value: &[u8]) -> Option<[bool; 2]> {
+    let mut subtrees = Reader::inside(value, asn1::SEQUENCE)?;
+    let present = [asn1::CONTEXT_0, asn1::CONTEXT_1].map(|tag| subtrees.optional(tag).is_some());
+    subtrees.is_empty().then_some(present)
 }
 
 /// `id-ad-ocsp` (RFC 5280 section 4.2.2.1).

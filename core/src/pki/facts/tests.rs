@@ -178,6 +178,34 @@ fn an_extension_that_must_be_understood_and_is_broken_is_refused() {
 }
 
 #[test]
+fn constraints_that_the_parser_passes_over_are_refused() {
+    let whole = everything().to_vec();
+    let constraints = whole
+        .windows(3)
+        .position(|window| window == [0x55, 0x1d, 0x1e])
+        .unwrap();
+    for tag in [0xa0, 0xa1] {
+        let mut der = whole.clone();
+        let subtrees = constraints
+            + der[constraints..]
+                .iter()
+                .position(|octet| *octet == tag)
+                .unwrap();
+        // The tag of the first subtree, or, elsewhere, that of all of them.
+        for at in [subtrees + 2, subtrees] {
+            let before = der[at];
+            der[at] = 0x31;
+            let refused = Facts::read(&der.clone().into()).unwrap_err().0;
+            assert_eq!(
+                refused, "its name constraints can't be read",
+                "{tag:x} {at}"
+            );
+            der[at] = before;
+        }
+    }
+}
+
+#[test]
 fn is_signed_by_its_ca_alone() {
     let (ca, other) = (root(&ca("ca")), root(&ca("ca")));
     let leaf = signed(&ca, &leaf(&["example.com"]), &key()).unwrap();
