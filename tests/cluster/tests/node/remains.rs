@@ -45,8 +45,7 @@ async fn a_start_removes_what_stayed_when_the_guards_were_killed_too() {
     let _alone = STARTS.lock().await;
     let mut owner = Owner::start().await;
     let process = owner.process.id().unwrap();
-    let mut guards = owner.outside_the_sandbox();
-    guards.retain(|guard| *guard != process);
+    let guards = owner.outside_the_sandbox();
     // The owner would see the others die, and its end is what the guards wait for: it is stopped first and killed last.
     // The guards are not stopped. When a process group with a stopped member loses its parent, the kernel hangs up on
     // all of it, and the sandbox is in such a group.
@@ -90,7 +89,7 @@ impl Owner {
         Self { process, folder }
     }
 
-    /// The process and what it started, but for the sandbox, the process that holds it, and all in it.
+    /// What the process started, but for the sandbox, the process that holds it, and all in it.
     fn outside_the_sandbox(&self) -> Vec<u32> {
         let parents: BTreeMap<u32, u32> = processes()
             .filter_map(|process| Some((process, parent(process)?)))
@@ -110,7 +109,9 @@ impl Owner {
         parents
             .keys()
             .copied()
-            .filter(|process| descends(*process) && namespace(*process) == ours)
+            .filter(|process| {
+                *process != owner && descends(*process) && namespace(*process) == ours
+            })
             .filter(|process| !command_line(*process).starts_with("unshare"))
             .collect()
     }
