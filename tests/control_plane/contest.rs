@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use certwright::clock::Clock as _;
 use certwright_core::api::ConditionStatus;
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Secret;
@@ -16,6 +17,9 @@ use crate::harness::{Operator, Scene, condition, reads};
 const TIMES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(600);
 
+/// How long the operator must go on holding back for how it stands to be looked at.
+const STILL: SignedDuration = SignedDuration::from_secs(10);
+
 /// How long to look for calm before the clock is set again.
 const CALM: Duration = Duration::from_secs(10);
 
@@ -28,7 +32,7 @@ async fn a_hundred_deletions_in_a_minute_cost_five_issues_and_one_warning() {
     let operator = Operator::start(&scene).await;
     scene.web().await;
     let secrets = other_client(&scene);
-    disturb(async |_| {
+    disturb(&scene, async |_| {
         // It is not there while the operator holds back.
         match secrets.delete("web-tls", &DeleteParams::default()).await {
             Ok(_) => {}
@@ -86,7 +90,7 @@ async fn a_hundred_changes_around_the_pair_in_a_minute_cost_five_repairs_and_no_
     scene.web().await;
     let secrets = other_client(&scene);
     let [label, issuer] = ["managed", "issuer-name"].map(|name| scene.group.key(name));
-    disturb(async |count| {
+    disturb(&scene, async |count| {
         let change = json!({ "metadata": {
             "labels": { &label: null },
             "annotations": { &issuer: format!("theirs-{count}") },
@@ -106,19 +110,31 @@ fn other_client(scene: &Scene<'_>) -> Api<Secret> {
     Api::namespaced(scene.cluster.client().unwrap(), &scene.namespace)
 }
 
-/// Does this a hundred times in a minute.
-async fn disturb(mut once: impl AsyncFnMut(u32)) {
+/// Does this a hundred times in a minute, and on until the operator holds back for a while.
+async fn disturb(scene: &Scene<'_>, mut once: impl AsyncFnMut(u32)) {
     let mut beats = tokio::time::interval(PAUSE);
-    for count in 0..TIMES {
+    for count in 0..2 * TIMES {
         beats.tick().await;
+        if count >= TIMES && holds_back(scene).await {
+            return;
+        }
         once(count).await;
     }
+    panic!("the operator doesn't hold back");
+}
+
+/// Whether what is seen of the fight now stays for as long as it is looked at.
+async fn holds_back(scene: &Scene<'_>) -> bool {
+    let web = scene.certificates().get("web").await.unwrap();
+    web.status
+        .and_then(|status| status.last_failure)
+        .is_some_and(|failure| failure.next_try.0 > scene.clock.now() + STILL)
 }
 
 /// Puts the Secret back to these contents a hundred times in a minute.
 async fn revert(scene: &Scene<'_>, old: &Value) {
     let secrets = other_client(scene);
-    disturb(async |count| {
+    disturb(scene, async |count| {
         let mut change = old.clone();
         // Each time something changes, also while the operator holds back.
         change["metadata"]["annotations"]["gitops/sync"] = count.to_string().into();
