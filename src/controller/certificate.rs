@@ -3,32 +3,27 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use certwright_core::api::certificate::CertificateStatus;
-use certwright_core::api::{Certificate, Condition, ConditionStatus, condition};
-use certwright_core::pki::Facts;
-use certwright_core::plan::status::{self, Failure, ISSUING, Outcome};
-use certwright_core::plan::{
-    Assessment, Heard, MAX_LOOK_AGAIN, Plan, Turn, Undoes, assess, decide,
-};
+use certwright_core::api::Certificate;
+use certwright_core::plan::status::{self, Failure, Outcome};
+use certwright_core::plan::{Assessment, Heard, MAX_LOOK_AGAIN, Plan, Undoes, assess, decide};
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::{StreamExt, future, stream};
 use jiff::Timestamp;
-use kube::Resource;
 use kube::api::Api;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info, info_span, warn};
+use tracing::{Instrument, info_span};
 
 use super::act::{Acted, act};
 use super::gather::Gathered;
 use super::renewal;
 use super::revoke::revoke;
+use super::tell::{tell_done, write_status};
 use super::terms::in_terms;
 use super::{Context, PATIENCE, at};
-use crate::cluster::events::Kind;
+use crate::cluster::call;
 use crate::cluster::secrets::Named;
-use crate::cluster::{apply, call};
 use crate::error::{Error, Object, Retry};
 
 /// The controller's name in metrics.
@@ -290,148 +285,12 @@ async fn say(
     ))
 }
 
-/// Tells what was done to the Secret, in an Event and in the log.
-async fn tell_done(
-    context: &Context,
-    now: Timestamp,
-    certificate: &Certificate,
-    turn: &Turn,
-    done: &Plan,
-    acted: &Acted,
-) {
-    if acted.secret.is_none() {
-        return;
-    }
-    let secret = &certificate.spec.secret_name;
-    let about = certificate.object_ref(&context.group);
-    match (done, &acted.issued) {
-        (Plan::Issue { why, .. } | Plan::Continue { why, .. }, Some(leaf)) => {
-            context.metrics.issued(turn.issuer.kind());
-            info!(secret, reason = why.reason(), not_after = %leaf.not_after, serial = leaf.serial_hex(), "Issued certificate");
-            let note = format!(
-                "Issued a certificate{} into Secret {secret}, valid until {}, because {}.{}",
-                names(leaf),
-                leaf.not_after,
-                why.clause(secret),
-                by_a_fallback(turn)
-            );
-            context
-                .events
-                .publish(now, about, Kind::Normal, "Issued", "Issue", &note)
-                .await;
-        }
-        (Plan::Repair { what, .. }, _) => {
-            let words: Vec<_> = what.iter().map(|flaw| flaw.words()).collect();
-            info!(secret, what = words.join(", "), "Repaired Secret");
-            let note = format!(
-                "Put right in Secret {secret}, without issuing anew: {}.",
-                words.join(", ")
-            );
-            context
-                .events
-                .publish(now, about, Kind::Normal, "Repaired", "Repair", &note)
-                .await;
-        }
-        _ => {}
-    }
-    if let Outcome::Done(Undoes::Again { by }) = &acted.outcome {
-        info!(
-            secret,
-            by = by.as_deref().unwrap_or("nobody named"),
-            "Secret is contested"
-        );
-    }
-}
-
-/// Who signed and why, if it was not the first issuer of the spec.
-fn by_a_fallback(turn: &Turn) -> String {
-    let why = turn.why.as_ref();
-    why.map_or_else(String::new, |why| {
-        format!(" {} signed it, because {why}.", turn.issuer)
-    })
-}
-
-/// " for a, b and 3 more", or nothing for a certificate without names of hosts.
-fn names(leaf: &Facts) -> String {
-    const SHOWN: usize = 5;
-    let all: Vec<String> = leaf
-        .names
-        .dns
-        .iter()
-        .cloned()
-        .chain(leaf.names.ip.iter().map(ToString::to_string))
-        .collect();
-    match all.len() {
-        0 => String::new(),
-        count if count <= SHOWN => format!(" for {}", all.join(", ")),
-        count => format!(
-            " for {} and {} more",
-            all[..SHOWN].join(", "),
-            count - SHOWN
-        ),
-    }
-}
-
-/// Writes the status if it says something new, and a Warning if what it says needs somebody to look.
-async fn write_status(
-    context: &Context,
-    now: Timestamp,
-    certificate: &Certificate,
-    new: &CertificateStatus,
-) -> Result<(), Error> {
-    let old = certificate.status.as_ref();
-    if status::unchanged(old, new) {
-        return Ok(());
-    }
-    let written = apply::status(&context.client, &context.group, certificate, new)
-        .await
-        .map_err(|source| Error::Write {
-            object: Object::of("status of Certificate", &certificate.metadata),
-            source,
-        })?;
-    context.certificates.wrote(written);
-    if let Some(condition) = warning(old, new) {
-        warn!(
-            reason = condition.reason,
-            says = condition.message,
-            "Certificate needs attention"
-        );
-        let about = certificate.object_ref(&context.group);
-        let (reason, message) = (&condition.reason, &condition.message);
-        context.warn(now, about, reason, "Reconcile", message).await;
-    }
-    Ok(())
-}
-
-/// What of a new status is worth a Warning: a reason that nothing is issued that the old one did not give.
-fn warning<'a>(
-    old: Option<&CertificateStatus>,
-    new: &'a CertificateStatus,
-) -> Option<&'a Condition> {
-    const AT_REST: [&str; 2] = ["UpToDate", "CAReplaced"];
-    let said = condition::find(&new.conditions, ISSUING)?;
-    let before = old
-        .and_then(|old| condition::find(&old.conditions, ISSUING))
-        .map(|condition| &condition.reason);
-    let limited = || {
-        let said = condition::find(&new.conditions, "LimitedByCA")?;
-        let before = old.and_then(|old| condition::find(&old.conditions, "LimitedByCA"));
-        before.is_none().then_some(said)
-    };
-    let bad = said.status == ConditionStatus::False && !AT_REST.contains(&said.reason.as_str());
-    if bad && before != Some(&said.reason) {
-        Some(said)
-    } else {
-        limited()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use certwright_core::pki::key::KeySpec;
     use certwright_core::pki::profile::{KeyUsage, Names};
     use certwright_core::pki::sign::{self, Locations};
-    use certwright_core::pki::{PrivateKey, Profile};
+    use certwright_core::pki::{Facts, PrivateKey, Profile};
     use certwright_core::plan::IssueReason;
 
     use super::*;

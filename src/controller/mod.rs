@@ -8,6 +8,7 @@ mod issuer;
 mod outside;
 mod renewal;
 mod revoke;
+mod tell;
 mod terms;
 mod untold;
 pub mod watches;

@@ -47,6 +47,14 @@ pub struct FrontDoor {
     made: std::sync::Mutex<HashMap<String, Instant>>,
 }
 
+/// What is written down for a Certificate.
+struct Written {
+    /// The object; `None` if there is none.
+    was: Option<ConfigMap>,
+    /// What it says.
+    recorded: Record,
+}
+
 /// The challenges that one solver proves.
 #[derive(Clone, Copy, Debug)]
 pub struct Presented<'a> {
@@ -99,30 +107,21 @@ impl FrontDoor {
         certificate: &Owner,
         presented: &[Presented<'_>],
     ) -> Result<(), Closed> {
+        let mut written = self.read(certificate).await?;
         let mut endpoints = self.known_endpoints().await?;
-        let (wanted, mut objects) = self.plan(certificate, presented, &endpoints)?;
-        let (was, recorded) = self.read(certificate).await?;
-        let both = recorded.and(&wanted);
-        let was = if was.is_none() || both != recorded {
-            let namespace = &self.operator.namespace;
-            let written =
-                cluster::write_record(&self.client, &self.group, namespace, &both, was.as_ref());
-            Some(written.await?)
-        } else {
-            was
-        };
-        loop {
+        let wanted = loop {
+            let (wanted, objects) = self.plan(certificate, presented, &endpoints)?;
+            self.write_down(&mut written, &wanted).await?;
             for object in objects.values() {
                 self.make(object).await?;
             }
             // Whoever spreads new addresses may have been overtaken by what was just written.
             let now = self.known_endpoints().await?;
             if now == endpoints {
-                break;
+                break wanted;
             }
             endpoints = now;
-            (_, objects) = self.plan(certificate, presented, &endpoints)?;
-        }
+        };
         for edit in &wanted.edits {
             let _turn = self.edits.lock().await;
             match cluster::add_path(&self.client, &self.group, edit).await {
@@ -133,8 +132,23 @@ impl FrontDoor {
                 outcome => outcome?,
             }
         }
-        self.settle(was, &both, &wanted).await?;
+        self.settle(written, &wanted).await?;
         self.made().insert(certificate.uid.clone(), Instant::now());
+        Ok(())
+    }
+
+    /// Adds to the record what is about to be made.
+    async fn write_down(&self, written: &mut Written, wanted: &Record) -> Result<(), Error> {
+        let both = written.recorded.and(wanted);
+        if written.was.is_none() || both != written.recorded {
+            let namespace = &self.operator.namespace;
+            let was = written.was.as_ref();
+            let new = cluster::write_record(&self.client, &self.group, namespace, &both, was);
+            *written = Written {
+                was: Some(new.await?),
+                recorded: both,
+            };
+        }
         Ok(())
     }
 
@@ -164,12 +178,12 @@ impl FrontDoor {
     /// # Errors
     /// When something may be left. It stays written down.
     pub async fn clean_up(&self, certificate: &Owner) -> Result<(), Error> {
-        let (was, recorded) = self.read(certificate).await?;
-        if was.is_none() {
+        let written = self.read(certificate).await?;
+        if written.was.is_none() {
             return Ok(());
         }
-        let nothing = Record::of(recorded.certificate.clone());
-        self.settle(was, &recorded, &nothing).await
+        let nothing = Record::of(certificate.clone());
+        self.settle(written, &nothing).await
     }
 
     /// Takes away what was made for Certificates that are not `needed` any more: at the start of leading, once all
@@ -181,14 +195,15 @@ impl FrontDoor {
         let mut swept = 0;
         let mut failure = None;
         for object in self.records().await? {
-            let Some(record) = self.readable(&object) else {
+            let Some(recorded) = self.readable(&object) else {
                 continue;
             };
-            if needed(&record.certificate) {
+            if needed(&recorded.certificate) {
                 continue;
             }
-            let nothing = Record::of(record.certificate.clone());
-            match self.settle(Some(object), &record, &nothing).await {
+            let nothing = Record::of(recorded.certificate.clone());
+            let was = Some(object);
+            match self.settle(Written { was, recorded }, &nothing).await {
                 Ok(()) => swept += 1,
                 Err(problem) => failure = Some(problem),
             }
@@ -338,12 +353,8 @@ impl FrontDoor {
     }
 
     /// Takes away what is recorded and not wanted, and strikes it out.
-    async fn settle(
-        &self,
-        was: Option<ConfigMap>,
-        recorded: &Record,
-        wanted: &Record,
-    ) -> Result<(), Error> {
+    async fn settle(&self, written: Written, wanted: &Record) -> Result<(), Error> {
+        let Written { was, recorded } = &written;
         let left_over = recorded.without(wanted);
         // The paths first, then what leads somewhere, then where to.
         for edit in &left_over.edits {
@@ -361,24 +372,22 @@ impl FrontDoor {
             return Ok(());
         };
         if wanted.is_empty() {
-            cluster::remove_record(&self.client, &was).await
+            cluster::remove_record(&self.client, was).await
         } else if wanted != recorded {
             let namespace = &self.operator.namespace;
-            cluster::write_record(&self.client, &self.group, namespace, wanted, Some(&was)).await?;
+            cluster::write_record(&self.client, &self.group, namespace, wanted, Some(was)).await?;
             Ok(())
         } else {
             Ok(())
         }
     }
 
-    async fn read(&self, certificate: &Owner) -> Result<(Option<ConfigMap>, Record), Error> {
+    async fn read(&self, certificate: &Owner) -> Result<Written, Error> {
         let namespace = &self.operator.namespace;
         let was = cluster::record(&self.client, namespace, &certificate.uid).await?;
-        let record = was.as_ref().and_then(|was| self.readable(was));
-        Ok((
-            was,
-            record.unwrap_or_else(|| Record::of(certificate.clone())),
-        ))
+        let recorded = was.as_ref().and_then(|was| self.readable(was));
+        let recorded = recorded.unwrap_or_else(|| Record::of(certificate.clone()));
+        Ok(Written { was, recorded })
     }
 
     async fn records(&self) -> Result<Vec<ConfigMap>, Error> {

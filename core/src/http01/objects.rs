@@ -102,12 +102,15 @@ impl Door<'_> {
         }
         if !beside_operator && !challenges.is_empty() {
             objects.push(self.service());
-            objects.extend(Self::slices(
-                self.group,
-                self.certificate,
-                self.operator.port,
-                endpoints,
-            ));
+            let [ipv4, ipv6] =
+                Self::slices(self.group, self.certificate, self.operator.port, endpoints);
+            // Most clusters have addresses of one family only, and each slice costs two writes.
+            if !endpoints.ipv4.is_empty() || endpoints.ipv6.is_empty() {
+                objects.push(ipv4);
+            }
+            if !endpoints.ipv6.is_empty() {
+                objects.push(ipv6);
+            }
         }
         for challenge in challenges {
             match (&self.solver.ingress, &self.solver.gateway_http_route) {
@@ -131,8 +134,8 @@ impl Door<'_> {
         Ok((record, objects))
     }
 
-    /// The slices of a Certificate's Service, with the operator's addresses: one of each family, and so that addresses
-    /// that went are taken out.
+    /// The slices of a Certificate's Service, with the operator's addresses: IPv4, IPv6. One without any is for a slice
+    /// whose addresses went.
     pub fn slices(
         group: &Group,
         certificate: &Owner,

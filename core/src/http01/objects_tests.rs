@@ -117,6 +117,34 @@ fn an_ingress_leads_to_a_service_with_the_operators_addresses() {
 }
 
 #[test]
+fn a_family_without_addresses_has_no_slice_of_its_own() {
+    let fixture = Fixture::new();
+    let solver: Http01 = serde_json::from_value(json!({ "ingress": {} })).unwrap();
+    let door = Door {
+        group: &fixture.group,
+        certificate: &fixture.certificate,
+        solver: &solver,
+        operator: &fixture.operator,
+        trusted: false,
+    };
+    let challenges = [Challenge::new("shop.example", "tok_en-1").unwrap()];
+    let families = |ipv4: &[&str], ipv6: &[&str]| -> Vec<Value> {
+        let endpoints = Endpoints {
+            ipv4: ipv4.iter().map(|text| text.parse().unwrap()).collect(),
+            ipv6: ipv6.iter().map(|text| text.parse().unwrap()).collect(),
+        };
+        let (record, objects) = door.plan(&challenges, &endpoints).unwrap();
+        assert_eq!(record.objects.len(), objects.len());
+        let slices = of(&objects, Kind::EndpointSlice).into_iter();
+        slices.map(|slice| slice["addressType"].clone()).collect()
+    };
+    assert_eq!(families(&["10.0.0.7"], &[]), ["IPv4"]);
+    assert_eq!(families(&[], &["fd00::7"]), ["IPv6"]);
+    assert_eq!(families(&["10.0.0.7"], &["fd00::7"]), ["IPv4", "IPv6"]);
+    assert_eq!(families(&[], &[]), ["IPv4"], "there may be one in a moment");
+}
+
+#[test]
 fn everything_carries_the_label_and_its_owner() {
     let fixture = Fixture::new();
     let solver = json!({ "ingress": { "class": "nginx" } });

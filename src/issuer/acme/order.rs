@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::{AcmeIssuer, StepFailure};
-use crate::acme::AcmeError;
+use crate::acme::{AcmeError, Offer};
 use crate::error::Error;
 use crate::http01::front_door::FrontDoor;
 use crate::http01::self_check::Dial;
@@ -193,31 +193,45 @@ impl AcmeIssuer {
                 let taken = self.accept(asked, ways, status, &untold).await;
                 self.present_again(asked, ways, &proofs, taken).await
             }
-            Step::Finalize(url) => {
-                let account = &self.account;
-                let sent = account
-                    .client
-                    .finalize(&account.key, &account.url, &url, asked.csr)
-                    .await;
-                match sent {
-                    Ok(order) => pending(Some(come_back(
-                        asked.now,
-                        status,
-                        order.retry_after.as_deref(),
-                    ))),
-                    Err(error) => Ok(Err(self.failed(asked, &error))),
-                }
+            Step::Finalize(url) => self.finalize(asked, status, &url).await,
+            Step::Download(url) => Ok(self.fetch(asked, &url).await),
+        }
+    }
+
+    /// Sends the request for the certificate. Some CAs have it at once.
+    async fn finalize(&self, asked: &Asked<'_>, status: &OrderStatus, url: &str) -> Taken {
+        let account = &self.account;
+        let sent = account
+            .client
+            .finalize(&account.key, &account.url, url, asked.csr)
+            .await;
+        let (order, offer) = match (sent, account.client.offer().await) {
+            (Ok(order), Ok(offer)) => (order, offer),
+            (Err(error), _) | (_, Err(error)) => return Ok(Err(self.failed(asked, &error))),
+        };
+        let authorizations = BTreeMap::new();
+        let view = self.view(asked, status, &offer, &order.object, &authorizations);
+        if let Step::Download(url) = next(&view) {
+            return Ok(self.fetch(asked, &url).await);
+        }
+        let again = come_back(asked.now, status, order.retry_after.as_deref());
+        Ok(Ok(Progress::UnderWay(OrderStatus {
+            look_again: Some(Time(again)),
+            ..status.clone()
+        })))
+    }
+
+    /// Fetches the certificate.
+    async fn fetch(&self, asked: &Asked<'_>, url: &str) -> Result<Progress, StepFailure> {
+        match self.download(url).await {
+            Ok(chain) if chains::is_cut_off(&chain, self.account.roots()) => {
+                Err(StepFailure::of_cut_off_chain())
             }
-            Step::Download(url) => Ok(match self.download(&url).await {
-                Ok(chain) if chains::is_cut_off(&chain, self.account.roots()) => {
-                    Err(StepFailure::of_cut_off_chain())
-                }
-                Ok(chain) => Ok(Progress::Issued(Issued {
-                    chain: chain.into_iter().map(|facts| facts.der).collect(),
-                    ca: None,
-                })),
-                Err(error) => Err(self.failed(asked, &error)),
-            }),
+            Ok(chain) => Ok(Progress::Issued(Issued {
+                chain: chain.into_iter().map(|facts| facts.der).collect(),
+                ca: None,
+            })),
+            Err(error) => Err(self.failed(asked, &error)),
         }
     }
 
@@ -243,15 +257,7 @@ impl AcmeIssuer {
         let mut retry_after = found.retry_after;
         let mut authorizations: BTreeMap<String, Authorization> = BTreeMap::new();
         loop {
-            let view = View {
-                identifiers: asked.identifiers,
-                origins: &offer.origins,
-                order: &order,
-                authorizations: &authorizations,
-                presented: &status.challenges,
-                solvers: &self.settings.solvers,
-                labels: asked.labels,
-            };
+            let view = self.view(asked, status, &offer, &order, &authorizations);
             let unread = match next(&view) {
                 Step::Read(urls) if authorizations.is_empty() => urls,
                 step => {
@@ -270,6 +276,25 @@ impl AcmeIssuer {
                 retry_after = retry_after.or(found.retry_after);
                 authorizations.insert(url, found.object);
             }
+        }
+    }
+
+    fn view<'a>(
+        &'a self,
+        asked: &Asked<'a>,
+        status: &'a OrderStatus,
+        offer: &'a Offer,
+        order: &'a Order,
+        authorizations: &'a BTreeMap<String, Authorization>,
+    ) -> View<'a> {
+        View {
+            identifiers: asked.identifiers,
+            origins: &offer.origins,
+            order,
+            authorizations,
+            presented: &status.challenges,
+            solvers: &self.settings.solvers,
+            labels: asked.labels,
         }
     }
 
