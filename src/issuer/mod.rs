@@ -1,6 +1,7 @@
 //! Who signs.
 
 pub mod acme;
+mod authorities;
 mod ca;
 mod registry;
 mod self_signed;

@@ -1,7 +1,6 @@
 //! Which issuers there are, and whether they can sign.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use certwright_core::acme::AccountKey;
 use certwright_core::api::issuer::{Acme, Ca, SelfSigned};
@@ -9,19 +8,16 @@ use certwright_core::api::{
     ClusterIssuer, ConditionStatus, Group, Issuer, IssuerSpec, IssuerStatus, condition,
 };
 use certwright_core::pki::sign::Locations;
-use certwright_core::pki::{Authority, CaProblem};
-use certwright_core::plan::observed::data;
 use certwright_core::plan::request::IssuerName;
 use certwright_core::plan::{ReadyIssuer, Signer};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Secret;
 use kube::api::ObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::acme::rollover::{self, Rolled};
+use super::authorities::Authorities;
 use super::{Accounts, AcmeIssuer, AnyIssuer, CaIssuer, SelfSignedIssuer, Usable};
 use crate::cluster::secrets::{IssuerKey, Named, Secrets};
-use crate::cluster::version;
 use crate::error::Error;
 use crate::metrics::{IssuerSample, IssuerSeries};
 
@@ -52,26 +48,13 @@ pub struct Issuers {
     group: Group,
     /// Where ClusterIssuers find their Secrets.
     cluster_namespace: String,
-    secrets: Arc<Secrets>,
     issuers: Store<Issuer>,
     /// `None` where they are not served.
     cluster_issuers: Option<Store<ClusterIssuer>>,
-    /// The CAs read so far, each with the resourceVersion of its Secret.
-    authorities: Mutex<HashMap<Named, Read>>,
+    /// The CAs in Secrets.
+    authorities: Authorities,
     /// The accounts with ACME CAs.
     accounts: Accounts,
-}
-
-#[derive(Clone)]
-struct Read {
-    version: u64,
-    authority: Result<Arc<Authority>, Unreadable>,
-}
-
-#[derive(Clone)]
-enum Unreadable {
-    NoSecret,
-    Problem(CaProblem),
 }
 
 impl Issuers {
@@ -87,10 +70,9 @@ impl Issuers {
         Self {
             group,
             cluster_namespace,
-            secrets,
             issuers,
             cluster_issuers,
-            authorities: Mutex::default(),
+            authorities: Authorities::new(secrets),
             accounts,
         }
     }
@@ -171,8 +153,8 @@ impl Issuers {
 
     /// Forgets the CAs that no issuer reads any more, and so their keys.
     pub fn forget_unread(&self) {
-        self.authorities()
-            .retain(|secret, _| !self.readers(secret).is_empty());
+        self.authorities
+            .retain(|secret| !self.readers(secret).is_empty());
         self.accounts.retain(|issuer| self.has_account(issuer));
     }
 
@@ -335,13 +317,7 @@ impl Issuers {
         identity: String,
     ) -> Result<State, Error> {
         let secret = Named::new(namespace, &settings.secret_name);
-        let read = self.authority(&secret).await?;
-        let authority = read
-            .authority
-            .and_then(|authority| match authority.check(now) {
-                Ok(()) => Ok(authority),
-                Err(problem) => Err(Unreadable::Problem(problem)),
-            });
+        let authority = self.authorities.of(now, &secret).await?;
         Ok(match authority {
             Ok(authority) => {
                 let identity = format!("{identity}.{}", authority.certificate().fingerprint);
@@ -361,40 +337,8 @@ impl Issuers {
                     }),
                 }))
             }
-            Err(problem) => State::NotReady(not_ready(&problem, &secret)),
+            Err(problem) => State::NotReady(problem),
         })
-    }
-
-    /// The CA in a Secret; read again whenever the Secret has changed.
-    async fn authority(&self, secret: &Named) -> Result<Read, Error> {
-        let seen = self.secrets.version(secret).unwrap_or_default();
-        let mut found = None;
-        if seen > 0 {
-            let known = self.authorities().get(secret).cloned();
-            if let Some(read) = known.filter(|read| read.version >= seen) {
-                return Ok(read);
-            }
-            found = self.secrets.read(secret).await?;
-        }
-        let Some(found) = found else {
-            self.authorities().remove(secret);
-            return Ok(Read {
-                version: 0,
-                authority: Err(Unreadable::NoSecret),
-            });
-        };
-        let read = Read {
-            version: version(
-                found
-                    .metadata
-                    .resource_version
-                    .as_deref()
-                    .unwrap_or_default(),
-            ),
-            authority: read(&found).map(Arc::new).map_err(Unreadable::Problem),
-        };
-        self.authorities().insert(secret.clone(), read.clone());
-        Ok(read)
     }
 
     fn all_cluster_issuers(&self) -> Vec<Arc<ClusterIssuer>> {
@@ -402,12 +346,6 @@ impl Issuers {
             .as_ref()
             .map(Store::state)
             .unwrap_or_default()
-    }
-
-    fn authorities(&self) -> MutexGuard<'_, HashMap<Named, Read>> {
-        self.authorities
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -455,67 +393,5 @@ fn self_signed(settings: &SelfSigned, identity: String) -> Usable {
             signer: Signer::SelfSigned,
         },
         issuer: AnyIssuer::SelfSigned(SelfSignedIssuer { locations }),
-    }
-}
-
-fn read(secret: &Secret) -> Result<Authority, CaProblem> {
-    let field = |key: &str| {
-        let data = secret.data.as_ref()?;
-        data.get(key)
-            .map(|bytes| bytes.0.as_slice())
-            .filter(|bytes| !bytes.is_empty())
-    };
-    Authority::read(
-        field(data::CERTIFICATE).unwrap_or_default(),
-        field(data::KEY).unwrap_or_default(),
-        field(data::CA),
-    )
-}
-
-fn not_ready(problem: &Unreadable, secret: &Named) -> NotReady {
-    let place = format!("{}/{}", secret.namespace, secret.name);
-    let problem = match problem {
-        Unreadable::NoSecret => {
-            let message = format!(
-                "Secret {place} does not exist. Create it with the CA's certificate as tls.crt and its key as tls.key, or correct \
-                 spec.ca.secretName."
-            );
-            return NotReady {
-                reason: "SecretNotFound",
-                message,
-            };
-        }
-        Unreadable::Problem(problem) => problem,
-    };
-    let (reason, remedy) = match problem {
-        CaProblem::Certificate(_) => (
-            "InvalidCertificate",
-            "Put the CA's certificate there as PEM, then the chain above it.",
-        ),
-        CaProblem::Above(_) => (
-            "InvalidCertificate",
-            "Put the chain above the CA there as PEM, or remove ca.crt.",
-        ),
-        CaProblem::Key(_) => (
-            "InvalidKey",
-            "Put the CA's private key there as PEM, in PKCS#8, PKCS#1 or SEC1 form, without a password.",
-        ),
-        CaProblem::KeyDoesNotFit => (
-            "KeyDoesNotFit",
-            "Put certificate and key of one and the same CA there.",
-        ),
-        CaProblem::NotACa(_) => (
-            "NotACA",
-            "Use a certificate made to sign others; with a Certificate of ours, set isCA: true.",
-        ),
-        CaProblem::Expired(_) => (
-            "Expired",
-            "Renew the CA, and put its new certificate there.",
-        ),
-        CaProblem::NotYetValid(_) => ("NotYetValid", "Wait, or look whether a clock is wrong."),
-    };
-    NotReady {
-        reason,
-        message: format!("Secret {place}: {problem}. {remedy}"),
     }
 }
