@@ -113,16 +113,17 @@ impl Budget {
 /// The budgets of all accounts, and which CAs make no more accounts for now.
 #[derive(Default)]
 pub(super) struct Budgets {
-    by_account: Mutex<HashMap<String, Arc<Budget>>>,
+    /// By the CA's directory, as issuers name it, and the account's URL: a CA may claim that anybody's account is its own.
+    by_account: Mutex<HashMap<(String, String), Arc<Budget>>>,
     by_directory: Mutex<HashMap<String, Limits>>,
 }
 
 impl Budgets {
-    /// That of an account, by its URL. It outlives the account's being looked for again.
-    pub(super) fn of(&self, account: &str) -> Arc<Budget> {
+    /// That of an account with the CA of this directory, by its URL. It outlives the account's being looked for again.
+    pub(super) fn of(&self, directory: &str, account: &str) -> Arc<Budget> {
         let mut budgets = lock(&self.by_account);
         let budget = budgets
-            .entry(account.to_owned())
+            .entry((directory.to_owned(), account.to_owned()))
             .or_insert_with(|| Arc::new(Budget::new()));
         Arc::clone(budget)
     }
