@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use certwright_core::acme::origin::UrlProblem;
 use certwright_core::acme::problem::{MAX_DETAIL, plain};
-use certwright_core::acme::wire::Problem;
+use certwright_core::acme::wire::{AccountStatus, Problem};
 use certwright_core::pki::key::KeyError;
 
 /// So much of a server's name and port is shown, in bytes: no name is longer.
@@ -36,6 +36,17 @@ pub enum AcmeError {
         /// How long it was waited for.
         within: Duration,
     },
+    /// It answers, but all of it together took too long.
+    #[error(
+        "{} did not come to an end within {within:?} with what it was asked",
+        plain(host, MAX_HOST)
+    )]
+    TooSlow {
+        /// The server.
+        host: String,
+        /// How long it was waited for.
+        within: Duration,
+    },
     /// Its answer makes no sense.
     #[error(
         "{} answered something that is not ACME: {}",
@@ -57,6 +68,14 @@ pub enum AcmeError {
         problem: Box<Problem>,
         /// Its `Retry-After`, as it came.
         retry_after: Option<String>,
+    },
+    /// The key's account is there, and must not be used (RFC 8555 section 7.1.6).
+    #[error("the CA knows the account {} as {}", plain(url, MAX_DETAIL), status.as_str())]
+    AccountClosed {
+        /// The account.
+        url: String,
+        /// What became of it.
+        status: AccountStatus,
     },
     /// The CA has no such service.
     #[error("the CA's directory has no {0}")]
@@ -92,6 +111,14 @@ mod tests {
             AcmeError::TimedOut {
                 host: long(),
                 within: Duration::from_secs(30),
+            },
+            AcmeError::TooSlow {
+                host: long(),
+                within: Duration::from_secs(60),
+            },
+            AcmeError::AccountClosed {
+                url: long(),
+                status: AccountStatus::Revoked,
             },
             AcmeError::Nonsense {
                 host: long(),

@@ -11,7 +11,7 @@ use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::faulty::{Asked, Fault, Faulty, answer};
+use crate::faulty::{Asked, Fault, Faulty, Rewrite, answer};
 use crate::operator::{World, eventually, field};
 use crate::pebble::{BINDING, Ways};
 
@@ -205,4 +205,61 @@ fn bindings(faulty: &Faulty) -> usize {
         payload(asked).is_some_and(|payload| payload.get("externalAccountBinding").is_some())
     };
     all.iter().filter(bound).count()
+}
+
+#[tokio::test]
+async fn an_account_that_was_deactivated_is_told_and_another_key_begins_another() {
+    let world = World::new(Ways::default()).await;
+    let faulty = Faulty::before(world.pebble.listens).await;
+    // Some CAs give it as they give all others: 200, and that it is deactivated.
+    let mut first = None;
+    let closed = Rewrite::by(|answer| {
+        if answer["status"] == "valid" {
+            answer["status"] = "deactivated".into();
+        }
+    });
+    faulty.fails(move |_, asked| {
+        if asked.path != "/sign-me-up" {
+            return None;
+        }
+        let key = signed_by(asked);
+        let first = first.get_or_insert_with(|| key.clone());
+        (key == *first).then(|| Fault::Rewritten(closed.clone()))
+    });
+    world
+        .issuer_with(
+            "closed",
+            &json!({ "server": faulty.directory, "caBundle": faulty.bundle }),
+        )
+        .await;
+    let status = world
+        .issuer_is("closed", "its account is closed", |status| {
+            let ready = condition::find(&status.conditions, "Ready");
+            ready.is_some_and(|ready| ready.reason == "AccountClosed")
+        })
+        .await;
+    let ready = condition::find(&status.conditions, "Ready").unwrap();
+    assert!(!condition::is_true(&status.conditions, "Ready"));
+    for words in ["as deactivated", "Delete the Secret"] {
+        assert!(ready.message.contains(words), "{ready:?}");
+    }
+    let key = world.account_key("closed-account").await;
+    let secrets = world.secrets();
+    secrets
+        .delete("closed-account", &DeleteParams::default())
+        .await
+        .unwrap();
+    world.has_account("closed").await;
+    let other = world.account_key("closed-account").await;
+    assert_ne!(other.thumbprint(), key.thumbprint());
+}
+
+/// The key that a request is signed by.
+fn signed_by(asked: &Asked) -> Value {
+    let (_, body) = asked.text.split_once("\r\n\r\n").unwrap();
+    let signed: Value = serde_json::from_str(body).unwrap();
+    let header = signed["protected"].as_str().unwrap();
+    let header = BASE64_URL_SAFE_NO_PAD.decode(header).unwrap();
+    let header: Value = serde_json::from_slice(&header).unwrap();
+    header["jwk"].clone()
 }

@@ -12,7 +12,7 @@ use super::wire::Problem;
 
 pub use limited::Scope;
 pub use retry_after::{MAX_RETRY_AFTER, retry_after};
-pub use words::{MAX_DETAIL, MAX_WORDS, describe, describe_validation, plain};
+pub use words::{CLOSED, MAX_DETAIL, MAX_WORDS, describe, describe_validation, plain};
 
 /// What a problem means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +37,10 @@ pub enum Meaning {
         /// Until when.
         until: Option<Timestamp>,
     },
-    /// There is no such account, or it must not be used: it is looked for again by its key.
+    /// There is no such account: it is looked for again by its key, and made anew if there is none.
     AccountGone,
+    /// The account was deactivated or revoked: there won't be another one for its key.
+    AccountClosed,
     /// A person has to do something, mostly agree to new terms.
     UserActionRequired {
         /// Where.
@@ -109,7 +111,7 @@ impl Meaning {
             },
             "accountDoesNotExist" => Self::AccountGone,
             // Also what is said to an account that was deactivated (section 7.3.6).
-            "unauthorized" if is_about_the_account(problem) => Self::AccountGone,
+            "unauthorized" if is_about_the_account(problem) => Self::AccountClosed,
             "userActionRequired" => Self::UserActionRequired {
                 url: words::link(&problem.detail),
             },
@@ -214,6 +216,7 @@ impl Meaning {
             Self::Transient { .. } => "CAUnavailable",
             Self::RateLimited { .. } => "RateLimited",
             Self::AccountGone => "AccountGone",
+            Self::AccountClosed => "AccountClosed",
             Self::UserActionRequired { .. } => "UserActionRequired",
             Self::ExternalAccountRequired => "ExternalAccountRequired",
             Self::RejectedIdentifier => "RejectedIdentifier",

@@ -93,6 +93,17 @@ pub enum AccountStatus {
     Revoked,
 }
 
+impl AccountStatus {
+    /// As the wire has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Deactivated => "deactivated",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
 /// What a certificate is to be for (section 9.7.7, RFC 8738).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "type", content = "value", rename_all = "camelCase")]

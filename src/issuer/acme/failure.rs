@@ -86,6 +86,7 @@ impl StepFailure {
                 AcmeError::Url(_) => {
                     Self::new("ForeignURL", &error.to_string(), Pace::Refused, false)
                 }
+                AcmeError::AccountClosed { .. } => Self::of_closed_account(error),
                 AcmeError::NoService(_) | AcmeError::Key(_) => {
                     Self::new("Unusable", &error.to_string(), Pace::Refused, false)
                 }
@@ -109,7 +110,17 @@ impl StepFailure {
                 | Meaning::AccountGone
         );
         let mut failure = Self::new(meaning.reason(), &words, pace(&meaning), passes);
-        failure.account_gone = meaning == Meaning::AccountGone;
+        let gone = [Meaning::AccountGone, Meaning::AccountClosed];
+        failure.account_gone = gone.contains(&meaning);
+        failure
+    }
+
+    /// The CA has an account for the key, and wants none of it.
+    fn of_closed_account(error: &AcmeError) -> Self {
+        let meaning = Meaning::AccountClosed;
+        let words = format!("{}. {}", capitalised(&error.to_string()), problem::CLOSED);
+        let mut failure = Self::new(meaning.reason(), &words, pace(&meaning), false);
+        failure.account_gone = true;
         failure
     }
 

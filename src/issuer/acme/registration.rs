@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use certwright_core::acme::AccountKey;
-use certwright_core::acme::wire;
+use certwright_core::acme::wire::{self, AccountStatus};
 use certwright_core::api::issuer::{Acme, AcmeStatus};
 use certwright_core::pki::{Facts, chain};
 use jiff::Timestamp;
@@ -42,14 +42,14 @@ impl Seeker<'_> {
     /// When the CA doesn't say.
     pub(super) async fn find(&self) -> Result<Held, AcmeError> {
         let refused = match self.client.find_account(&self.stored.key).await {
-            Ok(found) => return Ok(Held::ByKey(found)),
+            Ok(found) => return open(found).map(Held::ByKey),
             Err(error @ AcmeError::Problem { .. }) => error,
             Err(error) => return Err(error),
         };
         // Whatever the CA has against the present key: it may have taken the next one.
         if let Some(next) = &self.stored.next {
             match self.client.find_account(next).await {
-                Ok(found) => return Ok(Held::ByNext(found)),
+                Ok(found) => return open(found).map(Held::ByNext),
                 Err(error) if is_none(&error) => {}
                 Err(error) => return Err(error),
             }
@@ -71,7 +71,7 @@ impl Seeker<'_> {
     ) -> Result<Found<wire::Account>, AcmeError> {
         let bound = binding.as_ref().map(|(id, key)| (id.as_str(), key));
         let (key, email) = (&self.stored.key, self.acme.email());
-        let mut found = self.client.account(key, email, bound).await?;
+        let mut found = open(self.client.account(key, email, bound).await?)?;
         // It was just told, whether or not it shows it.
         found.object.contact = contacts(email);
         Ok(found)
@@ -134,6 +134,20 @@ impl Seeker<'_> {
                 })
             }
         }
+    }
+}
+
+/// An account that may be used. Some CAs give one that may not be as they give all others.
+///
+/// # Errors
+/// When it may not be.
+fn open(found: Found<wire::Account>) -> Result<Found<wire::Account>, AcmeError> {
+    match found.object.status {
+        AccountStatus::Valid => Ok(found),
+        status => Err(AcmeError::AccountClosed {
+            url: found.url,
+            status,
+        }),
     }
 }
 

@@ -86,7 +86,9 @@ fn unauthorized_depends_on_what_it_is_about() {
         "unauthorized",
         "Account is not valid, has status \"deactivated\"",
     );
-    assert_eq!(answer(403, &deactivated), Meaning::AccountGone);
+    assert_eq!(answer(403, &deactivated), Meaning::AccountClosed);
+    let words = describe(&Meaning::AccountClosed, &deactivated);
+    assert!(words.ends_with(CLOSED), "{words}");
     let wrong = of_kind(
         "unauthorized",
         "192.0.2.1: Invalid response from http://a.example/...: 404",

@@ -8,6 +8,8 @@ use super::{Meaning, name};
 pub const MAX_DETAIL: usize = 1024;
 /// So long is what is made of a problem and its parts, in bytes.
 pub const MAX_WORDS: usize = 4096;
+/// What to do where the CA wants none of an account.
+pub const CLOSED: &str = "No other account is made for the same key. Delete the Secret of the issuer's privateKeySecretRef: then another key is made, and an account for it. Where disableAccountKeyGeneration is set, put another account's key there.";
 /// So many parts are told one by one.
 const MAX_TOLD: usize = 5;
 
@@ -117,6 +119,7 @@ fn remedy(meaning: &Meaning, kind: Option<ChallengeKind>) -> &'static str {
         Meaning::AccountGone => {
             "The account is looked for by its key, or made anew, before the next try."
         }
+        Meaning::AccountClosed => CLOSED,
         Meaning::UserActionRequired { .. } => {
             "Do what the page named here asks for; it is tried again by itself."
         }
