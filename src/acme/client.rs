@@ -14,6 +14,7 @@ use http::Method;
 use hyper::body::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::answer::{Answer, CHAIN, JSON, located, nonsense, parse, read, success};
@@ -23,6 +24,8 @@ use super::{AcmeError, Found, Transport};
 const FRESH: Duration = Duration::from_secs(3600);
 /// How often a request is signed anew because its nonce was used up. Servers that reject many of them exist.
 const TRIES: usize = 8;
+/// For how many times the patience of one request all tries of it are waited for, with the nonces that they need.
+const IN_ALL: u32 = 2;
 /// How many unused nonces are kept.
 const NONCES: usize = 64;
 
@@ -319,21 +322,29 @@ impl Client {
         let offer = self.offer().await?;
         offer.origins.check(url)?;
         let uri = parse(url)?;
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let nonce = self.nonce(&offer.directory).await?;
-            let signed = key.sign(by, url, &nonce, payload)?;
-            let body = Bytes::from(signed.to_string());
-            let sent = self.transport.send(Method::POST, &uri, ACCEPT, Some(body));
-            let answer = sent.await?;
-            self.keep_nonce(&answer);
-            match success(&uri, answer) {
-                Err(AcmeError::Problem { problem, .. })
-                    if problem.kind == BAD_NONCE && tries < TRIES => {}
-                outcome => return outcome,
+        let tries = async {
+            let mut tries = 0;
+            loop {
+                tries += 1;
+                let nonce = self.nonce(&offer.directory).await?;
+                let signed = key.sign(by, url, &nonce, payload)?;
+                let body = Bytes::from(signed.to_string());
+                let sent = self.transport.send(Method::POST, &uri, ACCEPT, Some(body));
+                let answer = sent.await?;
+                self.keep_nonce(&answer);
+                match success(&uri, answer) {
+                    Err(AcmeError::Problem { problem, .. })
+                        if problem.kind == BAD_NONCE && tries < TRIES => {}
+                    outcome => return outcome,
+                }
             }
-        }
+        };
+        // A CA that takes no nonce, and its time, would be asked for ever.
+        let within = self.transport.patience() * IN_ALL;
+        timeout(within, tries).await.unwrap_or_else(|_| {
+            let host = uri.authority().map(ToString::to_string).unwrap_or_default();
+            Err(AcmeError::TooSlow { host, within })
+        })
     }
 
     /// A nonce that nobody has used.

@@ -80,6 +80,11 @@ impl Transport {
         self
     }
 
+    /// How long a request may take.
+    pub(super) const fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// Sends a request, and reads the whole answer. Redirects are not followed.
     ///
     /// # Errors

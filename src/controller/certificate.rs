@@ -98,7 +98,8 @@ async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
     let Some(certificate) = context.certificates.get(name) else {
         return Ok(Action::await_change());
     };
-    let mut gathered = Gathered::read(context, now, certificate).await?;
+    let mut gathered = Gathered::read(context, now, certificate, &alive).await?;
+    alive.beat();
     let mut thought = Thought::of(context, now, &gathered);
     if thought.plan == Plan::Leave || going(context, &gathered, &thought.plan).await? {
         return Ok(Action::await_change());

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use super::Context;
 use crate::cluster::secrets::{IssuerKey, Named};
 use crate::error::{CallError, Error, Object};
+use crate::health::Heartbeat;
 use crate::issuer::{AnyIssuer, State, Usable};
 
 /// Everything a plan depends on.
@@ -44,6 +45,7 @@ impl Gathered {
         context: &Context,
         now: Timestamp,
         certificate: Arc<Certificate>,
+        alive: &Heartbeat,
     ) -> Result<Self, Error> {
         let namespace = certificate
             .metadata
@@ -57,7 +59,7 @@ impl Gathered {
             .as_ref()
             .and_then(|secret| secret.marks.certificate_name.as_deref());
         let owner = claim::owner(named, &claimants).map(str::to_owned);
-        let (turn, issuer) = turn(context, now, &certificate).await?;
+        let (turn, issuer) = turn(context, now, &certificate, alive).await?;
         let mut gathered = Self {
             certificate,
             target,
@@ -231,6 +233,7 @@ async fn turn(
     context: &Context,
     now: Timestamp,
     certificate: &Certificate,
+    alive: &Heartbeat,
 ) -> Result<(Turn, State), Error> {
     let namespace = certificate.metadata.namespace.as_deref();
     let namespace = namespace.unwrap_or_default();
@@ -241,6 +244,8 @@ async fn turn(
         return Ok((turn, asked));
     }
     for (place, issuer) in turn.others(&certificate.spec) {
+        // The CA of each may be asked.
+        alive.beat();
         let other = state(&issuer).await?;
         if usable(&other).is_some() {
             let next = turn.passes_to((place, issuer), certificate, standing(&asked));

@@ -159,7 +159,7 @@ async fn reconcile<K: IssuerKind>(
 
 async fn step<K: IssuerKind>(shared: &Shared<K>, name: &Named) -> Result<Action, Error> {
     let context = &shared.context;
-    let _alive = context.heartbeats.promise(
+    let alive = context.heartbeats.promise(
         format!("{} {}/{}", K::KIND, name.namespace, name.name),
         PATIENCE,
     );
@@ -177,7 +177,9 @@ async fn step<K: IssuerKind>(shared: &Shared<K>, name: &Named) -> Result<Action,
     };
     let key = (issuer_name, name.namespace.clone());
     let state = context.issuers.state(now, &key.1, &key.0).await?;
+    alive.beat();
     let (state, warnings) = super::account::roll(context, now, issuer, &key, state).await?;
+    alive.beat();
     let (mut new, mut turns) = status(now, issuer, &state, &warnings);
     note_request(context, issuer, &state, &mut new.acme);
     // What an issuer of another kind once asked is not asked again.

@@ -78,6 +78,28 @@ async fn what_hangs_anywhere_ends_with_the_clients_patience() {
 }
 
 #[tokio::test]
+async fn a_server_that_takes_no_nonce_and_its_time_is_not_waited_for_for_ever() {
+    let (_pebble, faulty) = servers().await;
+    let client = faulty.client_within(SHORT);
+    let (key, url) = account(&client).await;
+    let problem = r#"{ "type": "urn:ietf:params:acme:error:badNonce", "detail": "another" }"#;
+    let json = [("Content-Type", "application/problem+json")];
+    let refused = answer("400 Bad Request", &json, problem);
+    // All tries of it together would take more than three times what is waited for.
+    faulty.fails_at("/order-plz", Fault::SaysLate(refused, SHORT * 4 / 5));
+    let asked = names(&["www.example.com"]);
+    let problem = client.new_order(&key, &url, &asked).await.unwrap_err();
+    // On a machine that is busy, one of them may be too late by itself.
+    assert!(
+        matches!(
+            problem,
+            AcmeError::TooSlow { .. } | AcmeError::TimedOut { .. }
+        ),
+        "{problem}"
+    );
+}
+
+#[tokio::test]
 async fn what_is_too_long_is_not_read_to_its_end() {
     let (_pebble, faulty) = servers().await;
     let client = faulty.client();

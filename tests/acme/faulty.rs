@@ -39,6 +39,8 @@ pub(crate) struct Asked {
 pub(crate) enum Fault {
     /// The server says this, and the CA hears of nothing.
     Says(Vec<u8>),
+    /// The same, after so long.
+    SaysLate(Vec<u8>, Duration),
     /// The CA's answer comes with something in it replaced.
     Replaced(String, String),
     /// The CA's answer, an object, comes otherwise.
@@ -269,6 +271,10 @@ async fn misbehave(
 ) -> std::io::Result<()> {
     match fault {
         Fault::Says(answer) => say(stream, &answer).await,
+        Fault::SaysLate(answer, wait) => {
+            tokio::time::sleep(wait).await;
+            say(stream, &answer).await
+        }
         Fault::Replaced(from, to) => {
             let answer = String::from_utf8(passed_on(ca, asked).await).unwrap();
             assert!(answer.contains(&from), "{from} is not in {answer}");

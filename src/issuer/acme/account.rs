@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::StepFailure;
 use super::budget::{Budget, Budgets};
 use super::keys::Keys;
+use super::patience::{ASK, too_slow};
 use super::registration::{self, Held, Seeker};
 use super::rollover::{Rollover, Rollovers};
 use super::stored;
@@ -281,7 +282,13 @@ impl Accounts {
             acme,
             stored,
         };
-        let error = match self.seek(issuer, namespace, seeker, may_register).await? {
+        let sought = self.seek(issuer, namespace, seeker, may_register);
+        // What was begun is gone on with the next time.
+        let sought = match timeout(ASK, sought).await {
+            Ok(sought) => sought?,
+            Err(_) => Err(Unfound::Refused(too_slow(&acme.server))),
+        };
+        let error = match sought {
             Ok(account) => return Ok(Ok(Arc::new(account))),
             Err(Unfound::Problem(problem)) => return Ok(Err((problem, None))),
             Err(Unfound::Refused(error)) => error,

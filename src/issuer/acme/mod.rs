@@ -9,6 +9,7 @@ mod failure;
 mod keys;
 mod look;
 mod order;
+mod patience;
 mod precheck;
 mod registration;
 pub mod renewal;

@@ -5,6 +5,7 @@ use certwright_core::pki::{Facts, PrivateKey};
 use certwright_core::plan::revocation::{Answer, RevocationReason};
 use jiff::Timestamp;
 
+use super::patience::in_time;
 use super::{AcmeIssuer, StepFailure};
 use crate::acme::AcmeError;
 
@@ -18,6 +19,16 @@ impl AcmeIssuer {
         key: Option<PrivateKey>,
         reason: RevocationReason,
     ) -> Answer {
+        let asked = self.ask_to_revoke(certificate, key, reason);
+        told(now, in_time(&self.settings.server, asked).await)
+    }
+
+    async fn ask_to_revoke(
+        &self,
+        certificate: &Facts,
+        key: Option<PrivateKey>,
+        reason: RevocationReason,
+    ) -> Result<(), AcmeError> {
         let account = &self.account;
         let der = certificate.der.as_ref();
         let by_account = account
@@ -26,15 +37,12 @@ impl AcmeIssuer {
             .await;
         let refused = match by_account {
             Err(error) if is_unauthorized(&error) => error,
-            answer => return told(now, answer),
+            answer => return answer,
         };
         match key.map(AccountKey::new) {
-            Some(Ok(key)) => told(
-                now,
-                account.client.revoke(&key, None, der, reason.code()).await,
-            ),
+            Some(Ok(key)) => account.client.revoke(&key, None, der, reason.code()).await,
             // What the CA said to the account is what there is to tell.
-            Some(Err(_)) | None => told(now, Err(refused)),
+            Some(Err(_)) | None => Err(refused),
         }
     }
 }

@@ -13,6 +13,7 @@ use certwright_core::plan::status::Pace;
 use jiff::{SignedDuration, Timestamp};
 
 use super::account::{Account, Accounts};
+use super::patience::in_time;
 use super::stored::Stored;
 use super::{AcmeIssuer, StepFailure};
 use crate::acme::AcmeError;
@@ -176,7 +177,7 @@ impl Accounts {
         };
         // From here on it is not known by which key the account is known.
         self.forget(issuer);
-        if let Err(error) = changed(account, next).await {
+        if let Err(error) = in_time(&settings.server, changed(account, next)).await {
             return fail(StepFailure::of_call(now, &error));
         }
         let entry = settings.private_key_secret_ref.key_or(DEFAULT_KEY_ENTRY);
