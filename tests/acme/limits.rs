@@ -79,6 +79,8 @@ fn hours(count: i64) -> SignedDuration {
 #[tokio::test]
 async fn what_a_limit_names_is_not_asked_for_again_and_the_rest_is() {
     let (mut world, faulty) = world().await;
+    world.certificate("before", &["www.example.com"]).await;
+    world.ready("before", 1).await;
     let problem = json!({
         "type": "urn:ietf:params:acme:error:rateLimited",
         "detail": "too many certificates (50) already issued for \"example.com\" in the last 168h0m0s",
@@ -111,6 +113,10 @@ async fn what_a_limit_names_is_not_asked_for_again_and_the_rest_is() {
     world.certificate("third", &["c.example.org"]).await;
     world.ready("third", 1).await;
     assert_eq!(orders(&faulty), 2);
+    // Nor does a renewal that says what it replaces.
+    world.renew("before").await;
+    world.ready("before", 2).await;
+    assert_eq!(orders(&faulty), 3);
 
     // What an operator that is new knows of it, it has from statuses.
     world.kill().await;
@@ -118,7 +124,7 @@ async fn what_a_limit_names_is_not_asked_for_again_and_the_rest_is() {
     world.certificate("twin", &["a.example.com"]).await;
     let held = fails(&world, "twin", "WaitsForLimit").await;
     assert!(held.next_try.0 > held.time.0, "{held:?}");
-    assert_eq!(orders(&faulty), 2);
+    assert_eq!(orders(&faulty), 3);
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ mod faulty;
 mod foreign;
 mod forger;
 mod hostile;
+mod impostor;
 mod interrupted;
 mod limits;
 mod named;

@@ -100,14 +100,17 @@ impl AcmeIssuer {
     }
 
     async fn make(&self, asked: &Asked<'_>, ways: &Ways) -> Result<OrderStatus, StepFailure> {
-        let wish = Wish {
-            identifiers: asked.identifiers,
-            life_left: asked.life_left,
-        };
         let budget = &self.account.budget;
-        budget
-            .may_order(asked.now, &wish)
-            .map_err(|hold| StepFailure::of_hold(&hold))?;
+        let may_order = |replaces: bool| {
+            let wish = Wish {
+                identifiers: asked.identifiers,
+                life_left: asked.life_left,
+                replaces,
+            };
+            let held = budget.may_order(asked.now, &wish);
+            held.map_err(|hold| StepFailure::of_hold(&hold))
+        };
+        may_order(asked.replaces.is_some())?;
         self.precheck(asked, &ways.records).await?;
         let lasts = self.settings.enable_duration_feature.unwrap_or(false);
         let mut order = NewOrder {
@@ -130,11 +133,16 @@ impl AcmeIssuer {
                 .is_some_and(|meaning| ari::orders_without_replacing(&meaning))
         {
             debug!(problem = %error, "The CA does not take what an order replaces");
+            may_order(false)?;
             order.replaces = None;
             made = ask(&order).await;
         }
-        let made = made.map_err(|error| self.failed(asked, &error))?;
-        budget.ordered(asked.now);
+        let replaces = order.replaces.is_some();
+        let made = made.map_err(|error| {
+            budget.heard(asked.now, asked.identifiers, &error, replaces);
+            StepFailure::of_call(asked.now, &error)
+        })?;
+        budget.ordered(asked.now, replaces);
         Ok(OrderStatus {
             attempted: asked.attempted.to_owned(),
             url: Some(made.url),
@@ -303,7 +311,7 @@ impl AcmeIssuer {
     /// What the CA's answer means; what it says of its limits is counted.
     pub(super) fn failed(&self, asked: &Asked<'_>, error: &AcmeError) -> StepFailure {
         let budget = &self.account.budget;
-        budget.heard(asked.now, asked.identifiers, error);
+        budget.heard(asked.now, asked.identifiers, error, false);
         StepFailure::of_call(asked.now, error)
     }
 

@@ -189,7 +189,7 @@ impl Accounts {
 
     /// Another issuer with this account, if one is known.
     pub fn shared_with(&self, issuer: &IssuerKey, account: &Account) -> Option<IssuerKey> {
-        self.other_user(issuer, account.url())
+        self.other_user(issuer, account)
     }
 
     /// Puts the next key in the present one's place, as the CA has done.
