@@ -20,6 +20,7 @@ mod foreign;
 mod forger;
 mod hostile;
 mod interrupted;
+mod killed;
 mod limits;
 mod named;
 mod operator;

@@ -425,25 +425,3 @@ async fn what_the_ca_refuses_is_told_in_words_and_left_alone_for_a_while() {
     let wait = failure.next_try.0.duration_since(failure.time.0);
     assert!((11..=15).contains(&wait.as_mins()), "{failure:?}");
 }
-
-#[tokio::test]
-async fn an_operator_killed_again_and_again_takes_its_orders_up_where_they_were() {
-    let mut world = World::new(Ways::default()).await;
-    world.issuer().await;
-    let names: Vec<String> = (0..5).map(|n| format!("web-{n}")).collect();
-    for name in &names {
-        world
-            .certificate(name, &[&format!("{name}.example.com")])
-            .await;
-    }
-    for wait in [1500, 2500, 3500, 4500] {
-        sleep(Duration::from_millis(wait)).await;
-        world.kill().await;
-        world.start().await;
-    }
-    for name in &names {
-        let (key, certificates) = held(&world.ready(name, 1).await);
-        assert_eq!(certificates[0].public_key, *key.public(), "{name}");
-    }
-    world.is_tidy().await;
-}
