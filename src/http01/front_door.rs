@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, RwLock, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -43,6 +43,8 @@ pub struct FrontDoor {
     endpoints: watch::Sender<Option<Endpoints>>,
     /// Several Certificates may edit one Ingress, each in its turn.
     edits: Mutex<()>,
+    /// What is being made is not swept meanwhile: a record that was struck out half-way would name nothing of the rest.
+    making: RwLock<()>,
     /// When the ways in were last made, by the Certificate's uid.
     made: std::sync::Mutex<HashMap<String, Instant>>,
 }
@@ -94,6 +96,7 @@ impl FrontDoor {
             operator,
             endpoints: watch::Sender::new(None),
             edits: Mutex::new(()),
+            making: RwLock::new(()),
             made: std::sync::Mutex::default(),
         }
     }
@@ -107,6 +110,7 @@ impl FrontDoor {
         certificate: &Owner,
         presented: &[Presented<'_>],
     ) -> Result<(), Closed> {
+        let _making = self.making.read().await;
         let mut written = self.read(certificate).await?;
         let mut endpoints = self.known_endpoints().await?;
         let wanted = loop {
@@ -203,6 +207,7 @@ impl FrontDoor {
             }
             let nothing = Record::of(recorded.certificate.clone());
             let was = Some(object);
+            let _alone = self.making.write().await;
             match self.settle(Written { was, recorded }, &nothing).await {
                 Ok(()) => swept += 1,
                 Err(problem) => failure = Some(problem),

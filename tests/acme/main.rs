@@ -13,6 +13,7 @@ mod beside;
 mod choices;
 mod client;
 mod customer;
+mod deleted;
 mod each_request;
 mod faults;
 mod faulty;

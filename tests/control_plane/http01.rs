@@ -2,6 +2,7 @@
 
 mod edits;
 mod policies;
+mod sweeps;
 mod traefik;
 mod world;
 
