@@ -142,11 +142,18 @@ impl World {
             "ports": [{ "name": "http", "port": port, "protocol": "TCP" }],
         });
         world.apply(&slice).await;
+        world.permits().await;
         world.start().await;
+        world.holds_to_policies().await;
         world
     }
 
     pub(crate) async fn start(&mut self) {
+        self.operator = Some(self.replica(self.answers, &[]).await);
+    }
+
+    /// Another operator, which answers the CA's questions there, with these arguments. It runs until it is dropped.
+    pub(crate) async fn replica(&self, answers: SocketAddr, more: &[&str]) -> Child {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
@@ -165,15 +172,13 @@ impl World {
                 command
             }
         };
-        let child = command
+        command
             .args(["run", "--private-networks=127.0.0.0/8,198.51.100.0/24"])
             .args(["--resolvers", &self.resolver.to_string()])
             .args(["--listen", &format!("127.0.0.1:{listen}")])
-            .args(["--http01-listen", &self.answers.to_string()])
-            .env(
-                "KUBECONFIG",
-                self.control_plane.kubeconfig("admin").unwrap(),
-            )
+            .args(["--http01-listen", &answers.to_string()])
+            .args(more)
+            .env("KUBECONFIG", self.operators_kubeconfig().await)
             .env("POD_NAMESPACE", "certwright")
             // What is found at a start is asked about at once.
             .env("CERTWRIGHT_RENEWAL_INFO_SPREAD", "0s")
@@ -182,8 +187,7 @@ impl World {
             .stderr(log)
             .kill_on_drop(true)
             .spawn()
-            .unwrap();
-        self.operator = Some(child);
+            .unwrap()
     }
 
     pub(crate) async fn kill(&mut self) {
