@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::problem::Scope;
+use super::problem::{MAX_RETRY_AFTER, Scope};
 use super::wire::Identifier;
 
 mod bucket;
@@ -164,7 +164,7 @@ impl Limits {
         let holds = self
             .holds
             .iter()
-            .filter(|(held, until)| **until > now && held.is_about(wish.identifiers))
+            .filter(|(held, until)| is_held(now, **until) && held.is_about(wish.identifiers))
             .map(|(held, until)| HoldUntil {
                 until: *until,
                 why: held.why(),
@@ -204,7 +204,7 @@ impl Limits {
     /// When it has to wait, and until when.
     pub fn may_register(&self, now: Timestamp) -> Result<(), HoldUntil> {
         match self.holds.get(&Held::NewAccounts) {
-            Some(until) if *until > now => Err(HoldUntil {
+            Some(until) if is_held(now, *until) => Err(HoldUntil {
                 until: *until,
                 why: Held::NewAccounts.why(),
             }),
@@ -320,6 +320,11 @@ fn domain(identifier: &Identifier) -> String {
         (Identifier::Dns(_), Some((dot, _))) => base[dot + 1..].to_owned(),
         _ => base,
     }
+}
+
+/// Whether a hold until then is one: no CA names a moment so far away that is not left from a clock that was ahead.
+fn is_held(now: Timestamp, until: Timestamp) -> bool {
+    until > now && until.duration_since(now) <= MAX_RETRY_AFTER
 }
 
 fn later(at: Timestamp, wait: SignedDuration) -> Timestamp {

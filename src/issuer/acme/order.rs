@@ -182,7 +182,9 @@ impl AcmeIssuer {
                 self.account.budget.failed(asked.now, identifiers, meaning);
                 Ok(Err(StepFailure::of_order(asked, &failure)))
             }
-            Step::Read(_) | Step::Wait if is_stuck(asked.now, status) => {
+            Step::Read(_) | Step::Wait | Step::Present(_) | Step::Accept(_)
+                if is_stuck(asked.now, status) =>
+            {
                 Ok(Err(StepFailure::of_stuck_order(status.started_at.0)))
             }
             Step::Read(_) | Step::Wait => pending(Some(again)),
