@@ -75,7 +75,8 @@ async fn control(
         .await;
 }
 
-/// Takes the next step for a Certificate. Failures have become waits when it comes back.
+/// Takes the next step for a Certificate. Failures have become waits when it comes back. What was made meanwhile for one that
+/// has gone by then is left over: it was looked for when the Certificate went, and nobody else comes back for it.
 async fn reconcile(
     certificate: Arc<Certificate>,
     context: Arc<Context>,
@@ -83,10 +84,15 @@ async fn reconcile(
     let name = Named::of(&certificate.metadata);
     let span = info_span!("certificate", namespace = name.namespace, name = name.name);
     let step = step(&context, &name);
-    Ok(context
+    let action = context
         .attend(CONTROLLER, name.clone(), step)
         .instrument(span)
-        .await)
+        .await;
+    let known = context.certificates.get(&name);
+    if known.is_none_or(|known| known.metadata.uid != certificate.metadata.uid) {
+        context.left_over.notify_one();
+    }
+    Ok(action)
 }
 
 async fn step(context: &Context, name: &Named) -> Result<Action, Error> {

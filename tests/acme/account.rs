@@ -1,7 +1,5 @@
 //! What becomes of accounts: bound once, found again, told of contacts.
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use certwright_core::acme::AccountKey;
 use certwright_core::api::{Issuer, IssuerStatus, condition};
 use certwright_core::pki::PrivateKey;
@@ -192,17 +190,10 @@ async fn a_binding_is_used_once_and_may_go() {
 
 /// How many requests carried a binding.
 fn bindings(faulty: &Faulty) -> usize {
-    let payload = |asked: &Asked| {
-        let (_, body) = asked.text.split_once("\r\n\r\n")?;
-        let signed: Value = serde_json::from_str(body).ok()?;
-        let payload = BASE64_URL_SAFE_NO_PAD
-            .decode(signed["payload"].as_str()?)
-            .ok()?;
-        serde_json::from_slice::<Value>(&payload).ok()
-    };
     let all = faulty.asked();
     let bound = |asked: &&Asked| {
-        payload(asked).is_some_and(|payload| payload.get("externalAccountBinding").is_some())
+        let payload = asked.payload();
+        payload.is_some_and(|payload| payload.get("externalAccountBinding").is_some())
     };
     all.iter().filter(bound).count()
 }
