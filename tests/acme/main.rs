@@ -7,6 +7,7 @@
 )]
 
 mod account;
+mod account_keys;
 mod bad_ca;
 mod below;
 mod beside;
