@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use certwright::acme::{Client, Verification};
 use certwright::outside::unverified;
 use certwright_test_cluster::server_certificate;
@@ -32,6 +32,16 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     /// All of it.
     pub(crate) text: String,
+}
+
+impl Asked {
+    /// What is signed in its body, if that is an object.
+    pub(crate) fn payload(&self) -> Option<Value> {
+        let (_, body) = self.text.split_once("\r\n\r\n")?;
+        let signed: Value = serde_json::from_str(body).ok()?;
+        let payload = signed["payload"].as_str()?;
+        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+    }
 }
 
 /// What happens instead of the CA's answer.

@@ -34,6 +34,7 @@ mod served;
 mod shop;
 mod stand_in;
 mod step_ca;
+mod suggestions;
 mod tenants;
 mod undone;
 mod unwritten;
