@@ -31,6 +31,7 @@ mod revocation;
 mod rollover;
 mod second_try;
 mod served;
+mod settings;
 mod shop;
 mod stand_in;
 mod step_ca;
