@@ -19,6 +19,7 @@ mod faults;
 mod faulty;
 mod foreign;
 mod forger;
+mod gone;
 mod hostile;
 mod interrupted;
 mod limits;
