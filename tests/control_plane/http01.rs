@@ -1,6 +1,7 @@
 //! The ways in for HTTP-01, made by the operator's own account and taken away again.
 
 mod edits;
+mod path_types;
 mod policies;
 mod traefik;
 mod world;
