@@ -18,6 +18,7 @@ mod each_request;
 mod faults;
 mod faulty;
 mod foreign;
+mod forged_status;
 mod forger;
 mod gone;
 mod hostile;
