@@ -13,6 +13,9 @@ use crate::faulty::{Asked, Fault, Faulty, answer};
 use crate::operator::{World, eventually, field};
 use crate::pebble::{BINDING, Ways};
 
+/// What Pebble has whoever uses it agree to.
+const TERMS: &str = "data:text/plain,Do%20what%20thou%20wilt";
+
 pub(crate) fn key(pem: &[u8]) -> AccountKey {
     AccountKey::new(PrivateKey::from_pem(pem).unwrap()).unwrap()
 }
@@ -168,7 +171,11 @@ async fn a_binding_is_used_once_and_may_go() {
     world.issuer_with("ours", &asked).await;
     let status = world.has_account("ours").await;
     let acme = status.acme.unwrap();
+    // All that the directory says of who may order and on which terms is where people look.
     assert_eq!(acme.external_account_required, Some(true));
+    assert_eq!(acme.terms_of_service.as_deref(), Some(TERMS));
+    assert_eq!(acme.caa_identities, ["pebble.example"]);
+    assert_eq!(acme.profiles, ["default", "shortlived"]);
     assert_eq!(bindings(&faulty), 1);
 
     world.kill().await;

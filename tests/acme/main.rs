@@ -7,6 +7,7 @@
 )]
 
 mod account;
+mod account_keys;
 mod bad_ca;
 mod below;
 mod beside;
@@ -18,7 +19,9 @@ mod each_request;
 mod faults;
 mod faulty;
 mod foreign;
+mod forged_status;
 mod forger;
+mod gone;
 mod hostile;
 mod impostor;
 mod interrupted;
@@ -35,9 +38,11 @@ mod rights;
 mod rollover;
 mod second_try;
 mod served;
+mod settings;
 mod shop;
 mod stand_in;
 mod step_ca;
+mod suggestions;
 mod tenants;
 mod undone;
 mod unwritten;

@@ -2,6 +2,7 @@
 
 mod edits;
 mod families;
+mod path_types;
 mod policies;
 mod sweeps;
 mod traefik;
