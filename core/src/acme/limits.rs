@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::problem::Scope;
+use super::problem::{MAX_RETRY_AFTER, Scope};
 use super::wire::Identifier;
 
 mod bucket;
@@ -180,7 +180,7 @@ impl Limits {
         let holds = self
             .holds
             .iter()
-            .filter(|(hold, until)| **until > now && hold.binds(wish))
+            .filter(|(hold, until)| is_held(now, **until) && hold.binds(wish))
             .map(|(hold, until)| HoldUntil {
                 until: *until,
                 why: hold.what.why(),
@@ -220,8 +220,9 @@ impl Limits {
     /// # Errors
     /// When it has to wait, and until when.
     pub fn may_register(&self, now: Timestamp) -> Result<(), HoldUntil> {
-        let about_accounts =
-            |(hold, until): &(&Hold, &Timestamp)| hold.what == Held::NewAccounts && **until > now;
+        let about_accounts = |(hold, until): &(&Hold, &Timestamp)| {
+            hold.what == Held::NewAccounts && is_held(now, **until)
+        };
         match self.holds.iter().find(about_accounts) {
             Some((hold, until)) => Err(HoldUntil {
                 until: *until,
@@ -356,6 +357,11 @@ fn domain(identifier: &Identifier) -> String {
         (Identifier::Dns(_), Some((dot, _))) => base[dot + 1..].to_owned(),
         _ => base,
     }
+}
+
+/// Whether a hold until then is one: no CA names a moment so far away that is not left from a clock that was ahead.
+fn is_held(now: Timestamp, until: Timestamp) -> bool {
+    until > now && until.duration_since(now) <= MAX_RETRY_AFTER
 }
 
 fn later(at: Timestamp, wait: SignedDuration) -> Timestamp {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certwright_core::acme::limits::Wish;
-use certwright_core::acme::order::{Proof, Stage, Step, View, next};
+use certwright_core::acme::order::{Proof, Refusal, Stage, Step, View, next};
 use certwright_core::acme::wire::{Authorization, Identifier, NewOrder, Order};
-use certwright_core::acme::{ari, chains, problem};
+use certwright_core::acme::{ari, chains, problem, selector};
 use certwright_core::api::certificate::OrderStatus;
 use certwright_core::api::issuer::Solver;
 use certwright_core::http01::Owner;
@@ -100,6 +100,7 @@ impl AcmeIssuer {
     }
 
     async fn make(&self, asked: &Asked<'_>, ways: &Ways) -> Result<OrderStatus, StepFailure> {
+        self.has_solvers(asked)?;
         let budget = &self.account.budget;
         let may_order = |replaces: bool| {
             let wish = Wish {
@@ -153,6 +154,19 @@ impl AcmeIssuer {
         })
     }
 
+    /// Looks whether there are solvers for what may have to be shown. The CA may still know what was shown before.
+    fn has_solvers(&self, asked: &Asked<'_>) -> Result<(), StepFailure> {
+        let was_shown = |identifier: &&Identifier| {
+            asked.held.is_some_and(|held| match identifier {
+                Identifier::Dns(name) => held.names.dns.contains(name),
+                Identifier::Ip(address) => held.names.ip.contains(address),
+            })
+        };
+        let new = asked.identifiers.iter().filter(|one| !was_shown(one));
+        selector::all_can_be_proven(&self.settings.solvers, asked.labels, new)
+            .map_err(|why| StepFailure::of_refusal(&Refusal::NoSolver(why)))
+    }
+
     /// Takes an order's next step.
     ///
     /// # Errors
@@ -190,7 +204,9 @@ impl AcmeIssuer {
                 self.account.budget.failed(asked.now, identifiers, meaning);
                 Ok(Err(StepFailure::of_order(asked, &failure)))
             }
-            Step::Read(_) | Step::Wait if is_stuck(asked.now, status) => {
+            Step::Read(_) | Step::Wait | Step::Present(_) | Step::Accept(_)
+                if is_stuck(asked.now, status) =>
+            {
                 Ok(Err(StepFailure::of_stuck_order(status.started_at.0)))
             }
             Step::Read(_) | Step::Wait => pending(Some(again)),

@@ -387,3 +387,24 @@ fn what_is_remembered_is_bounded() {
     limits.record(later, limited(&["a.example"], Scope::Names, None));
     assert_eq!((limits.failed.len(), limits.holds.len()), (1, 1));
 }
+
+#[test]
+fn a_clock_that_was_ahead_holds_nothing() {
+    let mut limits = Limits::new(Budget::default());
+    let ahead = now() + SignedDuration::from_hours(30 * 24);
+    ordered(&mut limits, 300, ahead);
+    for _ in 0..5 {
+        let name = Identifier::Dns("shop.example".to_owned());
+        limits.record(ahead, Event::Failed(name));
+    }
+    limits.record(ahead, limited(&["shop.example"], Scope::Account, None));
+    limits.record(ahead, limited(&[], Scope::NewAccounts, None));
+    assert!(held(&limits, ahead, &["shop.example"]).is_some());
+    assert!(limits.may_register(ahead).is_err());
+    assert_eq!(held(&limits, now(), &["shop.example"]), None);
+    assert!(limits.may_register(now()).is_ok());
+
+    // What happens then counts.
+    ordered(&mut limits, 300, now());
+    assert!(held(&limits, now(), &["shop.example"]).is_some());
+}
