@@ -7,6 +7,7 @@
 )]
 
 mod account;
+mod allowed;
 mod bad_ca;
 mod below;
 mod beside;

@@ -199,6 +199,14 @@ pub fn revocation(
             "The issuer does not exist.".to_owned(),
             None,
         )),
+        IssuerState::NotAllowed => say(Answer::Failed(
+            format!(
+                "{} does not serve namespace {}.",
+                inputs.holder_name(),
+                inputs.namespace()
+            ),
+            None,
+        )),
         IssuerState::NotReady { message, .. } => say(Answer::Failed(
             format!("The issuer is not ready: {message}"),
             None,
