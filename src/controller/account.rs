@@ -87,7 +87,7 @@ pub(super) async fn roll<K: IssuerKind>(
             return Ok((state, warnings));
         }
     }
-    let state = context.issuers.own_state(now, &key).await?;
+    let state = context.issuers.own_state(now, key).await?;
     let warnings = Warnings::of(&state);
     Ok((state, warnings))
 }

@@ -30,6 +30,8 @@ pub(super) struct Acted {
     pub(super) secret: Option<Arc<Observed>>,
     /// The certificate that was issued.
     pub(super) issued: Option<Facts>,
+    /// Whether something of an order that is over could not be taken away.
+    pub(super) left_over: bool,
 }
 
 impl Acted {
@@ -55,6 +57,7 @@ impl Acted {
             outcome,
             secret: None,
             issued: None,
+            left_over: false,
         }
     }
 }
@@ -331,6 +334,7 @@ impl Attempt<'_> {
             outcome: Outcome::Done(self.undoes.clone()),
             secret: Some(secret),
             issued: None,
+            left_over: false,
         })
     }
 }

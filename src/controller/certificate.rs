@@ -75,7 +75,8 @@ async fn control(
         .await;
 }
 
-/// Takes the next step for a Certificate. Failures have become waits when it comes back.
+/// Takes the next step for a Certificate. Failures have become waits when it comes back. What was made meanwhile for one that
+/// has gone by then is left over: it was looked for when the Certificate went, and nobody else comes back for it.
 async fn reconcile(
     certificate: Arc<Certificate>,
     context: Arc<Context>,
@@ -83,10 +84,15 @@ async fn reconcile(
     let name = Named::of(&certificate.metadata);
     let span = info_span!("certificate", namespace = name.namespace, name = name.name);
     let step = step(&context, &name);
-    Ok(context
+    let action = context
         .attend(CONTROLLER, name.clone(), step)
         .instrument(span)
-        .await)
+        .await;
+    let known = context.certificates.get(&name);
+    if known.is_none_or(|known| known.metadata.uid != certificate.metadata.uid) {
+        context.left_over.notify_one();
+    }
+    Ok(action)
 }
 
 async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
@@ -134,11 +140,16 @@ async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
         None => acted.outcome.clone(),
     };
     let turn = gathered.turn().clone();
+    let is_under_way = matches!(outcome, Outcome::UnderWay(_));
     // The Event and the status don't wait for each other.
     let ((), said) = tokio::join!(
         tell_done(context, now, &certificate, &turn, &done, &acted),
         say_whatever_came(context, now, gathered, &thought, &outcome)
     );
+    // The sweep goes by what the status says. A Certificate that can't be told how it stands may be gone.
+    if acted.left_over || is_under_way && said.is_err() {
+        context.left_over.notify_one();
+    }
     said
 }
 
@@ -174,6 +185,8 @@ async fn say_twice(
                 && (*outcome != Outcome::Nothing || gathered.heard != Heard::default()) =>
         {
             let Some(live) = live(context, &gathered.certificate).await? else {
+                // Its deletion may have been seen before something was made for it.
+                context.left_over.notify_one();
                 return Ok(Action::await_change());
             };
             gathered.certificate = Arc::new(live);
@@ -322,6 +335,7 @@ mod tests {
             outcome: Outcome::Done(Undoes::Nothing),
             secret: None,
             issued,
+            left_over: false,
         }
     }
 

@@ -90,20 +90,19 @@ impl Attempt<'_> {
             Ok(Progress::UnderWay(order)) => return Ok(Acted::of(Outcome::UnderWay(order))),
             Ok(Progress::Issued(issued)) => issued,
             Err(failure) => {
-                if !failure.keeps_order {
-                    self.clean_up().await?;
-                }
-                return Ok(self.failed(failure, Some(order)));
+                let is_over = !failure.keeps_order;
+                let mut acted = self.failed(failure, Some(order));
+                acted.left_over = is_over && !self.clean_up().await;
+                return Ok(acted);
             }
         };
         let leaf = match self.check(&next.key, &issued) {
             Ok(leaf) => leaf,
             Err(problem) => {
-                self.clean_up().await?;
-                return Ok(refused(
-                    "BadCertificate",
-                    format!("The CA gave something that must not be used: {problem}."),
-                ));
+                let message = format!("The CA gave something that must not be used: {problem}.");
+                let mut acted = refused("BadCertificate", message);
+                acted.left_over = !self.clean_up().await;
+                return Ok(acted);
             }
         };
         let contents = Contents {
@@ -114,19 +113,20 @@ impl Attempt<'_> {
         let mut acted = self.write(&leaf, &self.marks(), &contents).await?;
         acted.issued = acted.secret.is_some().then_some(leaf);
         if acted.issued.is_some() {
-            self.done(next.kept).await;
+            acted.left_over = !self.done(next.kept).await;
         }
         Ok(acted)
     }
 
     /// Gives up an issuance, and undoes what was set up for it.
     pub(super) async fn give_up(&self, why: AbandonReason) -> Result<Acted, Error> {
-        self.clean_up().await?;
         if why == AbandonReason::NothingToIssue {
             self.drop_next_key().await?;
         }
+        let mut acted = Acted::of(Outcome::Abandoned);
+        acted.left_over = !self.clean_up().await;
         info!(because = why.clause(), "Gave up an order");
-        Ok(Acted::of(Outcome::Abandoned))
+        Ok(acted)
     }
 
     /// Deletes the key of a next certificate that there won't be.
@@ -242,7 +242,8 @@ impl Attempt<'_> {
                 .is_some_and(|status| status.order.is_some());
             live.metadata.generation == seen.metadata.generation && !ordered
         });
-        if same {
+        // Only writes to the API server are kept from a replica that lost the lead.
+        if same && self.context.leadership.leads() {
             return Ok(());
         }
         Err(Error::Read {
@@ -293,23 +294,23 @@ impl Attempt<'_> {
         Ok(Ok(NextKey { key, kept }))
     }
 
-    /// The certificate is stored: what was needed for it goes. What can't go now, the sweep comes back for.
-    async fn done(&self, kept: Option<Secret>) {
-        let mut outcome = self.clean_up().await;
-        if let Some(kept) = kept {
-            outcome = outcome.and(new_secret::remove(&self.context.client, &kept).await);
-        }
-        if let Err(problem) = outcome {
-            warn!(problem = problem.told(), "Something is left of an order");
-            self.context.left_over.notify_one();
-        }
+    /// The certificate is stored: what was needed for it goes. Whether nothing is left.
+    async fn done(&self, kept: Option<Secret>) -> bool {
+        let is_clean = self.clean_up().await;
+        let gone = match kept {
+            Some(kept) => new_secret::remove(&self.context.client, &kept).await,
+            None => Ok(()),
+        };
+        is_gone(gone) && is_clean
     }
 
-    async fn clean_up(&self) -> Result<(), Error> {
-        match &self.context.ways.front_door {
+    /// Takes away what was made for an order that is over. Whether nothing is left: what can't go now, the sweep comes back
+    /// for, and what the order came to is told all the same.
+    async fn clean_up(&self) -> bool {
+        is_gone(match &self.context.ways.front_door {
             Some(front_door) => front_door.clean_up(&self.owner()).await,
             None => Ok(()),
-        }
+        })
     }
 
     fn owner(&self) -> Owner {
@@ -320,6 +321,13 @@ impl Attempt<'_> {
             uid: metadata.uid.clone().unwrap_or_default(),
         }
     }
+}
+
+fn is_gone(outcome: Result<(), Error>) -> bool {
+    if let Err(problem) = &outcome {
+        warn!(problem = problem.told(), "Something is left of an order");
+    }
+    outcome.is_ok()
 }
 
 /// What a Certificate's status tells of its account's past.

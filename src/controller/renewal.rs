@@ -30,7 +30,7 @@ pub(super) async fn ask(
         return false;
     };
     let ordered_by = secret.marks.account.as_deref();
-    let Some(certificate) = issuer.renewal_id(held, ordered_by).await else {
+    let Some(certificate) = issuer.asks_about(held, ordered_by) else {
         return false;
     };
     let name = Named::of(&gathered.certificate.metadata);

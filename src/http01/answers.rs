@@ -3,7 +3,7 @@
 //! A status is written by whoever may write it. From it come a name and a token alone; the name must be one that the
 //! Certificate asks for, and the answer is computed from our own account's key.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -72,14 +72,14 @@ pub async fn follow(
     issuer: impl Fn(&Certificate) -> IssuerKey,
     key: impl Fn(&Named, &IssuerKey) -> BoxFuture<'static, Result<Option<AccountKey>, Error>>,
 ) {
-    let mut again: Vec<Named> = Vec::new();
+    let mut again: VecDeque<Named> = VecDeque::new();
     loop {
         let name = if again.is_empty() {
             changed.next().await
         } else {
             tokio::select! {
                 name = changed.next() => name,
-                () = tokio::time::sleep(PAUSE) => again.pop(),
+                () = tokio::time::sleep(PAUSE) => again.pop_front(),
             }
         };
         let Some(name) = name else { break };
@@ -107,7 +107,7 @@ pub async fn follow(
                     problem = problem.told(),
                     "Failed to read an account's key, so that a CA is not answered yet"
                 );
-                again.push(name);
+                again.push_back(name);
             }
         }
     }

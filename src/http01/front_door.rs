@@ -3,8 +3,10 @@
 //! What is about to be made is written down first, in the operator's namespace, and struck out once it is gone. So
 //! nothing is left over, whenever the operator stops and whatever becomes of the Certificate meanwhile.
 
+mod addresses;
+
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use certwright_core::api::Group;
@@ -12,26 +14,16 @@ use certwright_core::api::issuer::Http01;
 use certwright_core::http01::{
     Challenge, Door, Endpoints, Kind, Object as Made, Operator, Owner, Record, Reference, Refused,
 };
-use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::runtime::watcher::{self, Event};
-use kube::{Api, Client, ResourceExt};
-use tokio::sync::{Mutex, watch};
+use kube::Client;
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::cluster::leadership::Leadership;
-use crate::cluster::watched::watched;
-use crate::cluster::{CALL_TIMEOUT, front_door as cluster, watch_failed};
-use crate::error::{CallError, Error, Object, Retry};
+use crate::cluster::front_door as cluster;
+use crate::error::{Error, Object};
 
-/// How long to wait after the addresses could not be written everywhere; then ever longer...
-const PAUSE: Duration = Duration::from_secs(5);
-/// ...but no longer than this.
-const LONGEST_PAUSE: Duration = Duration::from_mins(5);
-
-/// How often ways in are made again while an answer is not seen.
+/// How often ways in are made again for one Certificate, because an answer is not seen or others are asked for.
 const AGAIN: Duration = Duration::from_secs(10);
 
 /// The ways that are made, and where they lead.
@@ -45,6 +37,8 @@ pub struct FrontDoor {
     edits: Mutex<()>,
     /// When the ways in were last made, by the Certificate's uid.
     made: std::sync::Mutex<HashMap<String, Instant>>,
+    /// Held while ways in are made or taken away, by the Certificate's uid: what is swept away must not be about to be made.
+    turns: std::sync::Mutex<HashMap<String, Weak<Mutex<()>>>>,
 }
 
 /// What is written down for a Certificate.
@@ -95,6 +89,7 @@ impl FrontDoor {
             endpoints: watch::Sender::new(None),
             edits: Mutex::new(()),
             made: std::sync::Mutex::default(),
+            turns: std::sync::Mutex::default(),
         }
     }
 
@@ -107,6 +102,7 @@ impl FrontDoor {
         certificate: &Owner,
         presented: &[Presented<'_>],
     ) -> Result<(), Closed> {
+        let _turn = self.turn(certificate).await;
         let mut written = self.read(certificate).await?;
         let mut endpoints = self.known_endpoints().await?;
         let wanted = loop {
@@ -162,11 +158,18 @@ impl FrontDoor {
         certificate: &Owner,
         presented: &[Presented<'_>],
     ) -> Result<(), Closed> {
-        let made = self.made().get(&certificate.uid).copied();
-        if made.is_some_and(|made| made.elapsed() < AGAIN) {
-            return Ok(());
+        match self.made_lately(certificate) {
+            Some(_) => Ok(()),
+            None => self.present(certificate, presented).await,
         }
-        self.present(certificate, presented).await
+    }
+
+    /// How long to wait before ways in are made again for a Certificate for which some were made a moment ago.
+    pub fn made_lately(&self, certificate: &Owner) -> Option<Duration> {
+        let made = self.made().get(&certificate.uid).copied()?;
+        AGAIN
+            .checked_sub(made.elapsed())
+            .filter(|wait| !wait.is_zero())
     }
 
     fn made(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
@@ -178,12 +181,8 @@ impl FrontDoor {
     /// # Errors
     /// When something may be left. It stays written down.
     pub async fn clean_up(&self, certificate: &Owner) -> Result<(), Error> {
-        let written = self.read(certificate).await?;
-        if written.was.is_none() {
-            return Ok(());
-        }
-        let nothing = Record::of(certificate.clone());
-        self.settle(written, &nothing).await
+        let _turn = self.turn(certificate).await;
+        self.take_away(certificate).await
     }
 
     /// Takes away what was made for Certificates that are not `needed` any more: at the start of leading, once all
@@ -195,15 +194,14 @@ impl FrontDoor {
         let mut swept = 0;
         let mut failure = None;
         for object in self.records().await? {
-            let Some(recorded) = self.readable(&object) else {
+            let Some(Record { certificate, .. }) = self.readable(&object) else {
                 continue;
             };
-            if needed(&recorded.certificate) {
+            if needed(&certificate) {
                 continue;
             }
-            let nothing = Record::of(recorded.certificate.clone());
-            let was = Some(object);
-            match self.settle(Written { was, recorded }, &nothing).await {
+            let _turn = self.turn(&certificate).await;
+            match self.take_away(&certificate).await {
                 Ok(()) => swept += 1,
                 Err(problem) => failure = Some(problem),
             }
@@ -212,105 +210,6 @@ impl FrontDoor {
             info!(certificates = swept, "Took away what was left of HTTP-01");
         }
         failure.map_or(Ok(swept), Err)
-    }
-
-    /// Learns where the operator can be reached, and whenever that changes. Never comes back.
-    pub async fn watch(&self) {
-        let slices: Api<EndpointSlice> =
-            Api::namespaced(self.client.clone(), &self.operator.namespace);
-        let selector = format!("kubernetes.io/service-name={}", self.operator.service);
-        let mut events = watched(slices, watcher::Config::default().labels(&selector)).boxed();
-        let mut known: BTreeMap<String, EndpointSlice> = BTreeMap::new();
-        let mut listed = BTreeMap::new();
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(Event::Init) => {
-                    listed.clear();
-                    continue;
-                }
-                Ok(Event::InitApply(slice)) => {
-                    listed.insert(slice.name_any(), slice);
-                    continue;
-                }
-                Ok(Event::InitDone) => known = std::mem::take(&mut listed),
-                Ok(Event::Apply(slice)) => {
-                    known.insert(slice.name_any(), slice);
-                }
-                Ok(Event::Delete(slice)) => {
-                    known.remove(&slice.name_any());
-                }
-                Err(problem) => {
-                    watch_failed("endpointslices", &problem);
-                    continue;
-                }
-            }
-            let endpoints = Some(Endpoints::of(known.values()));
-            self.endpoints.send_if_modified(|current| {
-                let changed = *current != endpoints;
-                if changed {
-                    current.clone_from(&endpoints);
-                }
-                changed
-            });
-        }
-    }
-
-    /// As long as this replica leads, has all EndpointSlices follow the operator's addresses. Never comes back.
-    pub async fn follow(&self, leadership: &Leadership) {
-        loop {
-            let term = leadership.term().await;
-            tokio::select! {
-                () = term.cancelled() => {}
-                () = self.follow_on() => {}
-            }
-        }
-    }
-
-    async fn follow_on(&self) {
-        let mut news = self.endpoints.subscribe();
-        let mut pause = PAUSE;
-        loop {
-            let endpoints = news.borrow_and_update().clone();
-            let spread = match endpoints {
-                Some(endpoints) => self.spread(&endpoints).await,
-                None => Ok(()),
-            };
-            // The sender lives in `self`, so waiting can't fail.
-            match spread {
-                Ok(()) => {
-                    pause = PAUSE;
-                    let _ = news.changed().await;
-                }
-                Err(problem) => {
-                    warn!(problem = %problem.told(), "Failed to have EndpointSlices follow the operator");
-                    let _ = tokio::time::timeout(pause, news.changed()).await;
-                    pause = LONGEST_PAUSE.min(pause * 2);
-                }
-            }
-        }
-    }
-
-    /// Writes the operator's addresses wherever they are written down to be. What can't be written keeps nothing else
-    /// from it.
-    async fn spread(&self, endpoints: &Endpoints) -> Result<(), Error> {
-        let mut failure = Ok(());
-        for object in self.records().await? {
-            let Some(record) = self.readable(&object) else {
-                continue;
-            };
-            let certificate = &record.certificate;
-            let slices = Door::slices(&self.group, certificate, self.operator.port, endpoints);
-            let recorded = |slice: &&Made| record.objects.contains(&slice.reference);
-            for slice in slices.iter().filter(recorded) {
-                match cluster::renew(&self.client, &self.group, slice).await {
-                    // Its namespace is going.
-                    Err(problem) if problem.retry() == Retry::Gone => {}
-                    Err(problem) => failure = Err(problem),
-                    Ok(()) => {}
-                }
-            }
-        }
-        failure
     }
 
     fn plan(
@@ -350,6 +249,30 @@ impl FrontDoor {
             }
             outcome => Ok(outcome?),
         }
+    }
+
+    async fn turn(&self, certificate: &Owner) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            let waiting = turns.get(&certificate.uid).and_then(Weak::upgrade);
+            waiting.unwrap_or_else(|| {
+                turns.retain(|_, turn| turn.strong_count() > 0);
+                let turn = Arc::default();
+                turns.insert(certificate.uid.clone(), Arc::downgrade(&turn));
+                turn
+            })
+        };
+        turn.lock_owned().await
+    }
+
+    /// Takes away all that is recorded.
+    async fn take_away(&self, certificate: &Owner) -> Result<(), Error> {
+        let written = self.read(certificate).await?;
+        if written.was.is_none() {
+            return Ok(());
+        }
+        let nothing = Record::of(certificate.clone());
+        self.settle(written, &nothing).await
     }
 
     /// Takes away what is recorded and not wanted, and strikes it out.
@@ -403,22 +326,5 @@ impl FrontDoor {
                 None
             }
         }
-    }
-
-    /// Where the operator can be reached. At a start it takes a moment until that is seen.
-    async fn known_endpoints(&self) -> Result<Endpoints, Error> {
-        let mut endpoints = self.endpoints.subscribe();
-        let known = endpoints.wait_for(Option::is_some);
-        let known = tokio::time::timeout(CALL_TIMEOUT, known).await;
-        let known = known.ok().and_then(Result::ok);
-        known.and_then(|known| known.clone()).ok_or_else(|| {
-            let Operator {
-                namespace, service, ..
-            } = &self.operator;
-            Error::Read {
-                object: Object::new("EndpointSlices of Service", namespace, service),
-                source: CallError::TimedOut(CALL_TIMEOUT),
-            }
-        })
     }
 }

@@ -1,7 +1,5 @@
 //! What becomes of accounts: bound once, found again, told of contacts.
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use certwright_core::acme::AccountKey;
 use certwright_core::api::{Issuer, IssuerStatus, condition};
 use certwright_core::pki::PrivateKey;
@@ -14,6 +12,9 @@ use serde_json::{Value, json};
 use crate::faulty::{Asked, Fault, Faulty, answer};
 use crate::operator::{World, eventually, field};
 use crate::pebble::{BINDING, Ways};
+
+/// What Pebble has whoever uses it agree to.
+const TERMS: &str = "data:text/plain,Do%20what%20thou%20wilt";
 
 pub(crate) fn key(pem: &[u8]) -> AccountKey {
     AccountKey::new(PrivateKey::from_pem(pem).unwrap()).unwrap()
@@ -170,7 +171,11 @@ async fn a_binding_is_used_once_and_may_go() {
     world.issuer_with("ours", &asked).await;
     let status = world.has_account("ours").await;
     let acme = status.acme.unwrap();
+    // All that the directory says of who may order and on which terms is where people look.
     assert_eq!(acme.external_account_required, Some(true));
+    assert_eq!(acme.terms_of_service.as_deref(), Some(TERMS));
+    assert_eq!(acme.caa_identities, ["pebble.example"]);
+    assert_eq!(acme.profiles, ["default", "shortlived"]);
     assert_eq!(bindings(&faulty), 1);
 
     world.kill().await;
@@ -192,17 +197,10 @@ async fn a_binding_is_used_once_and_may_go() {
 
 /// How many requests carried a binding.
 fn bindings(faulty: &Faulty) -> usize {
-    let payload = |asked: &Asked| {
-        let (_, body) = asked.text.split_once("\r\n\r\n")?;
-        let signed: Value = serde_json::from_str(body).ok()?;
-        let payload = BASE64_URL_SAFE_NO_PAD
-            .decode(signed["payload"].as_str()?)
-            .ok()?;
-        serde_json::from_slice::<Value>(&payload).ok()
-    };
     let all = faulty.asked();
     let bound = |asked: &&Asked| {
-        payload(asked).is_some_and(|payload| payload.get("externalAccountBinding").is_some())
+        let payload = asked.payload();
+        payload.is_some_and(|payload| payload.get("externalAccountBinding").is_some())
     };
     all.iter().filter(bound).count()
 }

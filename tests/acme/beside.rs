@@ -19,11 +19,11 @@ use crate::operator::{NAME, World, eventually, held};
 
 /// In which namespaces there were objects for HTTP-01, of which kind.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<BTreeSet<(&'static str, String)>>>);
+pub(crate) struct Seen(Arc<Mutex<BTreeSet<(&'static str, String)>>>);
 
 impl Seen {
     /// Follows a kind from now on.
-    fn follow<K>(&self, kind: &'static str, api: Api<K>) -> JoinHandle<()>
+    pub(crate) fn follow<K>(&self, kind: &'static str, api: Api<K>) -> JoinHandle<()>
     where
         K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     {
@@ -41,6 +41,11 @@ impl Seen {
         })
     }
 
+    /// What there was so far.
+    pub(crate) fn all(&self) -> BTreeSet<(&'static str, String)> {
+        self.0.lock().unwrap().clone()
+    }
+
     /// Waits until all this was there, and nothing else.
     async fn comes_to(&self, expected: &[(&'static str, &str)]) {
         let expected: BTreeSet<_> = expected
@@ -48,7 +53,7 @@ impl Seen {
             .map(|(kind, namespace)| (*kind, (*namespace).to_owned()))
             .collect();
         eventually("what was made was seen", async || {
-            let seen = self.0.lock().unwrap().clone();
+            let seen = self.all();
             match seen == expected {
                 true => Ok(()),
                 false => Err(format!("{seen:?}")),

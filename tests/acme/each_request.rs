@@ -1,7 +1,7 @@
 //! An issuance in which one request to the CA fails, whichever it is and however: the certificate arrives all the same, at
 //! most one order is wasted, and nothing is left over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -12,9 +12,8 @@ use certwright_core::api::{Certificate, condition};
 use futures::FutureExt as _;
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
-use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
@@ -25,11 +24,13 @@ use crate::pebble::Ways;
 /// All of them wait for the CA at the same time; a server that hangs is waited for half a minute.
 const PATIENCE: Duration = Duration::from_secs(400);
 
-/// Each request of an issuance, by where Pebble has it, and the how-manieth to there it is.
-const REQUESTS: [(&str, usize); 13] = [
+/// Each request of an issuance, by where Pebble has it, and the how-manieth to there it is. The first to `/sign-me-up` asks
+/// whether there is an account, the second makes one.
+pub(crate) const REQUESTS: [(&str, usize); 14] = [
     ("/dir", 0),
     ("/nonce-plz", 0),
     ("/sign-me-up", 0),
+    ("/sign-me-up", 1),
     ("/order-plz", 0),
     ("/my-order/", 0),
     ("/authZ/", 0),
@@ -128,6 +129,7 @@ fn faults(elsewhere: &str) -> Vec<(&'static str, Fault)> {
 #[tokio::test]
 async fn whichever_request_fails_the_certificate_arrives_and_nothing_is_left_over() {
     let world = World::new(Ways::default()).await;
+    are_all(&world).await;
     let elsewhere = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let location = format!("https://{}/", elsewhere.local_addr().unwrap());
     let mut cases = BTreeMap::new();
@@ -171,14 +173,57 @@ async fn whichever_request_fails_the_certificate_arrives_and_nothing_is_left_ove
     assert!(!log.contains("panicked") && !log.contains("PRIVATE KEY"));
 }
 
-/// Whether nothing is ordered for minutes, also by hand: after an order that went against a limit which said no moment.
+/// What is asked again whenever it is not known.
+const AT_ANY_TIME: [&str; 3] = ["/dir", "/nonce-plz", "/sign-me-up"];
+
+/// [`REQUESTS`] has each request of an issuance in which nothing fails. The CA is looked at again and again until it has come
+/// further: that is one request.
+async fn are_all(world: &World) {
+    let server = Faulty::before(world.pebble.listens).await;
+    world
+        .issuer_at("sound", &server.directory, &server.bundle)
+        .await;
+    world
+        .certificate_of("sound", "sound", &["sound.example.com"])
+        .await;
+    world.ready("sound", 1).await;
+    let asked = server.asked();
+    let is_fetch = |asked: &Asked| asked.path.starts_with("/certZ/");
+    let end = asked.iter().position(is_fetch).unwrap();
+    let mut counts = BTreeMap::new();
+    let mut looked_at = BTreeSet::new();
+    for asked in &asked[..=end] {
+        let mut listed = REQUESTS.iter().map(|(path, _)| *path);
+        let path = listed.find(|path| asked.path.starts_with(path));
+        let path = path.unwrap_or_else(|| panic!("{} is not listed", asked.path));
+        if AT_ANY_TIME.contains(&path) {
+            continue;
+        }
+        if !["/my-order/", "/authZ/"].contains(&path) {
+            looked_at.clear();
+        } else if !looked_at.insert(path) {
+            continue;
+        }
+        *counts.entry(path).or_insert(0) += 1;
+    }
+    for (path, count) in counts {
+        let listed = REQUESTS.iter().filter(|(listed, _)| *listed == path);
+        assert!(listed.count() >= count, "{path} was asked {count} times");
+    }
+    let makes_account = |asked: &&Asked| {
+        let payload = asked.payload().unwrap_or_default();
+        asked.path == "/sign-me-up" && payload["onlyReturnExisting"] != true
+    };
+    assert_eq!(asked.iter().filter(makes_account).count(), 1);
+}
+
+/// Whether nothing is ordered for minutes: after an order that went against a limit which said no moment.
 fn holds_for_minutes(path: &str, (name, fault): &(&str, Fault)) -> bool {
     let limited = matches!(fault, Fault::Says(said) if said.starts_with(b"HTTP/1.1 429"));
     path == "/order-plz" && *name == UNSAID && limited
 }
 
-/// Waits until all Certificates are ready. A CA that doesn't say when to come back is left alone for a quarter of an hour:
-/// whoever doesn't want to wait asks anew by hand.
+/// Waits until all Certificates are ready. Nobody asks for them by hand: whatever failed is tried again in time.
 async fn all_arrive(world: &World, cases: &BTreeMap<String, Case>) {
     let certificates: Api<Certificate> = world.of();
     let begin = Instant::now();
@@ -187,7 +232,7 @@ async fn all_arrive(world: &World, cases: &BTreeMap<String, Case>) {
         let missing: Vec<_> = found
             .into_iter()
             .map(|found| (found.name_any(), found.status.unwrap_or_default()))
-            .filter(|(_, status)| !is_done(status))
+            .filter(|(name, status)| cases.contains_key(name) && !is_done(status))
             .collect();
         if missing.is_empty() {
             return;
@@ -203,22 +248,6 @@ async fn all_arrive(world: &World, cases: &BTreeMap<String, Case>) {
             }
             eprintln!("{}", world.log());
             panic!("{} certificates did not arrive", missing.len());
-        }
-        let now = SystemClock.now();
-        for (name, status) in missing {
-            let Some(failure) = status.last_failure else {
-                continue;
-            };
-            let is_far = failure.next_try.0.duration_since(now) > SignedDuration::from_mins(5);
-            let annotation = format!("again-{}", failure.attempts);
-            if is_far && failure.renew_request.as_ref() != Some(&annotation) {
-                let asks = json!({ "metadata": { "annotations": { "certwright.dev/renew": annotation } } });
-                let patch = Patch::Merge(&asks);
-                certificates
-                    .patch(&name, &PatchParams::default(), &patch)
-                    .await
-                    .unwrap();
-            }
         }
         sleep(Duration::from_secs(1)).await;
     }

@@ -2,6 +2,8 @@
 //!
 //! A CA makes its URLs from the host that it is asked by, so they lead to this server too.
 
+mod fault;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +16,6 @@ use certwright_test_cluster::server_certificate;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
@@ -22,98 +23,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::pebble::transport;
-
-/// A request, as it came.
-#[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    /// Such as `POST`.
-    pub(crate) method: String,
-    /// Such as `/dir`.
-    pub(crate) path: String,
-    /// All of it.
-    pub(crate) text: String,
-}
-
-/// What happens instead of the CA's answer.
-#[derive(Clone, Debug)]
-pub(crate) enum Fault {
-    /// The server says this, and the CA hears of nothing.
-    Says(Vec<u8>),
-    /// The CA's answer comes with something in it replaced.
-    Replaced(String, String),
-    /// The CA's answer, an object, comes otherwise.
-    Rewritten(Rewrite),
-    /// The CA's answer comes with this date.
-    Dated(&'static str),
-    /// The CA's answer comes up to here, and the connection breaks off.
-    BreaksOff(Part),
-    /// The CA's answer comes up to here, and then nothing more.
-    Hangs(Part),
-    /// A head, and a body without an end.
-    Endless(&'static str),
-    /// The CA's answer comes byte by byte, with ages between.
-    Trickles,
-}
-
-/// What is done to an object.
-#[derive(Clone)]
-pub(crate) struct Rewrite(Arc<dyn Fn(&mut Value) + Send + Sync>);
-
-impl Rewrite {
-    pub(crate) fn by(rewrite: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(rewrite))
-    }
-}
-
-impl std::fmt::Debug for Rewrite {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Rewrite(..)")
-    }
-}
-
-/// How much of an answer comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// None of it.
-    Nothing,
-    /// A part of the first line.
-    Status,
-    /// A part of the headers.
-    Headers,
-    /// All headers, and nothing behind them.
-    Head,
-    /// A part of the body.
-    Body,
-    /// All but the last byte.
-    AllButOne,
-}
-
-impl Part {
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Nothing,
-        Self::Status,
-        Self::Headers,
-        Self::Head,
-        Self::Body,
-        Self::AllButOne,
-    ];
-
-    fn of(self, answer: &[u8]) -> &[u8] {
-        let head = answer
-            .windows(4)
-            .position(|window| window == b"\r\n\r\n")
-            .map_or(answer.len(), |end| end + 4);
-        let length = match self {
-            Self::Nothing => 0,
-            Self::Status => 7,
-            Self::Headers => head / 2,
-            Self::Head => head,
-            Self::Body => head + (answer.len() - head) / 2,
-            Self::AllButOne => answer.len() - 1,
-        };
-        &answer[..length.min(answer.len())]
-    }
-}
+pub(crate) use fault::{Asked, Fault, Late, Part, Rewrite};
 
 type Faults = Box<dyn FnMut(usize, &Asked) -> Option<Fault> + Send>;
 
@@ -274,11 +184,11 @@ async fn misbehave(
             assert!(answer.contains(&from), "{from} is not in {answer}");
             say(stream, &changed(&answer.replace(&from, &to), |_| true)).await
         }
-        Fault::Rewritten(Rewrite(rewrite)) => {
+        Fault::Rewritten(rewrite) => {
             let answer = String::from_utf8(passed_on(ca, asked).await).unwrap();
             let (head, body) = answer.split_once("\r\n\r\n").unwrap();
             let mut object = serde_json::from_str(body).unwrap();
-            rewrite(&mut object);
+            rewrite.applied_to(&mut object);
             let rewritten = format!("{head}\r\n\r\n{object}");
             say(stream, &changed(&rewritten, |_| true)).await
         }
@@ -298,6 +208,17 @@ async fn misbehave(
             stream.write_all(part.of(&answer)).await?;
             stream.flush().await?;
             until_gone(stream).await
+        }
+        Fault::Silent => until_gone(stream).await,
+        Fault::Late(late) => {
+            let answer = passed_on(ca, asked).await;
+            tokio::select! {
+                () = late.arrival() => say(stream, &answer).await,
+                gone = until_gone(stream) => {
+                    late.is_given_up_now();
+                    gone
+                }
+            }
         }
         Fault::Endless(head) => {
             stream.write_all(head.as_bytes()).await?;

@@ -1,5 +1,8 @@
 //! What the operator makes of a CA's limits and outages.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
 use certwright::clock::{Clock as _, SystemClock};
 use certwright_core::api::certificate::{Certificate, LastFailure};
 use certwright_core::api::condition;
@@ -72,6 +75,21 @@ fn first_order(faulty: &Faulty, instead: Vec<u8>) {
     });
 }
 
+/// When the CA is told to look at which challenge for the first time.
+fn first_looks(faulty: &Faulty) -> Arc<Mutex<BTreeMap<String, Timestamp>>> {
+    let looks = Arc::new(Mutex::new(BTreeMap::new()));
+    let notes = Arc::clone(&looks);
+    faulty.fails(move |_, asked| {
+        if asked.path.starts_with("/chalZ/") {
+            let mut notes = notes.lock().unwrap();
+            let first = notes.entry(asked.path.clone());
+            first.or_insert_with(|| SystemClock.now());
+        }
+        None
+    });
+    looks
+}
+
 fn hours(count: i64) -> SignedDuration {
     SignedDuration::from_hours(count)
 }
@@ -79,6 +97,8 @@ fn hours(count: i64) -> SignedDuration {
 #[tokio::test]
 async fn what_a_limit_names_is_not_asked_for_again_and_the_rest_is() {
     let (mut world, faulty) = world().await;
+    world.certificate("before", &["www.example.com"]).await;
+    world.ready("before", 1).await;
     let problem = json!({
         "type": "urn:ietf:params:acme:error:rateLimited",
         "detail": "too many certificates (50) already issued for \"example.com\" in the last 168h0m0s",
@@ -111,6 +131,10 @@ async fn what_a_limit_names_is_not_asked_for_again_and_the_rest_is() {
     world.certificate("third", &["c.example.org"]).await;
     world.ready("third", 1).await;
     assert_eq!(orders(&faulty), 2);
+    // Nor does a renewal that says what it replaces.
+    world.renew("before").await;
+    world.ready("before", 2).await;
+    assert_eq!(orders(&faulty), 3);
 
     // What an operator that is new knows of it, it has from statuses.
     world.kill().await;
@@ -118,7 +142,7 @@ async fn what_a_limit_names_is_not_asked_for_again_and_the_rest_is() {
     world.certificate("twin", &["a.example.com"]).await;
     let held = fails(&world, "twin", "WaitsForLimit").await;
     assert!(held.next_try.0 > held.time.0, "{held:?}");
-    assert_eq!(orders(&faulty), 2);
+    assert_eq!(orders(&faulty), 3);
 }
 
 #[tokio::test]
@@ -171,7 +195,7 @@ async fn the_moment_that_an_overloaded_ca_names_is_waited_for_and_shown() {
 }
 
 #[tokio::test]
-async fn what_our_own_look_misses_is_told_once() {
+async fn what_our_own_look_misses_is_told_once_and_left_to_the_ca_at_last() {
     let (world, faulty) = world().await;
     issuer(&world, &faulty, None).await;
     let certificate = json!({
@@ -184,33 +208,24 @@ async fn what_our_own_look_misses_is_told_once() {
         },
     });
     world.apply(&certificate).await;
+    let told_to_look = first_looks(&faulty);
     let certificates: Api<Certificate> = world.of();
     let look = async || certificates.get("web").await.map_err(|p| p.to_string());
     let told = eventually("it is told what is waited for", async || {
         let certificate = look().await?;
         let status = certificate.status.clone().unwrap_or_default();
         let issuing = condition::find(&status.conditions, "Issuing");
-        let message = issuing
-            .map(|issuing| issuing.message.clone())
-            .unwrap_or_default();
-        if message.contains("Our answer is not seen from here") {
-            Ok(certificate)
-        } else {
-            Err(format!("{status:#?}\n{}", world.log()))
-        }
+        let told = issuing.filter(|told| told.message.contains("Our answer is not seen from here"));
+        let stands = || format!("{status:#?}\n{}", world.log());
+        told.map(|_| certificate).ok_or_else(stands)
     })
     .await;
     let status = told.status.as_ref().unwrap();
     let order = status.order.as_ref().unwrap();
     let shown = &order.challenges[0];
     let patience = SignedDuration::from_mins(2);
-    let at_last = shown
-        .presented_at
-        .as_ref()
-        .unwrap()
-        .0
-        .checked_add(patience)
-        .unwrap();
+    let since = shown.presented_at.as_ref().unwrap().0;
+    let at_last = since.checked_add(patience).unwrap();
     let message = &condition::find(&status.conditions, "Issuing")
         .unwrap()
         .message;
@@ -221,14 +236,20 @@ async fn what_our_own_look_misses_is_told_once() {
         assert!(message.contains(part), "{message}");
     }
     assert!(!message.contains(&shown.token), "{message}");
-    // The CA is asked again and again, and the status stays as it is.
-    faulty.recovers();
+    // There the CA finds what we don't.
+    world
+        .certificate_with(
+            "pebble",
+            "hairpin",
+            &json!({ "ipAddresses": ["127.0.0.1"] }),
+        )
+        .await;
+    // The order is looked at again and again, and the status stays as it is.
+    let before = faulty.asked().len();
     eventually("it is looked at again", async || {
-        let asked = faulty.asked().len();
-        if asked >= 10 {
-            Ok(())
-        } else {
-            Err(format!("{asked}"))
+        match faulty.asked().len() - before {
+            10.. => Ok(()),
+            asked => Err(format!("{asked}")),
         }
     })
     .await;
@@ -236,4 +257,13 @@ async fn what_our_own_look_misses_is_told_once() {
         look().await.unwrap().metadata.resource_version,
         told.metadata.resource_version
     );
+
+    // At last it is for the CA to say, which is told to look, and not before.
+    let failure = fails(&world, "web", "ConnectionProblem").await;
+    assert_eq!(failure.attempts, 1, "{failure:?}");
+    assert!(failure.message.contains("127.0.0.9"), "{failure:?}");
+    world.ready("hairpin", 1).await;
+    let told = told_to_look.lock().unwrap();
+    assert!(told.len() >= 2);
+    assert!(told.values().all(|moment| *moment >= at_last), "{told:?}");
 }

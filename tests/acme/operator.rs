@@ -142,11 +142,18 @@ impl World {
             "ports": [{ "name": "http", "port": port, "protocol": "TCP" }],
         });
         world.apply(&slice).await;
+        world.permits().await;
         world.start().await;
+        world.holds_to_policies().await;
         world
     }
 
     pub(crate) async fn start(&mut self) {
+        self.operator = Some(self.replica(self.answers, &[]).await);
+    }
+
+    /// Another operator, which answers the CA's questions there, with these arguments. It runs until it is dropped.
+    pub(crate) async fn replica(&self, answers: SocketAddr, more: &[&str]) -> Child {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
@@ -165,15 +172,13 @@ impl World {
                 command
             }
         };
-        let child = command
+        command
             .args(["run", "--private-networks=127.0.0.0/8,198.51.100.0/24"])
             .args(["--resolvers", &self.resolver.to_string()])
             .args(["--listen", &format!("127.0.0.1:{listen}")])
-            .args(["--http01-listen", &self.answers.to_string()])
-            .env(
-                "KUBECONFIG",
-                self.control_plane.kubeconfig("admin").unwrap(),
-            )
+            .args(["--http01-listen", &answers.to_string()])
+            .args(more)
+            .env("KUBECONFIG", self.operators_kubeconfig().await)
             .env("POD_NAMESPACE", "certwright")
             // What is found at a start is asked about at once.
             .env("CERTWRIGHT_RENEWAL_INFO_SPREAD", "0s")
@@ -182,8 +187,7 @@ impl World {
             .stderr(log)
             .kill_on_drop(true)
             .spawn()
-            .unwrap();
-        self.operator = Some(child);
+            .unwrap()
     }
 
     pub(crate) async fn kill(&mut self) {
@@ -424,26 +428,4 @@ async fn what_the_ca_refuses_is_told_in_words_and_left_alone_for_a_while() {
     );
     let wait = failure.next_try.0.duration_since(failure.time.0);
     assert!((11..=15).contains(&wait.as_mins()), "{failure:?}");
-}
-
-#[tokio::test]
-async fn an_operator_killed_again_and_again_takes_its_orders_up_where_they_were() {
-    let mut world = World::new(Ways::default()).await;
-    world.issuer().await;
-    let names: Vec<String> = (0..5).map(|n| format!("web-{n}")).collect();
-    for name in &names {
-        world
-            .certificate(name, &[&format!("{name}.example.com")])
-            .await;
-    }
-    for wait in [1500, 2500, 3500, 4500] {
-        sleep(Duration::from_millis(wait)).await;
-        world.kill().await;
-        world.start().await;
-    }
-    for name in &names {
-        let (key, certificates) = held(&world.ready(name, 1).await);
-        assert_eq!(certificates[0].public_key, *key.public(), "{name}");
-    }
-    world.is_tidy().await;
 }

@@ -17,7 +17,7 @@ const REQUEST: &str = "certwright.dev/roll-account-key-request";
 const FAILED: &str = "KeyRolloverFailed";
 
 impl World {
-    async fn ask_for_another_key(&self, issuer: &str, value: &str) {
+    pub(crate) async fn ask_for_another_key(&self, issuer: &str, value: &str) {
         let change =
             json!({ "metadata": { "annotations": { "certwright.dev/roll-account-key": value } } });
         self.merge::<Issuer>(self.of(), issuer, &change).await;
@@ -25,7 +25,12 @@ impl World {
 
     /// Waits until the CA knows an Issuer's account by the key that was asked for with this value, which takes the place of
     /// the old one. Returns the new one.
-    async fn has_other_key(&self, issuer: &str, secret: &str, value: &str) -> AccountKey {
+    pub(crate) async fn has_other_key(
+        &self,
+        issuer: &str,
+        secret: &str,
+        value: &str,
+    ) -> AccountKey {
         let status = self.has_status(issuer, value).await;
         let stored = self.secrets().get(secret).await.unwrap();
         assert_eq!(field(&stored, "tls.key.next"), None);

@@ -1,7 +1,10 @@
 //! The ways in for HTTP-01, made by the operator's own account and taken away again.
 
 mod edits;
+mod families;
+mod path_types;
 mod policies;
+mod sweeps;
 mod traefik;
 mod world;
 

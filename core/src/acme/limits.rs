@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::problem::Scope;
+use super::problem::{MAX_RETRY_AFTER, Scope};
 use super::wire::Identifier;
 
 mod bucket;
@@ -55,6 +55,8 @@ pub enum Event {
         scope: Scope,
         /// Until when, if it said so.
         until: Option<Timestamp>,
+        /// Whether it was an order that says what it replaces.
+        replaces: bool,
     },
 }
 
@@ -65,6 +67,8 @@ pub struct Wish<'a> {
     pub identifiers: &'a BTreeSet<Identifier>,
     /// How much of the held certificate's life is left, from 0 to 1; `None` where none is held.
     pub life_left: Option<f64>,
+    /// Whether the order says which certificate it replaces (RFC 9773 section 5).
+    pub replaces: bool,
 }
 
 /// Until when an order has to wait.
@@ -85,11 +89,18 @@ pub struct Limits {
     ordered: Bucket,
     /// By name, without `*.`: a name and its wildcard are shown by the same.
     failed: BTreeMap<String, Bucket>,
-    holds: BTreeMap<Held, Timestamp>,
+    holds: BTreeMap<Hold, Timestamp>,
     limited: VecDeque<Recent>,
 }
 
-/// What is held.
+/// What is held, and for whom.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Hold {
+    what: Held,
+    /// Also for orders that say what they replace: such a one was refused.
+    replacing: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Held {
     Names(BTreeSet<Identifier>),
@@ -105,6 +116,7 @@ struct Recent {
     at: Timestamp,
     domains: BTreeSet<String>,
     until: Timestamp,
+    replaces: bool,
 }
 
 impl Limits {
@@ -149,7 +161,8 @@ impl Limits {
                 identifiers,
                 scope,
                 until,
-            } => self.limit(at, identifiers, scope, until),
+                replaces,
+            } => self.limit(at, identifiers, (scope, until), replaces),
         }
     }
 
@@ -158,16 +171,19 @@ impl Limits {
     /// Renewals go before first certificates, and those with the least of their life left before others: a part of
     /// the budget is kept back, and each may draw on it the deeper the less is left.
     ///
+    /// Those that say what they replace go before all: CAs exempt them from what they count of orders and certificates,
+    /// unless one of them said otherwise. What counts failures holds them as it does others.
+    ///
     /// # Errors
     /// When it has to wait, and until when: the last of all moments that there is a reason for.
     pub fn may_order(&self, now: Timestamp, wish: &Wish<'_>) -> Result<(), HoldUntil> {
         let holds = self
             .holds
             .iter()
-            .filter(|(held, until)| **until > now && held.is_about(wish.identifiers))
-            .map(|(held, until)| HoldUntil {
+            .filter(|(hold, until)| is_held(now, **until) && hold.binds(wish))
+            .map(|(hold, until)| HoldUntil {
                 until: *until,
-                why: held.why(),
+                why: hold.what.why(),
             });
         let failures = wish.identifiers.iter().filter_map(|identifier| {
             let name = base(identifier);
@@ -184,6 +200,7 @@ impl Limits {
         let orders = self
             .ordered
             .until(&self.orders, now, untouched)
+            .filter(|_| !wish.replaces)
             .map(|until| HoldUntil {
                 until,
                 why: "the account has made as many orders as its CA allows".to_owned(),
@@ -203,12 +220,15 @@ impl Limits {
     /// # Errors
     /// When it has to wait, and until when.
     pub fn may_register(&self, now: Timestamp) -> Result<(), HoldUntil> {
-        match self.holds.get(&Held::NewAccounts) {
-            Some(until) if *until > now => Err(HoldUntil {
+        let about_accounts = |(hold, until): &(&Hold, &Timestamp)| {
+            hold.what == Held::NewAccounts && is_held(now, **until)
+        };
+        match self.holds.iter().find(about_accounts) {
+            Some((hold, until)) => Err(HoldUntil {
                 until: *until,
-                why: Held::NewAccounts.why(),
+                why: hold.what.why(),
             }),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
@@ -216,26 +236,32 @@ impl Limits {
         &mut self,
         at: Timestamp,
         identifiers: BTreeSet<Identifier>,
-        scope: Scope,
-        until: Option<Timestamp>,
+        (scope, until): (Scope, Option<Timestamp>),
+        replaces: bool,
     ) {
         let until = until.unwrap_or_else(|| later(at, UNSAID));
         let domains: BTreeSet<_> = identifiers.iter().map(domain).collect();
         let about_names = !matches!(scope, Scope::Account | Scope::NewAccounts);
-        let held = match scope {
+        let what = match scope {
             Scope::Names => Held::Names(identifiers),
             Scope::Domain(domain) => Held::Domain(domain),
             Scope::Name(name) => Held::Name(name),
             Scope::Account => Held::Account,
             Scope::NewAccounts => Held::NewAccounts,
         };
-        self.hold(at, held, until);
+        let replacing = replaces;
+        self.hold(at, Hold { what, replacing }, until);
         if about_names {
             self.limited.retain(|recent| later(recent.at, RECENT) > at);
             if self.limited.len() == MAX_RECENT {
                 self.limited.pop_front();
             }
-            self.limited.push_back(Recent { at, domains, until });
+            self.limited.push_back(Recent {
+                at,
+                domains,
+                until,
+                replaces,
+            });
             self.suspect_the_account(at);
         }
     }
@@ -255,20 +281,31 @@ impl Limits {
             return;
         }
         let first = unrelated.iter().map(|recent| recent.until).min();
+        let hold = Hold {
+            what: Held::Account,
+            replacing: unrelated.iter().all(|recent| recent.replaces),
+        };
         let until = first.map_or(at, |until| until.min(later(at, MAX_UNSAID)));
         self.limited.clear();
-        self.hold(at, Held::Account, until);
+        self.hold(at, hold, until);
     }
 
     /// The later of two moments for the same counts.
-    fn hold(&mut self, at: Timestamp, held: Held, until: Timestamp) {
+    fn hold(&mut self, at: Timestamp, hold: Hold, until: Timestamp) {
         if self.holds.len() >= MAX_KEPT {
             self.holds.retain(|_, until| *until > at);
         }
-        if self.holds.len() < MAX_KEPT || self.holds.contains_key(&held) {
-            let present = self.holds.entry(held).or_insert(until);
+        if self.holds.len() < MAX_KEPT || self.holds.contains_key(&hold) {
+            let present = self.holds.entry(hold).or_insert(until);
             *present = until.max(*present);
         }
+    }
+}
+
+impl Hold {
+    fn binds(&self, wish: &Wish<'_>) -> bool {
+        let exempt = wish.replaces && !self.replacing && !matches!(self.what, Held::Name(_));
+        !exempt && self.what.is_about(wish.identifiers)
     }
 }
 
@@ -320,6 +357,11 @@ fn domain(identifier: &Identifier) -> String {
         (Identifier::Dns(_), Some((dot, _))) => base[dot + 1..].to_owned(),
         _ => base,
     }
+}
+
+/// Whether a hold until then is one: no CA names a moment so far away that is not left from a clock that was ahead.
+fn is_held(now: Timestamp, until: Timestamp) -> bool {
+    until > now && until.duration_since(now) <= MAX_RETRY_AFTER
 }
 
 fn later(at: Timestamp, wait: SignedDuration) -> Timestamp {

@@ -40,6 +40,8 @@ const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(5);
 pub struct Account {
     pub(super) client: Client,
     pub(super) key: AccountKey,
+    /// The directory of its CA, as the issuer names it.
+    pub(super) directory: String,
     pub(super) url: String,
     pub(super) budget: Arc<Budget>,
     pub(super) status: AcmeStatus,
@@ -179,10 +181,10 @@ impl Accounts {
             })
     }
 
-    /// Another issuer that was last found to use this account.
-    pub(super) fn other_user(&self, issuer: &IssuerKey, url: &str) -> Option<IssuerKey> {
+    /// Another issuer that was last found to use this account. Only its own CA's word counts: any other could claim it.
+    pub(super) fn other_user(&self, issuer: &IssuerKey, account: &Account) -> Option<IssuerKey> {
         let known = lock(&self.known);
-        let uses = |known: &Known| matches!(&known.standing, Ok(account) if account.url == url);
+        let uses = |known: &Known| matches!(&known.standing, Ok(other) if other.is_same(account));
         let mut others = known
             .iter()
             .filter(|(other, known)| *other != issuer && uses(known));
@@ -334,7 +336,7 @@ impl Accounts {
                 }
             }
         };
-        let budget = self.budgets.of(&found.url);
+        let budget = self.budgets.of(&acme.server, &found.url);
         let account = seeker.known_by(&stored, found, budget).await;
         Ok(account.map_err(Unfound::Refused))
     }
@@ -355,6 +357,11 @@ impl Account {
     /// What is told of it in the issuer's status.
     pub fn status(&self) -> &AcmeStatus {
         &self.status
+    }
+
+    /// Whether both are one account, by the word of the same CA.
+    fn is_same(&self, other: &Self) -> bool {
+        (&self.directory, &self.url) == (&other.directory, &other.url)
     }
 
     /// Where it is.

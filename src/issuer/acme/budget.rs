@@ -58,20 +58,24 @@ impl Budget {
         lock(&self.0).limits.may_order(now, wish)
     }
 
-    /// Counts an order that was made.
-    pub(super) fn ordered(&self, now: Timestamp) {
-        lock(&self.0).limits.record(now, Event::Ordered);
+    /// Counts an order that was made. CAs don't count those that say what they replace, or tell.
+    pub(super) fn ordered(&self, now: Timestamp, replaces: bool) {
+        if !replaces {
+            lock(&self.0).limits.record(now, Event::Ordered);
+        }
     }
 
-    /// Counts what a CA's answer says of its limits, whatever was asked for these names.
+    /// Counts what a CA's answer says of its limits, whatever was asked for these names; `replaces` where it was an order
+    /// that says what it replaces.
     pub(super) fn heard(
         &self,
         now: Timestamp,
         identifiers: &BTreeSet<Identifier>,
         error: &AcmeError,
+        replaces: bool,
     ) {
         if let Some(meaning) = meaning(now, error) {
-            self.limited(now, identifiers, meaning);
+            self.limited(now, identifiers, meaning, replaces);
         }
     }
 
@@ -85,7 +89,7 @@ impl Budget {
         match meaning {
             // It was the CA, not the names.
             Meaning::Transient { .. } => {}
-            Meaning::RateLimited { .. } => self.limited(now, identifiers, meaning.clone()),
+            Meaning::RateLimited { .. } => self.limited(now, identifiers, meaning.clone(), false),
             _ => {
                 let mut counted = lock(&self.0);
                 for identifier in identifiers {
@@ -97,13 +101,20 @@ impl Budget {
         }
     }
 
-    fn limited(&self, now: Timestamp, identifiers: &BTreeSet<Identifier>, meaning: Meaning) {
+    fn limited(
+        &self,
+        now: Timestamp,
+        identifiers: &BTreeSet<Identifier>,
+        meaning: Meaning,
+        replaces: bool,
+    ) {
         if let Meaning::RateLimited { scope, until } = meaning {
             let identifiers = identifiers.clone();
             let event = Event::Limited {
                 identifiers,
                 scope,
                 until,
+                replaces,
             };
             lock(&self.0).limits.record(now, event);
         }
@@ -113,16 +124,17 @@ impl Budget {
 /// The budgets of all accounts, and which CAs make no more accounts for now.
 #[derive(Default)]
 pub(super) struct Budgets {
-    by_account: Mutex<HashMap<String, Arc<Budget>>>,
+    /// By the CA's directory, as issuers name it, and the account's URL: a CA may claim that anybody's account is its own.
+    by_account: Mutex<HashMap<(String, String), Arc<Budget>>>,
     by_directory: Mutex<HashMap<String, Limits>>,
 }
 
 impl Budgets {
-    /// That of an account, by its URL. It outlives the account's being looked for again.
-    pub(super) fn of(&self, account: &str) -> Arc<Budget> {
+    /// That of an account with the CA of this directory, by its URL. It outlives the account's being looked for again.
+    pub(super) fn of(&self, directory: &str, account: &str) -> Arc<Budget> {
         let mut budgets = lock(&self.by_account);
         let budget = budgets
-            .entry(account.to_owned())
+            .entry((directory.to_owned(), account.to_owned()))
             .or_insert_with(|| Arc::new(Budget::new()));
         Arc::clone(budget)
     }
@@ -156,6 +168,7 @@ impl Budgets {
             identifiers,
             scope,
             until,
+            replaces: false,
         };
         limits.record(now, event);
     }

@@ -14,6 +14,9 @@ use crate::acme::AcmeError;
 use crate::error::Error;
 use crate::http01::front_door::Closed;
 
+/// The reason where the CA gave no answer of its own.
+pub(super) const UNREACHABLE: &str = "Unreachable";
+
 /// Why a step failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepFailure {
@@ -89,14 +92,14 @@ impl StepFailure {
                 AcmeError::NoService(_) | AcmeError::Key(_) => {
                     Self::new("Unusable", &error.to_string(), Pace::Refused, false)
                 }
-                _ => Self::new("Unreachable", &error.to_string(), Pace::Soon, true),
+                _ => Self::new(UNREACHABLE, &error.to_string(), Pace::Soon, true),
             };
         };
         // No CA says no without a word: something before it does, or it is not itself.
         let wordless = problem.kind.is_empty() && problem.detail.is_empty();
         if wordless && !matches!(status, 408 | 425 | 429 | 500..) {
             let message = format!("The CA answered with status {status}, and in no words of ACME");
-            return Self::new("Unreachable", &message, Pace::Soon, false);
+            return Self::new(UNREACHABLE, &message, Pace::Soon, false);
         }
         let meaning = Meaning::of_answer(now, *status, problem, retry_after.as_deref());
         let words = problem::describe(&meaning, problem);
@@ -146,7 +149,7 @@ impl StepFailure {
         let message = format!(
             "{server} did not answer within {within:?} all that a step of the order asks. It is asked again"
         );
-        Self::new("Unreachable", &message, Pace::Soon, true)
+        Self::new(UNREACHABLE, &message, Pace::Soon, true)
     }
 
     /// The CA does not come to an end with it.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certwright_core::acme::limits::Wish;
-use certwright_core::acme::order::{Proof, Stage, Step, View, next};
+use certwright_core::acme::order::{Proof, Refusal, Stage, Step, View, next};
 use certwright_core::acme::wire::{Authorization, Identifier, NewOrder, Order};
-use certwright_core::acme::{ari, chains, problem};
+use certwright_core::acme::{ari, chains, problem, selector};
 use certwright_core::api::certificate::OrderStatus;
 use certwright_core::api::issuer::Solver;
 use certwright_core::http01::Owner;
@@ -100,14 +100,18 @@ impl AcmeIssuer {
     }
 
     async fn make(&self, asked: &Asked<'_>, ways: &Ways) -> Result<OrderStatus, StepFailure> {
-        let wish = Wish {
-            identifiers: asked.identifiers,
-            life_left: asked.life_left,
-        };
+        self.has_solvers(asked)?;
         let budget = &self.account.budget;
-        budget
-            .may_order(asked.now, &wish)
-            .map_err(|hold| StepFailure::of_hold(&hold))?;
+        let may_order = |replaces: bool| {
+            let wish = Wish {
+                identifiers: asked.identifiers,
+                life_left: asked.life_left,
+                replaces,
+            };
+            let held = budget.may_order(asked.now, &wish);
+            held.map_err(|hold| StepFailure::of_hold(&hold))
+        };
+        may_order(asked.replaces.is_some())?;
         self.precheck(asked, &ways.records).await?;
         let lasts = self.settings.enable_duration_feature.unwrap_or(false);
         let mut order = NewOrder {
@@ -130,11 +134,16 @@ impl AcmeIssuer {
                 .is_some_and(|meaning| ari::orders_without_replacing(&meaning))
         {
             debug!(problem = %error, "The CA does not take what an order replaces");
+            may_order(false)?;
             order.replaces = None;
             made = ask(&order).await;
         }
-        let made = made.map_err(|error| self.failed(asked, &error))?;
-        budget.ordered(asked.now);
+        let replaces = order.replaces.is_some();
+        let made = made.map_err(|error| {
+            budget.heard(asked.now, asked.identifiers, &error, replaces);
+            StepFailure::of_call(asked.now, &error)
+        })?;
+        budget.ordered(asked.now, replaces);
         Ok(OrderStatus {
             attempted: asked.attempted.to_owned(),
             url: Some(made.url),
@@ -143,6 +152,19 @@ impl AcmeIssuer {
             look_again: None,
             waits_for: None,
         })
+    }
+
+    /// Looks whether there are solvers for what may have to be shown. The CA may still know what was shown before.
+    fn has_solvers(&self, asked: &Asked<'_>) -> Result<(), StepFailure> {
+        let was_shown = |identifier: &&Identifier| {
+            asked.held.is_some_and(|held| match identifier {
+                Identifier::Dns(name) => held.names.dns.contains(name),
+                Identifier::Ip(address) => held.names.ip.contains(address),
+            })
+        };
+        let new = asked.identifiers.iter().filter(|one| !was_shown(one));
+        selector::all_can_be_proven(&self.settings.solvers, asked.labels, new)
+            .map_err(|why| StepFailure::of_refusal(&Refusal::NoSolver(why)))
     }
 
     /// Takes an order's next step.
@@ -182,7 +204,9 @@ impl AcmeIssuer {
                 self.account.budget.failed(asked.now, identifiers, meaning);
                 Ok(Err(StepFailure::of_order(asked, &failure)))
             }
-            Step::Read(_) | Step::Wait if is_stuck(asked.now, status) => {
+            Step::Read(_) | Step::Wait | Step::Present(_) | Step::Accept(_)
+                if is_stuck(asked.now, status) =>
+            {
                 Ok(Err(StepFailure::of_stuck_order(status.started_at.0)))
             }
             Step::Read(_) | Step::Wait => pending(Some(again)),
@@ -301,7 +325,7 @@ impl AcmeIssuer {
     /// What the CA's answer means; what it says of its limits is counted.
     pub(super) fn failed(&self, asked: &Asked<'_>, error: &AcmeError) -> StepFailure {
         let budget = &self.account.budget;
-        budget.heard(asked.now, asked.identifiers, error);
+        budget.heard(asked.now, asked.identifiers, error, false);
         StepFailure::of_call(asked.now, error)
     }
 

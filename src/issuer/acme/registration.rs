@@ -98,6 +98,7 @@ impl Seeker<'_> {
             client: self.client,
             key: stored.key.clone(),
             budget,
+            directory: self.acme.server.clone(),
             url: found.url,
             status,
             roots: roots(self.acme),

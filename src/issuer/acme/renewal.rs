@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::AcmeIssuer;
+use super::order::later;
 use crate::acme::AcmeError;
 use crate::cluster::secrets::Named;
 
@@ -104,15 +105,19 @@ impl AcmeIssuer {
         self.settings.asks_renewal_information()
     }
 
-    /// By what the CA knows a certificate that this account ordered; `None` where nobody is to be asked about it: the CA
-    /// has no renewal information, the issuer doesn't want it, or the certificate came from elsewhere.
+    /// By what a CA with renewal information knows a certificate that this account ordered; `None` where nobody is to be
+    /// asked about it: the issuer doesn't want it, or the certificate came from elsewhere.
+    pub fn asks_about(&self, held: &Facts, ordered_by: Option<&str>) -> Option<String> {
+        let asks = self.asks_renewal_information() && ordered_by == Some(self.account.url());
+        asks.then(|| ari::certificate_id(held)).flatten()
+    }
+
+    /// The same, `None` also where the CA has no renewal information, or can't be asked whether it has.
     pub async fn renewal_id(&self, held: &Facts, ordered_by: Option<&str>) -> Option<String> {
-        if !self.asks_renewal_information() || ordered_by != Some(self.account.url()) {
-            return None;
-        }
+        let id = self.asks_about(held, ordered_by)?;
         let offer = self.account.client.offer().await.ok()?;
         offer.directory.renewal_info.as_ref()?;
-        ari::certificate_id(held)
+        Some(id)
     }
 
     /// Asks the CA when to renew, and takes note of when to ask again. `None` if there was no answer: then what was known
@@ -136,6 +141,12 @@ impl AcmeIssuer {
                     explanation_url: url.filter(|url| is_sound(url)),
                     checked_at: Some(Time(now)),
                 }))
+            }
+            // It may have some one day.
+            Err(AcmeError::NoService(_)) => {
+                let next = later(now, ari::LONGEST_POLL);
+                polls.answered(asked.name, |_| (next, 0));
+                None
             }
             Err(error) => {
                 tracing::debug!(problem = %error, "The CA did not say when to renew");

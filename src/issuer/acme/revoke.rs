@@ -5,6 +5,7 @@ use certwright_core::pki::{Facts, PrivateKey};
 use certwright_core::plan::revocation::{Answer, RevocationReason};
 use jiff::Timestamp;
 
+use super::failure::UNREACHABLE;
 use super::{AcmeIssuer, StepFailure};
 use crate::acme::AcmeError;
 
@@ -56,8 +57,10 @@ fn told(now: Timestamp, answer: Result<(), AcmeError>) -> Answer {
     match meaning {
         Some(Meaning::AlreadyRevoked) => Answer::Revoked,
         Some(meaning) if failure.keeps_order => Answer::Failed(failure.message, meaning.until()),
-        Some(_) => Answer::Refused(failure.message),
-        None if failure.keeps_order => Answer::Failed(failure.message, None),
-        None => Answer::Refused(failure.message),
+        // Whoever says no in no words of ACME is not the CA.
+        _ if failure.keeps_order || failure.reason == UNREACHABLE => {
+            Answer::Failed(failure.message, None)
+        }
+        _ => Answer::Refused(failure.message),
     }
 }

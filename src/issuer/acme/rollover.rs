@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certwright_core::acme::AccountKey;
 use certwright_core::api::issuer::{Acme, DEFAULT_KEY_ENTRY};
-use certwright_core::plan::status::Pace;
+use certwright_core::plan::status::{MAX_HOLD_OUTSIDE, Pace};
 use jiff::{SignedDuration, Timestamp};
 
 use super::account::{Account, Accounts};
@@ -91,7 +91,9 @@ impl Rollovers {
     ) -> Option<Rolled> {
         let all = self.lock();
         let failed = all.get(issuer)?;
-        (failed.is_of(asked, settings) && failed.next > now)
+        // A moment further away than any CA may name is left from a clock that was ahead.
+        let waits = failed.next > now && failed.next.duration_since(now) <= MAX_HOLD_OUTSIDE;
+        (failed.is_of(asked, settings) && waits)
             .then(|| Rolled::Failed(failed.why.clone(), Some(failed.next)))
     }
 
@@ -187,7 +189,7 @@ impl Accounts {
 
     /// Another issuer with this account, if one is known.
     pub fn shared_with(&self, issuer: &IssuerKey, account: &Account) -> Option<IssuerKey> {
-        self.other_user(issuer, account.url())
+        self.other_user(issuer, account)
     }
 
     /// Puts the next key in the present one's place, as the CA has done.

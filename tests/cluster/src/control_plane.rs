@@ -134,6 +134,16 @@ impl ControlPlane {
         namespace: &str,
         name: &str,
     ) -> anyhow::Result<Config> {
+        let token = self.service_account_token(namespace, name).await?;
+        self.services.access.config_with_token(&token)
+    }
+
+    /// A token for 24 hours of a ServiceAccount that exists.
+    pub async fn service_account_token(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> anyhow::Result<String> {
         let request = TokenRequest {
             spec: TokenRequestSpec {
                 expiration_seconds: Some(24 * 60 * 60),
@@ -150,7 +160,7 @@ impl ControlPlane {
         let status = answer
             .status
             .context("the API server answered without a token")?;
-        self.services.access.config_with_token(&status.token)
+        Ok(status.token)
     }
 
     /// Writes a kubeconfig for a user (the admin is `admin`) and returns its path; it goes with the control plane.

@@ -81,7 +81,7 @@ impl<'s, 'c> World<'s, 'c> {
         }
     }
 
-    /// Has the operator's own Service lead to these addresses of one family, as its controller would.
+    /// Has the operator's own Service lead to these addresses of one family, as its controller would; those of the other stay.
     pub(crate) async fn answers_at(&self, ready: &[&str], unready: &[&str]) {
         let system = &self.scene.system;
         let endpoint = |address: &&str, ready: bool| json!({ "addresses": [address], "conditions": { "ready": ready } });
@@ -92,14 +92,15 @@ impl<'s, 'c> World<'s, 'c> {
         let ready = ready.iter().map(|address| endpoint(address, true));
         let unready = unready.iter().map(|address| endpoint(address, false));
         let endpoints: Vec<Value> = ready.chain(unready).collect();
+        let family = if is_ipv6 { "IPv6" } else { "IPv4" };
         self.scene
             .apply(&json!({
                 "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
                 "metadata": {
-                    "name": "answers-a", "namespace": system,
+                    "name": format!("answers-{}", family.to_lowercase()), "namespace": system,
                     "labels": { "kubernetes.io/service-name": SERVICE },
                 },
-                "addressType": if is_ipv6 { "IPv6" } else { "IPv4" },
+                "addressType": family,
                 "endpoints": endpoints,
                 "ports": [{ "name": "http", "port": self.port }],
             }))

@@ -56,7 +56,12 @@ impl Bucket {
     /// When one can be taken that leaves `untouched` others; `None` if that is now.
     pub(super) fn until(&self, rate: &Rate, now: Timestamp, untouched: u32) -> Option<Timestamp> {
         let missing = rate.count.saturating_sub(1).saturating_sub(untouched);
-        let until = self.full_at?.checked_sub(rate.time_for(missing)).ok()?;
+        let full_at = self.full_at?;
+        // No more can be missing than all. What is full so much later was taken by a clock that was ahead.
+        if full_at.duration_since(now) > rate.time_for(rate.count).saturating_mul(2) {
+            return None;
+        }
+        let until = full_at.checked_sub(rate.time_for(missing)).ok()?;
         (until > now).then_some(until)
     }
 }

@@ -74,6 +74,8 @@ pub fn past(
                     identifiers: identifiers.clone(),
                     scope: Scope::Names,
                     until: Some(until),
+                    // It may have been.
+                    replaces: true,
                 },
             ));
         }
@@ -177,6 +179,7 @@ mod tests {
             let wish = Wish {
                 identifiers: &identifiers,
                 life_left: Some(0.0),
+                replaces: false,
             };
             limits.may_order(at.parse().unwrap(), &wish).is_err()
         };

@@ -27,6 +27,7 @@ fn limited(names: &[&str], scope: Scope, until: Option<Timestamp>) -> Event {
         identifiers: set(names),
         scope,
         until,
+        replaces: false,
     }
 }
 
@@ -45,6 +46,7 @@ fn ask(
     let wish = Wish {
         identifiers: &identifiers,
         life_left,
+        replaces: false,
     };
     limits.may_order(now, &wish).err().map(|hold| hold.until)
 }
@@ -171,6 +173,87 @@ fn a_limit_holds_what_it_names_until_it_says() {
 }
 
 #[test]
+fn what_was_said_of_other_orders_does_not_hold_those_that_say_what_they_replace() {
+    let until = now() + minutes(90);
+    let waits = |limits: &Limits, names: &[&str], replaces: bool| {
+        let identifiers = set(names);
+        let wish = Wish {
+            identifiers: &identifiers,
+            life_left: Some(0.3),
+            replaces,
+        };
+        limits.may_order(now(), &wish).is_err()
+    };
+    let names = ["a.example.com"];
+    let said_to = |replaces: bool, scope: Scope| {
+        let mut limits = Limits::new(Budget::default());
+        let identifiers = set(&names);
+        let event = Event::Limited {
+            identifiers,
+            scope,
+            until: Some(until),
+            replaces,
+        };
+        limits.record(now(), event);
+        limits
+    };
+    let domain = || Scope::Domain("example.com".to_owned());
+    for scope in [Scope::Names, domain(), Scope::Account] {
+        let limits = said_to(false, scope.clone());
+        assert!(waits(&limits, &names, false), "{scope:?}");
+        assert!(!waits(&limits, &names, true), "{scope:?}");
+        let limits = said_to(true, scope.clone());
+        assert!(waits(&limits, &names, false), "{scope:?}");
+        assert!(waits(&limits, &names, true), "{scope:?}");
+    }
+    // The longer of both holds who is bound by both.
+    let mut both = said_to(true, domain());
+    let longer = limited(&names, domain(), Some(until + minutes(60)));
+    both.record(now(), longer);
+    assert_eq!(held(&both, until, &names), Some(until + minutes(60)));
+
+    // Nor does what was counted of orders, but what was counted of failures does.
+    let mut limits = Limits::new(Budget::default());
+    ordered(&mut limits, 10_000, now());
+    assert!(waits(&limits, &names, false));
+    assert!(!waits(&limits, &names, true));
+    let failed = said_to(false, Scope::Name("a.example.com".to_owned()));
+    assert!(waits(&failed, &names, true));
+    for _ in 0..5 {
+        limits.record(now(), Event::Failed(Identifier::Dns(names[0].to_owned())));
+    }
+    assert!(waits(&limits, &names, true));
+}
+
+#[test]
+fn an_account_is_held_for_all_only_if_orders_of_all_kinds_were_refused() {
+    let waits = |last_replaces: bool, replaces: bool| {
+        let mut limits = Limits::new(Budget::default());
+        for (name, said_to) in [("a.example", true), ("b.example.com", true)]
+            .into_iter()
+            .chain([("c.example.org", last_replaces)])
+        {
+            let event = Event::Limited {
+                identifiers: set(&[name]),
+                scope: Scope::Names,
+                until: Some(now() + minutes(600)),
+                replaces: said_to,
+            };
+            limits.record(now(), event);
+        }
+        let identifiers = set(&["other.example.net"]);
+        let wish = Wish {
+            identifiers: &identifiers,
+            life_left: None,
+            replaces,
+        };
+        limits.may_order(now(), &wish).is_err()
+    };
+    assert!(waits(true, true) && waits(true, false));
+    assert!(!waits(false, true) && waits(false, false));
+}
+
+#[test]
 fn a_limit_that_says_no_moment_holds_for_minutes_and_the_longest_counts() {
     let mut limits = Limits::new(Budget::default());
     limits.record(now(), limited(&["a.example"], Scope::Names, None));
@@ -274,6 +357,7 @@ fn a_hold_says_why_and_until_when() {
     let wish = Wish {
         identifiers: &identifiers,
         life_left: None,
+        replaces: false,
     };
     assert_eq!(
         limits.may_order(now(), &wish).unwrap_err().to_string(),
@@ -287,7 +371,11 @@ fn what_is_remembered_is_bounded() {
     for n in 0..MAX_KEPT + 100 {
         let name = format!("{n}.example");
         limits.record(now(), Event::Failed(Identifier::Dns(name.clone())));
-        limits.hold(now(), Held::Name(name), now() + minutes(60));
+        let hold = Hold {
+            what: Held::Name(name),
+            replacing: false,
+        };
+        limits.hold(now(), hold, now() + minutes(60));
     }
     assert!(limits.failed.len() <= MAX_KEPT && limits.holds.len() <= MAX_KEPT);
     // What is over makes room.
@@ -298,4 +386,25 @@ fn what_is_remembered_is_bounded() {
     );
     limits.record(later, limited(&["a.example"], Scope::Names, None));
     assert_eq!((limits.failed.len(), limits.holds.len()), (1, 1));
+}
+
+#[test]
+fn a_clock_that_was_ahead_holds_nothing() {
+    let mut limits = Limits::new(Budget::default());
+    let ahead = now() + SignedDuration::from_hours(30 * 24);
+    ordered(&mut limits, 300, ahead);
+    for _ in 0..5 {
+        let name = Identifier::Dns("shop.example".to_owned());
+        limits.record(ahead, Event::Failed(name));
+    }
+    limits.record(ahead, limited(&["shop.example"], Scope::Account, None));
+    limits.record(ahead, limited(&[], Scope::NewAccounts, None));
+    assert!(held(&limits, ahead, &["shop.example"]).is_some());
+    assert!(limits.may_register(ahead).is_err());
+    assert_eq!(held(&limits, now(), &["shop.example"]), None);
+    assert!(limits.may_register(now()).is_ok());
+
+    // What happens then counts.
+    ordered(&mut limits, 300, now());
+    assert!(held(&limits, now(), &["shop.example"]).is_some());
 }
