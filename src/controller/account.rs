@@ -38,7 +38,7 @@ impl Warnings {
     pub(super) fn of(state: &State) -> Self {
         let problem = match state {
             State::Ready(usable) => account(usable).and_then(|account| account.contact_problem()),
-            State::Missing | State::NotReady(_) => None,
+            State::Missing | State::NotReady(_) | State::NotAllowed => None,
         };
         Self {
             conditions: Vec::from_iter(problem.map(|problem| (CONTACT_NOT_SET, problem.clone()))),
@@ -87,7 +87,7 @@ pub(super) async fn roll<K: IssuerKind>(
             return Ok((state, warnings));
         }
     }
-    let state = context.issuers.state(now, &key.1, &key.0).await?;
+    let state = context.issuers.own_state(now, key).await?;
     let warnings = Warnings::of(&state);
     Ok((state, warnings))
 }

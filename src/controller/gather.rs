@@ -259,7 +259,7 @@ async fn turn(
 fn usable(state: &State) -> Option<&Usable> {
     match state {
         State::Ready(usable) => Some(usable),
-        State::Missing | State::NotReady(_) => None,
+        State::Missing | State::NotReady(_) | State::NotAllowed => None,
     }
 }
 
@@ -271,6 +271,7 @@ fn standing(state: &State) -> IssuerState<'_> {
             reason: problem.reason,
             message: &problem.message,
         },
+        State::NotAllowed => IssuerState::NotAllowed,
         State::Ready(usable) => IssuerState::Ready(&usable.facts),
     }
 }

@@ -176,7 +176,7 @@ async fn step<K: IssuerKind>(shared: &Shared<K>, name: &Named) -> Result<Action,
         name: name.name.clone(),
     };
     let key = (issuer_name, name.namespace.clone());
-    let state = context.issuers.state(now, &key.1, &key.0).await?;
+    let state = context.issuers.own_state(now, &key).await?;
     alive.beat();
     let (state, warnings) = super::account::roll(context, now, issuer, &key, state).await?;
     alive.beat();
@@ -227,7 +227,8 @@ fn status<K: IssuerKind>(
     let mut turns = now.checked_add(MAX_LOOK_AGAIN).unwrap_or(now);
     turns = turns.min(warnings.again.unwrap_or(turns));
     let (status, reason, message) = match state {
-        State::Missing => (
+        // Its own namespace it always serves.
+        State::Missing | State::NotAllowed => (
             ConditionStatus::Unknown,
             "Pending",
             "It is not known yet.".to_owned(),

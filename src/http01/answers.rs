@@ -70,7 +70,7 @@ pub async fn follow(
     mut changed: UnboundedReceiver<Named>,
     find: impl Fn(&Named) -> Option<Arc<Certificate>>,
     issuer: impl Fn(&Certificate) -> IssuerKey,
-    key: impl Fn(&IssuerKey) -> BoxFuture<'static, Result<Option<AccountKey>, Error>>,
+    key: impl Fn(&Named, &IssuerKey) -> BoxFuture<'static, Result<Option<AccountKey>, Error>>,
 ) {
     let mut again: VecDeque<Named> = VecDeque::new();
     loop {
@@ -95,7 +95,7 @@ pub async fn follow(
                 continue;
             }
         };
-        match key(&issuer).await {
+        match key(&name, &issuer).await {
             Ok(key) => {
                 let known = key.map(|key| known(&challenges, &key)).unwrap_or_default();
                 answers.keep(&name, known, &news);

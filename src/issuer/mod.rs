@@ -3,6 +3,7 @@
 pub mod acme;
 mod authorities;
 mod ca;
+mod found;
 mod registry;
 mod self_signed;
 

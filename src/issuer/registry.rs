@@ -11,11 +11,11 @@ use certwright_core::pki::sign::Locations;
 use certwright_core::plan::request::IssuerName;
 use certwright_core::plan::{ReadyIssuer, Signer};
 use jiff::{SignedDuration, Timestamp};
-use kube::api::ObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::acme::rollover::{self, Rolled};
 use super::authorities::Authorities;
+use super::found::Found;
 use super::{Accounts, AcmeIssuer, AnyIssuer, CaIssuer, SelfSignedIssuer, Usable};
 use crate::cluster::secrets::{IssuerKey, Named, Secrets};
 use crate::error::Error;
@@ -30,6 +30,8 @@ pub enum State {
     Missing,
     /// It can't sign.
     NotReady(NotReady),
+    /// It doesn't serve the Certificate's namespace.
+    NotAllowed,
     /// It can.
     Ready(Box<Usable>),
 }
@@ -87,27 +89,38 @@ impl Issuers {
         namespace: &str,
         name: &IssuerName,
     ) -> Result<State, Error> {
-        if name.cluster {
-            let reference = ObjectRef::new_with(&name.name, self.group.clone());
-            let Some(issuers) = &self.cluster_issuers else {
-                return Ok(State::NotReady(not_served()));
-            };
-            let Some(issuer) = issuers.get(&reference) else {
-                return Ok(State::Missing);
-            };
-            let place = (
-                &(name.clone(), String::new()),
-                self.cluster_namespace.as_str(),
-            );
-            self.judge(now, &issuer.spec, &issuer.metadata, place).await
-        } else {
-            let reference = ObjectRef::new_with(&name.name, self.group.clone()).within(namespace);
-            let Some(issuer) = self.issuers.get(&reference) else {
-                return Ok(State::Missing);
-            };
-            let place = (&(name.clone(), namespace.to_owned()), namespace);
-            self.judge(now, &issuer.spec, &issuer.metadata, place).await
+        let of = if name.cluster { "" } else { namespace };
+        let issuer = (name.clone(), of.to_owned());
+        match self.find(&issuer) {
+            Some(found) if !found.serves(namespace) => Ok(State::NotAllowed),
+            found => self.judge(now, found, &issuer).await,
         }
+    }
+
+    /// How an issuer stands by itself, whomever it serves.
+    ///
+    /// # Errors
+    /// When its Secret can't be read just now.
+    pub async fn own_state(&self, now: Timestamp, issuer: &IssuerKey) -> Result<State, Error> {
+        self.judge(now, self.find(issuer), issuer).await
+    }
+
+    /// Where an issuer finds its Secrets.
+    fn place<'a>(&'a self, issuer: &'a IssuerKey) -> &'a str {
+        match issuer.0.cluster {
+            true => &self.cluster_namespace,
+            false => &issuer.1,
+        }
+    }
+
+    fn find(&self, (IssuerName { cluster, name }, namespace): &IssuerKey) -> Option<Found> {
+        if *cluster {
+            let reference = ObjectRef::new_with(name, self.group.clone());
+            let found = self.cluster_issuers.as_ref()?.get(&reference);
+            return found.map(Found::ForMany);
+        }
+        let reference = ObjectRef::new_with(name, self.group.clone()).within(namespace);
+        self.issuers.get(&reference).map(Found::Own)
     }
 
     /// The issuers that read this Secret.
@@ -159,25 +172,26 @@ impl Issuers {
     }
 
     /// Whether there is such an issuer, and it asks an ACME CA.
-    fn has_account(&self, (IssuerName { cluster, name }, namespace): &IssuerKey) -> bool {
-        if *cluster {
-            let reference = ObjectRef::new_with(name, self.group.clone());
-            let issuers = self.cluster_issuers.as_ref();
-            let issuer = issuers.and_then(|issuers| issuers.get(&reference));
-            return issuer.is_some_and(|issuer| issuer.spec.acme.is_some());
-        }
-        let reference = ObjectRef::new_with(name, self.group.clone()).within(namespace);
-        let issuer = self.issuers.get(&reference);
-        issuer.is_some_and(|issuer| issuer.spec.acme.is_some())
+    fn has_account(&self, issuer: &IssuerKey) -> bool {
+        let found = self.find(issuer);
+        found.is_some_and(|found| found.spec().acme.is_some())
     }
 
     async fn judge(
         &self,
         now: Timestamp,
-        spec: &IssuerSpec,
-        metadata: &ObjectMeta,
-        (issuer, namespace): (&IssuerKey, &str),
+        found: Option<Found>,
+        issuer: &IssuerKey,
     ) -> Result<State, Error> {
+        let Some(found) = found else {
+            let off = issuer.0.cluster && self.cluster_issuers.is_none();
+            return Ok(match off {
+                true => State::NotReady(not_served()),
+                false => State::Missing,
+            });
+        };
+        let (spec, metadata) = (found.spec(), found.metadata());
+        let namespace = self.place(issuer);
         let not_ready = |reason, message| Ok(State::NotReady(NotReady { reason, message }));
         let identity = format!(
             "{}.{}",
@@ -249,11 +263,7 @@ impl Issuers {
         using: &AcmeIssuer,
         asked: Option<&str>,
     ) -> Result<Rolled, Error> {
-        let namespace = if issuer.0.cluster {
-            self.cluster_namespace.as_str()
-        } else {
-            issuer.1.as_str()
-        };
+        let namespace = self.place(issuer);
         let secret = using.key_secret(namespace);
         let mut readers = self.readers(&secret).into_iter();
         let other = readers.find(|reader| reader != issuer);
@@ -280,31 +290,23 @@ impl Issuers {
         self.accounts.count_anew();
     }
 
-    /// The key of an ACME issuer's account, which answers to challenges are made with; `None` if it is no such issuer, or
-    /// has none.
+    /// The key of an ACME issuer's account, which answers to the challenges of a Certificate of this namespace are made with;
+    /// `None` if it is no such issuer, has none, or doesn't serve the namespace.
     ///
     /// # Errors
     /// When the API server fails.
-    pub async fn account_key(&self, issuer: &IssuerKey) -> Result<Option<AccountKey>, Error> {
-        let (IssuerName { cluster, name }, namespace) = issuer;
-        let (settings, namespace) = if *cluster {
-            let reference = ObjectRef::new_with(name, self.group.clone());
-            let found = self
-                .cluster_issuers
-                .as_ref()
-                .and_then(|issuers| issuers.get(&reference));
-            let settings = found.and_then(|issuer| issuer.spec.acme.clone());
-            (settings, self.cluster_namespace.as_str())
-        } else {
-            let reference = ObjectRef::new_with(name, self.group.clone()).within(namespace);
-            let found = self.issuers.get(&reference);
-            (
-                found.and_then(|issuer| issuer.spec.acme.clone()),
-                namespace.as_str(),
-            )
-        };
-        match settings {
-            Some(settings) => self.accounts.key(issuer, namespace, &settings).await,
+    pub async fn account_key(
+        &self,
+        namespace: &str,
+        issuer: &IssuerKey,
+    ) -> Result<Option<AccountKey>, Error> {
+        let found = self.find(issuer).filter(|found| found.serves(namespace));
+        match found.as_ref().and_then(|found| found.spec().acme.as_ref()) {
+            Some(settings) => {
+                self.accounts
+                    .key(issuer, self.place(issuer), settings)
+                    .await
+            }
             None => Ok(None),
         }
     }

@@ -18,7 +18,7 @@ use crate::pebble::Ways;
 use crate::tenants::BANK;
 
 /// What the operator answers to a question as a CA asks it: all that comes.
-async fn asked(at: SocketAddr, host: &str, path: &str) -> String {
+pub(crate) async fn asked(at: SocketAddr, host: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(at).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     let mut answer = Vec::new();

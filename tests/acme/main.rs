@@ -8,6 +8,7 @@
 
 mod account;
 mod account_keys;
+mod allowed;
 mod bad_ca;
 mod below;
 mod beside;

@@ -37,7 +37,12 @@ impl World {
 
     /// The ClusterIssuer proves names this way.
     pub(crate) async fn shares_by(&self, solver: Value) {
-        let issuer = json!({
+        self.shares_with(solver, None).await;
+    }
+
+    /// The same, for these namespaces only if there are any.
+    pub(crate) async fn shares_with(&self, solver: Value, namespaces: Option<&[&str]>) {
+        let mut issuer = json!({
             "apiVersion": "certwright.dev/v1alpha1", "kind": "ClusterIssuer",
             "metadata": { "name": "shared" },
             "spec": { "acme": {
@@ -47,6 +52,9 @@ impl World {
                 "solvers": [solver],
             } },
         });
+        if let Some(namespaces) = namespaces {
+            issuer["spec"]["allowedNamespaces"] = namespaces.into();
+        }
         self.apply(&issuer).await;
     }
 

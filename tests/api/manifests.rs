@@ -100,6 +100,7 @@ const OUR_OWN: &[&str] = &[
     "Certificate.rollout",
     "Certificate.fallbackIssuerRefs",
     "Certificate.fallbackAfter",
+    "Issuer.allowedNamespaces",
     "Issuer.acme.solvers.http01.placement",
 ];
 const UNSERVED: &[&str] = &[

@@ -39,7 +39,14 @@ fn case(refused: Value, field: &'static str, says: &'static str, passes: Value) 
 }
 
 fn issuer_cases() -> Vec<Case> {
-    [issuers::cases(), acme::cases()]
+    [issuers::cases(), issuers::own(), acme::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn cluster_issuer_cases() -> Vec<Case> {
+    [issuers::cases(), issuers::for_many(), acme::cases()]
         .into_iter()
         .flatten()
         .collect()
@@ -68,7 +75,7 @@ async fn every_certificate_rule_refuses_with_its_words_and_lets_the_neighbour_pa
 #[tokio::test]
 async fn every_issuer_rule_refuses_with_its_words_and_lets_the_neighbour_pass() {
     check("Issuer", &json!({}), &issuer_cases()).await;
-    check("ClusterIssuer", &json!({}), &issuer_cases()).await;
+    check("ClusterIssuer", &json!({}), &cluster_issuer_cases()).await;
 }
 
 #[test]
@@ -77,6 +84,7 @@ fn no_rule_is_without_a_case() {
     for (rules, cases) in [
         (schema::certificate_rules(&group), certificate_cases()),
         (schema::issuer_rules(), issuer_cases()),
+        (schema::cluster_issuer_rules(), cluster_issuer_cases()),
     ] {
         let tested: BTreeSet<_> = cases
             .iter()

@@ -1,9 +1,31 @@
 //! Issuers: what they say, how they recover, and whose Secrets they read.
 
 use jiff::civil::date;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Made, Operator, Scene};
+
+/// Applies a self-signed ClusterIssuer that serves these namespaces, and waits until the operator has seen it.
+async fn serving(scene: &Scene<'_>, name: &str, namespaces: &[&str]) {
+    let mut spec = json!({ "selfSigned": {} });
+    if !namespaces.is_empty() {
+        spec["allowedNamespaces"] = namespaces.into();
+    }
+    let issuer = json!({ "kind": "ClusterIssuer", "metadata": { "name": name }, "spec": spec });
+    let applied = scene.apply(&issuer).await;
+    let generation = applied.metadata.generation;
+    let issuers = scene.cluster_issuers();
+    scene
+        .wait(&issuers, name, "seen", |issuer| {
+            let status = issuer.status.as_ref();
+            status.is_some_and(|status| status.observed_generation == generation)
+        })
+        .await;
+}
+
+fn by(issuer: &str, dns_name: &str) -> Value {
+    json!({ "dnsNames": [dns_name], "issuerRef": { "name": issuer, "kind": "ClusterIssuer" } })
+}
 
 #[tokio::test]
 async fn an_unusable_ca_says_why_once_and_recovers_by_itself() {
@@ -117,5 +139,50 @@ async fn issuers_read_secrets_of_their_own_namespace_only() {
     let annotation = other.group.key("issuer-kind");
     let held = other.held("web-tls").await;
     assert_eq!(held.annotation(&annotation), Some("ClusterIssuer"));
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_cluster_issuer_serves_the_namespaces_that_it_lists_and_no_other() {
+    let scene = Scene::new("served").await;
+    let operator = Operator::start(&scene).await;
+    let other = scene.elsewhere("served-other").await;
+    let (here, there) = (scene.namespace.as_str(), other.namespace.as_str());
+    serving(&scene, "corp", &[here]).await;
+    scene
+        .certificate("web", by("corp", "web.example.com"))
+        .await;
+    other
+        .certificate("web", by("corp", "web.example.com"))
+        .await;
+    scene.ready("web").await;
+    let message = other.refused("web", "IssuerNotAllowed").await;
+    let says = format!("ClusterIssuer corp does not serve namespace {there}");
+    assert!(message.starts_with(&says), "{message}");
+
+    serving(&scene, "corp", &[here, there]).await;
+    other.ready("web").await;
+    other.tells("web", &["IssuerNotAllowed", "Issued"]).await;
+    let held = other.held("web-tls").await;
+
+    // What is held stays and is kept in order, and nothing else is issued.
+    serving(&scene, "corp", &[here]).await;
+    let labels = json!({ "secretTemplate": { "labels": { "looked": "1" } } });
+    other.change("web", labels).await;
+    let looked = other
+        .holds("web-tls", "labelled", |held| {
+            held.label("looked") == Some("1")
+        })
+        .await;
+    assert_eq!(looked.serial(), held.serial());
+    other.ready("web").await;
+    other.change("web", by("corp", "www.example.com")).await;
+    other.refused("web", "IssuerNotAllowed").await;
+    assert_eq!(other.held("web-tls").await.serial(), held.serial());
+
+    // Without a list it serves all.
+    serving(&scene, "corp", &[]).await;
+    other.ready("web").await;
+    assert_ne!(other.held("web-tls").await.serial(), held.serial());
     operator.stop().await;
 }

@@ -31,7 +31,7 @@ pub struct Issuer {
     pub status: Option<IssuerStatus>,
 }
 
-/// Signs certificates for every namespace.
+/// Signs certificates for every namespace, or for those that it lists.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClusterIssuer {
     /// Name and the rest of the standard object metadata.
@@ -44,7 +44,7 @@ pub struct ClusterIssuer {
     pub status: Option<IssuerStatus>,
 }
 
-/// How an issuer signs: exactly one of its fields is given.
+/// How an issuer signs: exactly one of `selfSigned`, `ca` and `acme` is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IssuerSpec {
@@ -57,6 +57,21 @@ pub struct IssuerSpec {
     /// Certificates come from a CA that speaks ACME (RFC 8555), such as Let's Encrypt or a private one, which is shown that the names are yours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acme: Option<Acme>,
+    /// Of a ClusterIssuer: the namespaces whose Certificates it serves, by their names, such as `[shop, billing]`. Without it, it serves all.
+    ///
+    /// A Certificate of any other namespace is refused, with the reason `IssuerNotAllowed`, also where it names this issuer as a fallback: nothing is issued, renewed, proven or revoked for it. What it holds already stays in its Secret.
+    /// An Issuer serves its own namespace only, and has no such list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_namespaces: Option<Vec<String>>,
+}
+
+impl IssuerSpec {
+    /// Whether Certificates of this namespace may be signed, where the spec is a ClusterIssuer's. An empty list, which is
+    /// refused when it is written, serves nobody.
+    pub fn serves(&self, namespace: &str) -> bool {
+        let listed = self.allowed_namespaces.as_ref();
+        listed.is_none_or(|all| all.iter().any(|one| one == namespace))
+    }
 }
 
 /// Settings of a self-signed issuer.

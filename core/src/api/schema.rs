@@ -17,7 +17,7 @@ mod structural;
 #[cfg(test)]
 mod tests;
 
-pub use rules::{Rule, certificate_rules, issuer_rules};
+pub use rules::{Rule, certificate_rules, cluster_issuer_rules, issuer_rules};
 
 /// The definitions of Certificate, Issuer and ClusterIssuer as served under `group`.
 pub fn crds(group: &Group) -> Vec<CustomResourceDefinition> {
@@ -107,6 +107,7 @@ fn issuers(group: &Group) -> CustomResourceDefinition {
         "issuers",
         "Namespaced",
         "Signs the certificates of its own namespace.",
+        &issuer_rules(),
     )
 }
 
@@ -116,7 +117,8 @@ fn cluster_issuers(group: &Group) -> CustomResourceDefinition {
         "ClusterIssuer",
         "clusterissuers",
         "Cluster",
-        "Signs certificates for every namespace.",
+        "Signs certificates for every namespace, or for those that it lists.",
+        &cluster_issuer_rules(),
     )
 }
 
@@ -126,6 +128,7 @@ fn issuer(
     plural: &str,
     scope: &str,
     description: &str,
+    rules: &[Rule],
 ) -> CustomResourceDefinition {
     let columns = json!([
         column(
@@ -140,7 +143,7 @@ fn issuer(
             "What the operator says"
         ),
     ]);
-    let spec = spec::<IssuerSpec>(bounds::ISSUER_SPEC, &issuer_rules(), &["vault", "venafi"]);
+    let spec = spec::<IssuerSpec>(bounds::ISSUER_SPEC, rules, &["vault", "venafi"]);
     let status = status::<IssuerStatus>(bounds::ISSUER_STATUS);
     definition(
         Kind {

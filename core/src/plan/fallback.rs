@@ -223,6 +223,11 @@ impl Turn {
             (IssuerState::NotReady { message, .. }, _) => {
                 format!("{issuer} cannot sign{since}: {message}")
             }
+            (IssuerState::NotAllowed, _) => {
+                let namespace = certificate.metadata.namespace.as_deref();
+                let namespace = namespace.unwrap_or_default();
+                return format!("{issuer} does not serve namespace {namespace}");
+            }
             (IssuerState::Ready(_), Some(failure)) => {
                 format!("{issuer} has failed{since}: {}", failure.message)
             }

@@ -121,6 +121,8 @@ pub enum IssuerState<'a> {
         /// What is wrong and what to do.
         message: &'a str,
     },
+    /// It doesn't serve the Certificate's namespace.
+    NotAllowed,
     /// It can sign.
     Ready(&'a ReadyIssuer),
 }
@@ -236,7 +238,7 @@ impl<'a> Inputs<'a> {
     fn is_outside(&self, issuer: IssuerState<'_>) -> bool {
         match issuer {
             IssuerState::Ready(issuer) => matches!(issuer.signer, Signer::Outside),
-            IssuerState::Missing | IssuerState::NotReady { .. } => {
+            IssuerState::Missing | IssuerState::NotReady { .. } | IssuerState::NotAllowed => {
                 self.secret.is_some_and(|secret| secret.marks.outside)
             }
         }

@@ -119,15 +119,15 @@ pub enum Undoes {
 /// The first rule that holds (numbers as in the design):
 ///
 /// 0. the Certificate is being deleted: [`Plan::Leave`]; what an issuance set up outside is undone from its record;
-/// 1. an issuance is under way for another request or issuer, nothing needs to be issued any more, or the issuer or the
-///    right to the Secret is gone: [`Plan::Abandon`];
+/// 1. an issuance is under way for another request or issuer, nothing needs to be issued any more, or the issuer, the
+///    right to it or the right to the Secret is gone: [`Plan::Abandon`];
 ///    (a) the spec can't be said in a certificate: [`Plan::Blocked`];
 /// 2. the Secret is not ours, is being deleted, belongs to another Certificate, or is immutable and would have to
 ///    change: [`Plan::Blocked`];
 /// 4. there is no reason of 7: [`Plan::Keep`], or [`Plan::Repair`], or [`Plan::HoldRepair`] while the hold-off of a
 ///    contested repair runs;
 /// 5. a hold-off runs, for this same request, issuer and issuer Secret, and nobody asked anew by hand: [`Plan::Hold`];
-/// 6. the issuer is missing or not ready, or the key must stay and can't: [`Plan::Blocked`];
+/// 6. the issuer is missing, not ready or not for this namespace, or the key must stay and can't: [`Plan::Blocked`];
 /// 3. an issuance is under way: [`Plan::Continue`]. It comes here, since it waits for its hold-off and its issuer too;
 /// 7. [`Plan::Issue`], with the first reason of [`IssueReason`]'s order.
 pub fn plan(now: Timestamp, inputs: &Inputs<'_>) -> Plan {
@@ -171,6 +171,14 @@ pub fn decide(now: Timestamp, inputs: &Inputs<'_>, assessment: &Assessment) -> P
                 },
             };
         }
+        IssuerState::NotAllowed => {
+            return Plan::Blocked {
+                why: BlockReason::IssuerNotAllowed {
+                    namespace: inputs.namespace().to_owned(),
+                    wanted: why,
+                },
+            };
+        }
         IssuerState::Ready(_) => {}
     }
     if let Some(why) = key_in_the_way(inputs, assessment) {
@@ -200,6 +208,7 @@ fn unwanted(inputs: &Inputs<'_>, assessment: &Assessment) -> Option<AbandonReaso
     }
     match inputs.issuer {
         IssuerState::Missing => Some(AbandonReason::IssuerGone),
+        IssuerState::NotAllowed => Some(AbandonReason::IssuerNotAllowed),
         // What it would be asked now is only known in part while it isn't ready.
         IssuerState::NotReady { .. } => (!order.attempted.starts_with(&assessment.hash))
             .then_some(AbandonReason::RequestChanged),

@@ -101,6 +101,8 @@ pub enum AbandonReason {
     NothingToIssue,
     /// The issuer is gone.
     IssuerGone,
+    /// The issuer doesn't serve its namespace any more.
+    IssuerNotAllowed,
     /// Its issuer has failed for long, and another is asked.
     AnothersTurn,
 }
@@ -113,6 +115,7 @@ impl AbandonReason {
             Self::SecretInTheWay => "its Secret can't be written",
             Self::NothingToIssue => "nothing needs to be issued any more",
             Self::IssuerGone => "its issuer is gone",
+            Self::IssuerNotAllowed => "its issuer does not serve its namespace any more",
             Self::AnothersTurn => "its issuer has failed for long, and another is asked",
         }
     }
@@ -140,6 +143,13 @@ pub enum BlockReason {
         /// What it is wanted for.
         wanted: IssueReason,
     },
+    /// The issuer doesn't serve the Certificate's namespace.
+    IssuerNotAllowed {
+        /// Which that is.
+        namespace: String,
+        /// What it is wanted for.
+        wanted: IssueReason,
+    },
     /// The key must stay, and the spec asks for another kind.
     KeyCannotStay {
         /// What is there.
@@ -160,6 +170,7 @@ impl BlockReason {
             Self::ImmutableSecret => "ImmutableSecret",
             Self::IssuerNotFound(_) => "IssuerNotFound",
             Self::IssuerNotReady { .. } => "IssuerNotReady",
+            Self::IssuerNotAllowed { .. } => "IssuerNotAllowed",
             Self::KeyCannotStay { .. } => "KeyCannotStay",
         }
     }
@@ -194,6 +205,11 @@ impl BlockReason {
             ),
             Self::IssuerNotReady { message, wanted } => format!(
                 "{issuer} cannot sign, and it is needed because {}. It says: {message}",
+                wanted.clause(secret)
+            ),
+            Self::IssuerNotAllowed { namespace, wanted } => format!(
+                "{issuer} does not serve namespace {namespace}, and it is needed because {}. Have the namespace added to its \
+                 spec.allowedNamespaces, or name another issuer in spec.issuerRef.",
                 wanted.clause(secret)
             ),
             Self::KeyCannotStay { held, asked } => format!(

@@ -189,20 +189,29 @@ pub fn revocation(
             inputs.group.key(super::marks::RENEW),
         ));
     }
-    match inputs.holder() {
-        IssuerState::Ready(_) => Revocation::Ask(Box::new(Wanted {
+    match cannot_be_asked(inputs) {
+        None => Revocation::Ask(Box::new(Wanted {
             request,
             reason,
             certificate: held.clone(),
         })),
-        IssuerState::Missing => say(Answer::Failed(
-            "The issuer does not exist.".to_owned(),
-            None,
+        Some(why) => say(Answer::Failed(why, None)),
+    }
+}
+
+/// Why the issuer of what is held can't be asked now.
+fn cannot_be_asked(inputs: &Inputs<'_>) -> Option<String> {
+    match inputs.holder() {
+        IssuerState::Ready(_) => None,
+        IssuerState::Missing => Some("The issuer does not exist.".to_owned()),
+        IssuerState::NotAllowed => Some(format!(
+            "{} does not serve namespace {}.",
+            inputs.holder_name(),
+            inputs.namespace()
         )),
-        IssuerState::NotReady { message, .. } => say(Answer::Failed(
-            format!("The issuer is not ready: {message}"),
-            None,
-        )),
+        IssuerState::NotReady { message, .. } => {
+            Some(format!("The issuer is not ready: {message}"))
+        }
     }
 }
 

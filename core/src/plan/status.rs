@@ -226,7 +226,10 @@ fn turn(
         (
             _,
             Plan::Blocked {
-                why: BlockReason::IssuerNotFound(_) | BlockReason::IssuerNotReady { .. },
+                why:
+                    BlockReason::IssuerNotFound(_)
+                    | BlockReason::IssuerNotReady { .. }
+                    | BlockReason::IssuerNotAllowed { .. },
             },
         ) => (true, turn.not_before),
         _ => (false, turn.not_before),

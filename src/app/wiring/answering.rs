@@ -66,9 +66,10 @@ pub(super) fn start(
             // Before all issuers are known, it can't be said whose account answers.
             context.readiness.complete().await;
             let find = |name: &_| context.certificates.get(name);
-            let key = |issuer: &_| {
+            let key = |certificate: &Named, issuer: &_| {
                 let (context, issuer) = (Arc::clone(&context), Clone::clone(issuer));
-                async move { context.issuers.account_key(&issuer).await }.boxed()
+                let namespace = certificate.namespace.clone();
+                async move { context.issuers.account_key(&namespace, &issuer).await }.boxed()
             };
             follow(answers, news, changed, find, issuer_key, key).await;
         }

@@ -14,6 +14,43 @@ const OCSP: &str = "write an http or https URL in ASCII, such as http://ocsp.exa
 const CERTIFICATE: &str =
     "write an http or https URL in ASCII, such as http://pki.example.com/ca.crt";
 
+const NO_LIST: &str =
+    "an Issuer serves its own namespace only: leave this out, or write a ClusterIssuer";
+const SOME: &str = "write at least one namespace, or leave this out to serve all";
+const NAMESPACE: &str = "write the name of a namespace, such as shop: lower-case letters, digits and -, at most 63 characters; patterns are not known here";
+
+/// Of an Issuer alone.
+pub(super) fn own() -> Vec<Case> {
+    vec![case(
+        json!({ "selfSigned": {}, "allowedNamespaces": ["shop"] }),
+        "spec.allowedNamespaces",
+        NO_LIST,
+        json!({ "selfSigned": {} }),
+    )]
+}
+
+/// Of a ClusterIssuer alone.
+pub(super) fn for_many() -> Vec<Case> {
+    let serving = |all: &[&str]| json!({ "selfSigned": {}, "allowedNamespaces": all });
+    let longest = "n".repeat(63);
+    let mut cases = vec![case(
+        serving(&[]),
+        "spec.allowedNamespaces",
+        SOME,
+        serving(&["shop", "billing", &longest]),
+    )];
+    for refused in ["", "*", "shop-*", "Shop", "shop.example", &"n".repeat(64)] {
+        cases.push(case(
+            serving(&["shop", refused]),
+            "spec.allowedNamespaces[1]",
+            NAMESPACE,
+            serving(&["shop", "1-shop"]),
+        ));
+    }
+    cases
+}
+
+/// Of both.
 pub(super) fn cases() -> Vec<Case> {
     let ca = |secret: &str| json!({ "ca": { "secretName": secret } });
     let mut cases = vec![

@@ -55,10 +55,10 @@ async fn odd_texts_get_a_rule_s_own_words_or_pass() {
     let control_plane = control_plane().await;
     let group = Group::default();
     let certificates = Kind::new(control_plane, &group, "Certificate");
-    let issuers = Kind::new(control_plane, &group, "Issuer");
+    let issuers = Kind::new(control_plane, &group, "ClusterIssuer");
     let known: BTreeSet<String> = schema::certificate_rules(&group)
         .into_iter()
-        .chain(schema::issuer_rules())
+        .chain(schema::cluster_issuer_rules())
         .map(|rule| rule.message)
         .collect();
     let mut refused = 0;
@@ -101,6 +101,7 @@ fn certificate(text: &str) -> Value {
 
 fn issuer(text: &str) -> Value {
     json!({
+        "allowedNamespaces": [text],
         "selfSigned": { "crlDistributionPoints": [text] },
         "ca": { "secretName": text, "crlDistributionPoints": [text], "ocspServers": [text], "issuingCertificateURLs": [text] },
     })

@@ -156,6 +156,8 @@ const RENEW_REQUEST: Bound = Characters(262_144);
 pub(super) const ISSUER_SPEC: &[Bounds] = &[
     ("selfSigned.crlDistributionPoints", Entries(16)),
     ("selfSigned.crlDistributionPoints[]", URL),
+    ("allowedNamespaces", NAMES),
+    ("allowedNamespaces[]", NAME),
     ("ca.secretName", Characters(1024)),
     ("ca.crlDistributionPoints", Entries(16)),
     ("ca.crlDistributionPoints[]", URL),

@@ -15,7 +15,7 @@ mod issuer;
 mod syntax;
 
 pub use certificate::certificate_rules;
-pub use issuer::issuer_rules;
+pub use issuer::{cluster_issuer_rules, issuer_rules};
 
 /// A rule in CEL on a field of a spec.
 #[derive(Clone, Debug, PartialEq, Eq)]

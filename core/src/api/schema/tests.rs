@@ -190,7 +190,11 @@ fn nothing_but_the_group_is_written_in_another_group() {
 #[test]
 fn rules_are_named_by_one_message_each() {
     let group = Group::default();
-    for rules in [certificate_rules(&group), issuer_rules()] {
+    for rules in [
+        certificate_rules(&group),
+        issuer_rules(),
+        cluster_issuer_rules(),
+    ] {
         let distinct: BTreeSet<_> = rules
             .iter()
             .map(|rule| (rule.at, rule.field, &rule.message))
@@ -217,7 +221,8 @@ fn the_documentation_lists_each_rule_with_its_words() {
     .unwrap();
     let rules = certificate_rules(&Group::default())
         .into_iter()
-        .chain(issuer_rules());
+        .chain(issuer_rules())
+        .chain(cluster_issuer_rules());
     let missing: Vec<_> = rules
         .map(|rule| {
             let dot = if rule.at.is_empty() { "" } else { "." };

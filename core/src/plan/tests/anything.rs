@@ -91,6 +91,7 @@ impl fmt::Debug for World {
         let issuer = match &self.issuer {
             Issuer::Missing => "none",
             Issuer::NotReady(_) => "not ready",
+            Issuer::NotAllowed => "not allowed",
             Issuer::Ready(issuer) => &issuer.identity,
         };
         f.debug_struct("World")

@@ -112,6 +112,23 @@ fn turns_pass_over_issuers_that_can_not_sign_and_come_round_again() {
 }
 
 #[test]
+fn turns_pass_over_issuers_that_are_for_other_namespaces_and_from_them_to_the_next() {
+    let spare = root("Spare");
+    let mut world = Given::certificate("web")
+        .or_by("others", Issuer::NotAllowed)
+        .or_by("spare", Issuer::Ready(spare.issuer()));
+    world.issuer = Issuer::NotAllowed;
+    world.run(at(NOON), seconds_before(ONE, 1));
+    assert_eq!(world.tries, 0);
+    world.run(at(ONE), at(ONE));
+    assert!(world.leaf().is_signed_by(spare.authority().certificate()));
+    let (name, why) = signed_by(&world);
+    assert_eq!(name, "spare");
+    let why = why.unwrap_or_default();
+    assert!(why.contains("does not serve namespace shop"), "{why}");
+}
+
+#[test]
 fn where_nobody_can_sign_the_first_that_can_is_asked_at_once() {
     let mut world = Given::certificate("web").or_by("spare", Issuer::NotReady("It is away."));
     world.run(at(NOON), at(TWO));

@@ -138,6 +138,7 @@ fn an_order_is_given_up_when_it_is_for_something_that_nobody_wants_any_more() {
         ),
         (ordered().claimed_by("api"), AbandonReason::SecretInTheWay),
         (ordered().without_issuer(), AbandonReason::IssuerGone),
+        (ordered().not_allowed(), AbandonReason::IssuerNotAllowed),
     ];
     for (world, why) in cases {
         assert_eq!(world.plan(LATER), give_up(why));

@@ -233,13 +233,21 @@ fn a_ca_that_is_away_is_asked_again_later_and_the_certificate_stays() {
 }
 
 #[test]
-fn an_issuer_that_is_not_ready_is_waited_for() {
-    let world = held().lapsed("it is away");
-    let serial = world.leaf().serial_hex();
-    let world = world.revoking(&format!("{serial}:4"));
-    let Revocation::Tell(told) = world.revocation(NOON) else {
-        panic!("{:?}", world.revocation(NOON))
-    };
-    assert_eq!(told.state, RevocationState::Failing);
-    assert!(told.next_try.is_some());
+fn an_issuer_that_is_not_ready_or_not_for_this_namespace_is_waited_for() {
+    for (world, says) in [
+        (held().lapsed("it is away"), "it is away"),
+        (
+            held().not_allowed(),
+            "Issuer ca does not serve namespace shop.",
+        ),
+    ] {
+        let serial = world.leaf().serial_hex();
+        let world = world.revoking(&format!("{serial}:4"));
+        let Revocation::Tell(told) = world.revocation(NOON) else {
+            panic!("{:?}", world.revocation(NOON))
+        };
+        assert_eq!(told.state, RevocationState::Failing);
+        assert!(told.message.contains(says), "{}", told.message);
+        assert!(told.next_try.is_some());
+    }
 }

@@ -77,6 +77,42 @@ fn an_issuer_that_can_not_sign_is_quoted() {
 }
 
 #[test]
+fn an_issuer_for_other_namespaces_says_who_can_add_this_one_and_leaves_what_works_ready() {
+    let mut world = Given::certificate("web").not_allowed();
+    let message = "Issuer ca does not serve namespace shop, and it is needed because Secret web does not exist. Have the \
+                   namespace added to its spec.allowedNamespaces, or name another issuer in spec.issuerRef.";
+    for condition in ["Ready", "Issuing"] {
+        says(
+            &mut world,
+            NOON,
+            condition,
+            "False",
+            "IssuerNotAllowed",
+            message,
+        );
+    }
+    let mut world = held().not_allowed();
+    says(
+        &mut world,
+        "2027-01-02",
+        "Ready",
+        "True",
+        "Ready",
+        "The certificate is what the spec asks for, and valid until 2027-01-31T00:00:00Z.",
+    );
+    let message = "Issuer ca does not serve namespace shop, and it is needed because its renewal is due. Have the namespace \
+                   added to its spec.allowedNamespaces, or name another issuer in spec.issuerRef.";
+    says(
+        &mut world,
+        "2027-01-02",
+        "Issuing",
+        "False",
+        "IssuerNotAllowed",
+        message,
+    );
+}
+
+#[test]
 fn a_foreign_secret_says_how_to_hand_it_over_and_nothing_of_it_is_told() {
     let mut world = held().edited(NOON, not_ours);
     world.certificate.status = None;

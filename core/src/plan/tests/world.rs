@@ -43,6 +43,7 @@ pub(super) fn days(days: u32) -> String {
 pub(super) enum Issuer {
     Missing,
     NotReady(&'static str),
+    NotAllowed,
     Ready(ReadyIssuer),
 }
 
@@ -54,6 +55,7 @@ impl Issuer {
                 reason: "Expired",
                 message,
             },
+            Self::NotAllowed => IssuerState::NotAllowed,
             Self::Ready(issuer) => IssuerState::Ready(issuer),
         }
     }
@@ -204,6 +206,13 @@ impl World {
     #[must_use]
     pub(super) fn lapsed(mut self, why: &'static str) -> Self {
         self.issuer = Issuer::NotReady(why);
+        self
+    }
+
+    /// Its issuer serves other namespaces only.
+    #[must_use]
+    pub(super) fn not_allowed(mut self) -> Self {
+        self.issuer = Issuer::NotAllowed;
         self
     }
 

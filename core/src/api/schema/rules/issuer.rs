@@ -3,9 +3,42 @@
 use super::Rule;
 use super::acme::acme_rules;
 use super::certificate::object_name;
+use super::syntax::{NAMESPACE, is};
 
-/// What is refused of an Issuer's or ClusterIssuer's spec.
+/// What is refused of an Issuer's spec.
 pub fn issuer_rules() -> Vec<Rule> {
+    let mut rules = common_rules();
+    rules.push(
+        Rule::new(
+            "",
+            "!has(self.allowedNamespaces)",
+            "an Issuer serves its own namespace only: leave this out, or write a ClusterIssuer",
+        )
+        .shown_at(".allowedNamespaces"),
+    );
+    rules
+}
+
+/// What is refused of a ClusterIssuer's spec.
+pub fn cluster_issuer_rules() -> Vec<Rule> {
+    let mut rules = common_rules();
+    rules.extend([
+        // Many clients leave out an empty list when they write an object again, and then it would serve all.
+        Rule::new(
+            "allowedNamespaces",
+            "self.size() > 0",
+            "write at least one namespace, or leave this out to serve all",
+        ),
+        Rule::new(
+            "allowedNamespaces[]",
+            format!("self.size() <= 63 && {}", is("self", NAMESPACE)),
+            "write the name of a namespace, such as shop: lower-case letters, digits and -, at most 63 characters; patterns are not known here",
+        ),
+    ]);
+    rules
+}
+
+fn common_rules() -> Vec<Rule> {
     let mut rules = vec![
         Rule::new(
             "",

@@ -26,6 +26,9 @@ pub(super) const TIME_ZONE: &str = "^[A-Za-z][0-9A-Za-z_+-]*(/[A-Za-z0-9_+-]+)*$
 pub(super) const OBJECT_NAME: &str =
     "^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$";
 
+/// The name of a namespace (RFC 1123), at most 63 characters by a check of its own.
+pub(super) const NAMESPACE: &str = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
+
 /// An absolute URI: a scheme, and after it only characters that a URI may hold (RFC 3986).
 pub(super) const URI: &str = r"^[A-Za-z][0-9A-Za-z+.-]*:[!#-\x26(-;=?-\x5b\x5d_a-z~\x27]+$";
 
