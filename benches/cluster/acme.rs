@@ -109,6 +109,8 @@ fn report(count: usize, rounds: &[Round]) {
     line("certificates/s", &|round| round.rate);
     line("floor, certificates/s", &|round| round.floor);
     line("ratio to the floor", &|round| round.rate / round.floor);
+    line("time per certificate, ms", &|round| 1000.0 / round.rate);
+    line("  that of the bare client", &|round| 1000.0 / round.floor);
     line("half Ready after, s", &|round| round.half);
     line("all Ready after, s", &|round| round.all);
     line("orders", &|round| round.asked.orders() as f64);
