@@ -136,6 +136,7 @@ impl Parts {
             metrics,
             readiness: Readiness::after(steps),
             heartbeats: Heartbeats::default(),
+            places: controller::Places::new(settings.concurrency),
             key_makers: Arc::new(Semaphore::new(processors)),
             backoff: Backoff::default(),
             group,

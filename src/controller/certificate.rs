@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use certwright_core::api::Certificate;
 use certwright_core::plan::status::{self, Failure, Outcome};
@@ -28,6 +29,9 @@ use crate::error::{Error, Object, Retry};
 
 /// The controller's name in metrics.
 pub const CONTROLLER: &str = "certificate";
+
+/// How long to wait where there is no place for a step outside the cluster.
+const NO_PLACE: Duration = Duration::from_secs(1);
 
 /// How often a write of the Secret may fail before the status says so: most failures of a call pass at once.
 const QUIET_FAILURES: u32 = 3;
@@ -82,6 +86,14 @@ async fn reconcile(
     context: Arc<Context>,
 ) -> Result<Action, Infallible> {
     let name = Named::of(&certificate.metadata);
+    let outside = context.issuers.first_outside(&certificate);
+    let place = outside
+        .as_ref()
+        .map(|issuer| context.places.take(&name.namespace, issuer));
+    // Before it costs a call: whoever finds no place comes back.
+    if matches!(place, Some(None)) {
+        return Ok(Action::requeue(NO_PLACE));
+    }
     let span = info_span!("certificate", namespace = name.namespace, name = name.name);
     let step = step(&context, &name);
     let action = context

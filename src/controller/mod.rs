@@ -6,6 +6,7 @@ mod certificate;
 mod gather;
 mod issuer;
 mod outside;
+mod places;
 mod renewal;
 mod revoke;
 mod tell;
@@ -31,6 +32,7 @@ use tracing::{debug, warn};
 pub use certificate::{CONTROLLER as CERTIFICATE, run as run_certificates};
 pub use gather::issuer_key;
 pub use issuer::{IssuerKind, run as run_issuers};
+pub use places::Places;
 pub use untold::Untold;
 
 use crate::backoff::Backoff;
@@ -84,6 +86,8 @@ pub struct Context {
     pub readiness: Readiness,
     /// What tells that a task is stuck.
     pub heartbeats: Heartbeats,
+    /// Places at what is done outside the cluster.
+    pub places: Places,
     /// Places for making RSA keys.
     pub key_makers: Arc<Semaphore>,
     /// The failures in a row of each controller's objects.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use certwright_core::acme::AccountKey;
 use certwright_core::api::issuer::{Acme, Ca, SelfSigned};
 use certwright_core::api::{
-    ClusterIssuer, ConditionStatus, Group, Issuer, IssuerSpec, IssuerStatus, condition,
+    Certificate, ClusterIssuer, ConditionStatus, Group, Issuer, IssuerSpec, IssuerStatus, condition,
 };
 use certwright_core::pki::sign::Locations;
 use certwright_core::plan::request::IssuerName;
-use certwright_core::plan::{ReadyIssuer, Signer};
+use certwright_core::plan::{ReadyIssuer, Signer, fallback};
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::reflector::{ObjectRef, Store};
 
@@ -175,6 +175,16 @@ impl Issuers {
     fn has_account(&self, issuer: &IssuerKey) -> bool {
         let found = self.find(issuer);
         found.is_some_and(|found| found.spec().acme.is_some())
+    }
+
+    /// The first issuer that a Certificate names which asks somebody outside the cluster.
+    pub fn first_outside(&self, certificate: &Certificate) -> Option<IssuerName> {
+        let namespace = certificate.metadata.namespace.as_deref();
+        let mut names = fallback::candidates(&certificate.spec).into_iter();
+        names.find(|name| {
+            let of = namespace.filter(|_| !name.cluster).unwrap_or_default();
+            self.has_account(&(name.clone(), of.to_owned()))
+        })
     }
 
     async fn judge(

@@ -23,6 +23,7 @@ mod foreign;
 mod forged_status;
 mod forger;
 mod gone;
+mod hanging;
 mod hostile;
 mod impostor;
 mod interrupted;
