@@ -6,14 +6,17 @@ use crate::faulty::{Fault, Faulty};
 use crate::operator::{World, eventually};
 use crate::pebble::Ways;
 
-/// So many Certificates the operator works on at once, if it is told nothing else.
+/// So many Certificates the operator works on at once.
 const PLACES: usize = 32;
 /// More than that.
 const MANY: usize = 60;
 
 #[tokio::test]
 async fn a_ca_that_hangs_with_many_certificates_holds_up_no_others() {
-    let world = World::new(Ways::default()).await;
+    let mut world = World::new(Ways::default()).await;
+    world.kill().await;
+    world.concurrency = PLACES;
+    world.start().await;
     let faulty = Faulty::before(world.pebble.listens).await;
     world
         .issuer_at("hanging", &faulty.directory, &faulty.bundle)

@@ -248,7 +248,7 @@ async fn what_our_own_look_misses_is_told_once_and_left_to_the_ca_at_last() {
     let before = faulty.asked().len();
     eventually("it is looked at again", async || {
         match faulty.asked().len() - before {
-            10.. => Ok(()),
+            4.. => Ok(()),
             asked => Err(format!("{asked}")),
         }
     })
@@ -259,8 +259,14 @@ async fn what_our_own_look_misses_is_told_once_and_left_to_the_ca_at_last() {
     );
 
     // At last it is for the CA to say, which is told to look, and not before.
-    let failure = fails(&world, "web", "ConnectionProblem").await;
-    assert_eq!(failure.attempts, 1, "{failure:?}");
+    let failure = eventually("the CA has looked in vain", async || {
+        let status = look().await?.status.unwrap_or_default();
+        let failure = status.last_failure.clone();
+        // It may be under way again by now.
+        let failure = failure.filter(|failure| failure.reason == "ConnectionProblem");
+        failure.ok_or_else(|| format!("{status:#?}\n{}", world.log()))
+    })
+    .await;
     assert!(failure.message.contains("127.0.0.9"), "{failure:?}");
     world.ready("hairpin", 1).await;
     let told = told_to_look.lock().unwrap();

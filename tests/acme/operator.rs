@@ -41,6 +41,8 @@ pub(crate) struct World {
     addresses: Option<OwnAddresses>,
     /// Who tells the operator what public DNS says.
     resolver: SocketAddr,
+    /// How many Certificates the operator works on at once. Many of one namespace may wait for CAs here.
+    pub(crate) concurrency: usize,
 }
 
 /// Nobody: what is true of these names in the world is none of the tests' business.
@@ -113,6 +115,7 @@ impl World {
             operator: None,
             addresses,
             resolver,
+            concurrency: 128,
         };
         let crds = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crds");
         for file in ["certificates", "issuers", "clusterissuers"] {
@@ -175,6 +178,7 @@ impl World {
         command
             .args(["run", "--private-networks=127.0.0.0/8,198.51.100.0/24"])
             .args(["--resolvers", &self.resolver.to_string()])
+            .args(["--concurrency", &self.concurrency.to_string()])
             .args(["--listen", &format!("127.0.0.1:{listen}")])
             .args(["--http01-listen", &answers.to_string()])
             .args(more)
