@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use certwright_core::api::Group;
 use certwright_core::plan::Settings;
 use futures::FutureExt;
+use futures::channel::mpsc::UnboundedSender;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
@@ -39,7 +40,7 @@ use crate::backoff::Backoff;
 use crate::clock::{self, Clock};
 use crate::cluster::events::{Events, Kind};
 use crate::cluster::leadership::Leadership;
-use crate::cluster::secrets::{Named, Secrets};
+use crate::cluster::secrets::{IssuerKey, Named, Secrets};
 use crate::error::{Error, Retry};
 use crate::health::{Heartbeats, Readiness};
 use crate::issuer::Issuers;
@@ -68,6 +69,8 @@ pub struct Context {
     pub certificates: Arc<Certificates>,
     /// The issuers.
     pub issuers: Arc<Issuers>,
+    /// Told of each issuer whose CA wants its account no more.
+    pub lost_accounts: UnboundedSender<IssuerKey>,
     /// How ACME CAs find our answers.
     pub ways: Ways,
     /// When CAs are asked when to renew.
@@ -113,6 +116,13 @@ impl Context {
     fn now(&self) -> Timestamp {
         let now = self.clock.now();
         Timestamp::from_second(now.as_second()).unwrap_or(now)
+    }
+
+    /// An issuer's CA wants its account no more: it is asked anew, and the issuer says at once what came of it.
+    fn lost_account(&self, issuer: IssuerKey) {
+        self.issuers.forget_account(&issuer);
+        // The other end only goes when the process stops.
+        let _ = self.lost_accounts.unbounded_send(issuer);
     }
 
     /// Forgets an object that is gone.

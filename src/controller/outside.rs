@@ -217,7 +217,7 @@ impl Attempt<'_> {
 
     fn failed(&self, failure: StepFailure, order: Option<&OrderStatus>) -> Acted {
         if failure.account_gone {
-            self.context.issuers.forget_account(&self.gathered.asked());
+            self.context.lost_account(self.gathered.asked());
         }
         Acted::of(Outcome::Failed(Failure {
             reason: failure.reason,
