@@ -170,13 +170,17 @@ impl Context {
             }
             Err(problem) => problem,
         };
-        self.metrics.reconciled(controller, "error", took);
-        self.metrics.failed(controller, problem.reason());
         let retry = problem.retry();
         let wait = self.backoff.after(&key, retry);
+        if retry == Retry::Soon {
+            self.metrics.reconciled(controller, "waiting", took);
+        } else {
+            self.metrics.reconciled(controller, "error", took);
+            self.metrics.failed(controller, problem.reason());
+        }
         let (cause, seconds) = (problem.cause(), wait.as_secs_f32());
         match retry {
-            Retry::Reread | Retry::Gone => {
+            Retry::Reread | Retry::Soon | Retry::Gone => {
                 debug!(%problem, cause, wait_seconds = seconds, "Gave way")
             }
             Retry::Backoff | Retry::After(_) => {

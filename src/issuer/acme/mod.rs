@@ -16,6 +16,7 @@ pub mod renewal;
 mod revoke;
 pub mod rollover;
 mod stored;
+mod turns;
 mod ways_in;
 
 pub use account::{Account, Accounts};

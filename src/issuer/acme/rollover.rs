@@ -156,7 +156,7 @@ impl Accounts {
         using: &AcmeIssuer,
         asked: Option<&str>,
     ) -> Result<Rolled, Error> {
-        let _turn = self.turn(issuer).await?;
+        let _turn = self.turns.take(issuer).await?;
         let (account, settings) = (&using.account, &using.settings);
         if let Some(held) = self.rollovers.held(now, issuer, asked, settings) {
             return Ok(held);
