@@ -263,7 +263,7 @@ impl Accounts {
         // What was begun is gone on with the next time.
         let sought = match timeout(ASK, sought).await {
             Ok(sought) => sought?,
-            Err(_) => Err(Unfound::Refused(too_slow(&acme.server))),
+            Err(_) => Err(Unfound::Refused(too_slow(&acme.server, ASK))),
         };
         let error = match sought {
             Ok(account) => return Ok(Ok(Arc::new(account))),

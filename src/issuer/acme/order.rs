@@ -18,6 +18,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use super::patience::too_slow;
 use super::{AcmeIssuer, StepFailure};
 use crate::acme::{AcmeError, Offer};
 use crate::error::Error;
@@ -96,7 +97,7 @@ impl AcmeIssuer {
     pub async fn begin(&self, asked: &Asked<'_>, ways: &Ways) -> Result<OrderStatus, StepFailure> {
         timeout(STEP, self.make(asked, ways))
             .await
-            .unwrap_or_else(|_| Err(self.too_slow()))
+            .unwrap_or_else(|_| Err(self.too_slow(asked.now)))
     }
 
     async fn make(&self, asked: &Asked<'_>, ways: &Ways) -> Result<OrderStatus, StepFailure> {
@@ -162,11 +163,11 @@ impl AcmeIssuer {
         // What the CA took before the time was over, it tells the next time.
         timeout(STEP, self.step(asked, ways, status))
             .await
-            .unwrap_or_else(|_| Ok(Err(self.too_slow())))
+            .unwrap_or_else(|_| Ok(Err(self.too_slow(asked.now))))
     }
 
-    fn too_slow(&self) -> StepFailure {
-        StepFailure::of_slow_ca(&self.settings.server, STEP)
+    fn too_slow(&self, now: Timestamp) -> StepFailure {
+        StepFailure::of_call(now, &too_slow(&self.settings.server, STEP))
     }
 
     async fn step(&self, asked: &Asked<'_>, ways: &Ways, status: &OrderStatus) -> Taken {
