@@ -9,6 +9,7 @@
 mod account;
 mod account_keys;
 mod allowed;
+mod another_kind;
 mod bad_ca;
 mod below;
 mod beside;
