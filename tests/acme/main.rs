@@ -39,6 +39,7 @@ mod replicas;
 mod revocation;
 mod rights;
 mod rollover;
+mod rollover_killed;
 mod second_try;
 mod served;
 mod settings;
