@@ -5,6 +5,7 @@
 
 mod account;
 mod budget;
+mod download;
 mod failure;
 mod keys;
 mod look;
