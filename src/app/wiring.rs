@@ -12,7 +12,7 @@ use certwright_core::api::{Certificate, ClusterIssuer, Group, Issuer};
 use certwright_core::http01::Operator;
 use certwright_core::plan::Settings;
 use futures::StreamExt;
-use futures::channel::mpsc::UnboundedReceiver;
+use futures::channel::mpsc::{UnboundedReceiver, unbounded};
 use kube::api::Api;
 use kube::core::{DeserializeGuard, DynamicResourceScope};
 use kube::runtime::WatchStreamExt;
@@ -34,7 +34,7 @@ use crate::cluster::events::Events;
 use crate::cluster::leadership::Leadership;
 use crate::cluster::readable::readable;
 use crate::cluster::scope::{Scope, merged};
-use crate::cluster::secrets::{Named, Secrets};
+use crate::cluster::secrets::{IssuerKey, Named, Secrets};
 use crate::cluster::watch_failed;
 use crate::cluster::watched::watched;
 use crate::controller::watches::{Certificates, IssuersSeen};
@@ -59,6 +59,7 @@ pub(super) struct Parts {
     issuers: Writer<Issuer>,
     /// `None` where they are not served.
     cluster_issuers: Option<Writer<ClusterIssuer>>,
+    lost_accounts: UnboundedReceiver<IssuerKey>,
     scope: Scope,
     rollout: bool,
 }
@@ -116,6 +117,7 @@ impl Parts {
         let mut steps = vec![SECRETS, CERTIFICATES, Issuer::KIND];
         steps.extend(settings.cluster_issuers.then_some(ClusterIssuer::KIND));
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let (lost_accounts, losses) = unbounded();
         let context = Context {
             events: Events::new(client.clone(), group.manager(), host_name()),
             client,
@@ -129,6 +131,7 @@ impl Parts {
             secrets,
             certificates: known,
             issuers: signers,
+            lost_accounts,
             ways,
             renewal_polls: RenewalPolls::new(settings.renewal_info_spread),
             untold: controller::Untold::default(),
@@ -147,6 +150,7 @@ impl Parts {
             certificates,
             issuers,
             cluster_issuers,
+            lost_accounts: losses,
             scope: settings.scope.clone(),
             rollout: settings.rollout,
         })
@@ -198,6 +202,12 @@ impl Parts {
             let all = vec![Api::all_with(client.clone(), group)];
             start_issuers(tasks, &routes, all, writer, ends.cluster_issuers);
         }
+        let mut lost_accounts = self.lost_accounts;
+        tasks.following("lost accounts", async move {
+            while let Some(issuer) = lost_accounts.next().await {
+                routes.wake(&issuer);
+            }
+        });
     }
 }
 

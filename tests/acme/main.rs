@@ -9,6 +9,7 @@
 mod account;
 mod account_keys;
 mod allowed;
+mod another_kind;
 mod bad_ca;
 mod below;
 mod beside;
@@ -38,6 +39,7 @@ mod replicas;
 mod revocation;
 mod rights;
 mod rollover;
+mod rollover_killed;
 mod second_try;
 mod served;
 mod settings;
