@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use crate::cli::OutsideSettings;
 use proxy::Proxies;
 
-pub use allowed::{Allowed, Forbidden};
+pub use allowed::{Allowed, Forbidden, Own};
 pub use networks::Network;
 pub use records::{Records, Wanted};
 pub use served::Served;
@@ -87,7 +87,7 @@ impl Outside {
         allowed: &Allowed,
     ) -> anyhow::Result<TcpStream> {
         if let Ok(address) = host.parse() {
-            allowed.check(address)?;
+            allowed.admit(address).await?;
         }
         let connection = self.connect(host, port, Some(allowed)).await?;
         Ok(connection.stream)
@@ -147,7 +147,9 @@ impl Outside {
     ) -> anyhow::Result<Connection> {
         let mut problems = Vec::new();
         for address in self.addresses(host).await? {
-            if let Some(Err(forbidden)) = allowed.map(|allowed| allowed.check(address)) {
+            if let Some(allowed) = allowed
+                && let Err(forbidden) = allowed.admit(address).await
+            {
                 problems.push(forbidden.to_string());
                 continue;
             }

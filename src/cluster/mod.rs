@@ -6,6 +6,7 @@ pub mod events;
 pub mod front_door;
 pub mod leadership;
 pub mod new_secret;
+pub mod own_addresses;
 pub mod readable;
 pub mod retry_after;
 pub mod scope;

@@ -4,17 +4,29 @@
 //! address that is dialled is looked at: nothing of the API server's is ever asked, private ranges only where an
 //! administrator names them or more, and the operator's own host and its link only where one names a part of them.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
 
 use super::networks::Network;
 
 /// Which addresses may be asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Allowed {
     /// Ranges that would be refused otherwise.
     private: Vec<Network>,
     /// The API server's addresses.
     never: Vec<IpAddr>,
+    /// What may be asked of private addresses besides.
+    own: Option<Arc<dyn Own>>,
+}
+
+/// Knows the addresses of whoever names them: nothing is reached there by us that they could not reach without us.
+pub trait Own: Send + Sync {
+    /// Whether this is one of them, at this moment.
+    fn holds(&self, address: IpAddr) -> BoxFuture<'_, bool>;
 }
 
 /// Why an address is not asked.
@@ -37,7 +49,18 @@ impl Allowed {
     /// Public addresses, and those of these networks; but none of `api_server`.
     pub fn new(private: Vec<Network>, api_server: Vec<IpAddr>) -> Self {
         let never = api_server.into_iter().map(unwrapped).collect();
-        Self { private, never }
+        Self {
+            private,
+            never,
+            own: None,
+        }
+    }
+
+    /// The same for somebody whose own private addresses may be asked too.
+    #[must_use]
+    pub fn and_own(mut self, own: Arc<dyn Own>) -> Self {
+        self.own = Some(own);
+        self
     }
 
     /// Every address: a person's own command asks whom that person names.
@@ -45,6 +68,7 @@ impl Allowed {
         Self {
             private: OWN.into_iter().chain(PRIVATE).collect(),
             never: Vec::new(),
+            own: None,
         }
     }
 
@@ -53,10 +77,22 @@ impl Allowed {
         Self {
             private: Vec::new(),
             never: self.never.clone(),
+            own: None,
         }
     }
 
-    /// Whether an address may be asked.
+    /// Whether an address may be asked now, by what is allowed and by whose it is.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn admit(&self, address: IpAddr) -> Result<(), Forbidden> {
+        match (self.check(address), &self.own) {
+            (Err(Forbidden::Private(address)), Some(own)) if own.holds(address).await => Ok(()),
+            (checked, _) => checked,
+        }
+    }
+
+    /// Whether an address may be asked, whosever it is.
     ///
     /// # Errors
     /// Why not.
@@ -81,6 +117,21 @@ impl Allowed {
     pub fn own_host(&self) -> impl Iterator<Item = &Network> {
         let own = |network: &&Network| OWN.iter().any(|own| own.covers(network));
         self.private.iter().filter(own)
+    }
+}
+
+impl fmt::Debug for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            private,
+            never,
+            own,
+        } = self;
+        f.debug_struct("Allowed")
+            .field("private", private)
+            .field("never", never)
+            .field("own", &own.is_some())
+            .finish()
     }
 }
 
@@ -243,5 +294,35 @@ mod tests {
             assert_eq!(checked(&allowed, address), what, "{address}");
         }
         assert_eq!(allowed.own_host().count(), 0);
+    }
+
+    struct Only(IpAddr);
+
+    impl Own for Only {
+        fn holds(&self, address: IpAddr) -> BoxFuture<'_, bool> {
+            Box::pin(std::future::ready(self.0 == address))
+        }
+    }
+
+    #[tokio::test]
+    async fn ones_own_addresses_are_asked_only_where_they_are_private() {
+        let api_server = "10.9.9.9";
+        for (own, address, admitted) in [
+            ("10.1.2.3", "10.1.2.3", true),
+            ("10.1.2.3", "::ffff:10.1.2.3", true),
+            ("10.1.2.3", "10.1.2.4", false),
+            ("fd00::1", "fd00::1", true),
+            ("127.0.0.1", "127.0.0.1", false),
+            ("169.254.169.254", "169.254.169.254", false),
+            (api_server, api_server, false),
+            ("10.1.2.3", "192.0.2.1", true),
+        ] {
+            let own = Arc::new(Only(own.parse().unwrap()));
+            let allowed = Allowed::new(Vec::new(), vec![api_server.parse().unwrap()]).and_own(own);
+            let answer = allowed.admit(address.parse().unwrap()).await;
+            assert_eq!(answer.is_ok(), admitted, "{address}: {answer:?}");
+            let public = allowed.public().admit("10.1.2.3".parse().unwrap()).await;
+            assert!(public.is_err());
+        }
     }
 }

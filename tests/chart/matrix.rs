@@ -23,7 +23,7 @@ async fn a_real_server_takes_what_is_rendered() {
         NARROW,
         "--set watchNamespaces={shop} --set clusterIssuers=Enabled --set clusterResourceNamespace=pki",
         "--set clusterIssuers=Disabled --set rollout.enabled=false --set metrics.service.enabled=false \
-         --set acme.http01.enabled=false",
+         --set acme.http01.enabled=false --set acme.ownPods.enabled=false",
         "--set acme.privateNetworks={10.20.0.0/16,fd00::/8} --set acme.resolvers={192.0.2.53,[2001:db8::53]:5353}",
         "--set replicas=1 --set leaderElection.enabled=false --set networkPolicy.enabled=false",
         "--set replicas=3 --set podDisruptionBudget.enabled=false --set leaderElection.leaseDuration=15s",

@@ -26,6 +26,16 @@ rules:
     resources: [pods]
     verbs: [list]
   {{- end }}
+  {{- if .Values.acme.ownPods.enabled }}
+  # To know whether a private address that an Issuer leads to is that of a Pod of its own namespace...
+  - apiGroups: [""]
+    resources: [pods, services]
+    verbs: [list]
+  # ...or of a Service that leads to such Pods alone.
+  - apiGroups: [discovery.k8s.io]
+    resources: [endpointslices]
+    verbs: [list]
+  {{- end }}
   {{- if .Values.acme.http01.enabled }}
   # To lead an ACME CA's questions from the front door to the operator, as long as a CA asks: a Service without selector...
   - apiGroups: [""]
