@@ -70,7 +70,7 @@ impl OwnAddresses {
         Ok(some && endpoints.all(|endpoint| endpoint.is_some_and(|one| pods.contains(&one))))
     }
 
-    async fn list<K>(&self, kind: &str, mut asked: ListParams) -> Result<Vec<K>, Error>
+    async fn list<K>(&self, kind: &'static str, mut asked: ListParams) -> Result<Vec<K>, Error>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
