@@ -1,7 +1,6 @@
 //! What the operator is given to do.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -71,34 +70,6 @@ pub(crate) async fn install(cluster: &ControlPlane) -> anyhow::Result<()> {
         String::from_utf8_lossy(&applied.stderr)
     );
     Ok(())
-}
-
-/// A kubeconfig of the ServiceAccount that the chart makes.
-pub(crate) async fn operator_kubeconfig(cluster: &ControlPlane) -> anyhow::Result<PathBuf> {
-    let mut kubectl = cluster.kubectl()?;
-    let token = kubectl
-        .args([
-            "-n",
-            "certwright",
-            "create",
-            "token",
-            "certwright",
-            "--duration=24h",
-        ])
-        .output()
-        .await?;
-    anyhow::ensure!(
-        token.status.success(),
-        "{}",
-        String::from_utf8_lossy(&token.stderr)
-    );
-    let token = String::from_utf8(token.stdout)?;
-    let admin: Value = serde_yaml::from_slice(&std::fs::read(cluster.kubeconfig("admin")?)?)?;
-    let mut ours = admin;
-    ours["users"][0]["user"] = json!({ "token": token.trim() });
-    let path = cluster.folder().join("operator.kubeconfig");
-    std::fs::write(&path, serde_yaml::to_string(&ours)?)?;
-    Ok(path)
 }
 
 impl Load {

@@ -44,7 +44,9 @@ impl Operator {
         mut command: Command,
         cluster: &ControlPlane,
     ) -> anyhow::Result<Self> {
-        let kubeconfig = super::load::operator_kubeconfig(cluster).await?;
+        let kubeconfig = cluster
+            .service_account_kubeconfig("certwright", "certwright")
+            .await?;
         let address: SocketAddr = {
             let free = std::net::TcpListener::bind("127.0.0.1:0")?;
             free.local_addr()?

@@ -153,14 +153,13 @@ async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
         None => acted.outcome.clone(),
     };
     let turn = gathered.turn().clone();
-    let is_under_way = matches!(outcome, Outcome::UnderWay(_));
     // The Event and the status don't wait for each other.
     let ((), said) = tokio::join!(
         tell_done(context, now, &certificate, &turn, &done, &acted),
         say_whatever_came(context, now, gathered, &thought, &outcome)
     );
-    // The sweep goes by what the status says. A Certificate that can't be told how it stands may be gone.
-    if acted.left_over || is_under_way && said.is_err() {
+    // The sweep goes by what the status says.
+    if acted.left_over {
         context.left_over.notify_one();
     }
     said
@@ -198,8 +197,6 @@ async fn say_twice(
                 && (*outcome != Outcome::Nothing || gathered.heard != Heard::default()) =>
         {
             let Some(live) = live(context, &gathered.certificate).await? else {
-                // Its deletion may have been seen before something was made for it.
-                context.left_over.notify_one();
                 return Ok(Action::await_change());
             };
             gathered.certificate = Arc::new(live);

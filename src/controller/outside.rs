@@ -188,11 +188,7 @@ impl Attempt<'_> {
         identifiers: &BTreeSet<Identifier>,
     ) -> Option<String> {
         let held = self.assessment.held.as_ref()?;
-        let shared = identifiers.iter().any(|identifier| match identifier {
-            Identifier::Dns(name) => held.names.dns.contains(name),
-            Identifier::Ip(address) => held.names.ip.contains(address),
-        });
-        if !shared {
+        if !identifiers.iter().any(|one| one.is_in(held)) {
             return None;
         }
         let marks = &self.gathered.secret.as_ref()?.marks;

@@ -4,7 +4,7 @@ use certwright_core::api::condition;
 use serde_json::json;
 
 use crate::hostile::asked;
-use crate::operator::{World, eventually, held};
+use crate::operator::{World, eventually};
 use crate::tenants::BANK;
 
 #[tokio::test]
@@ -52,14 +52,5 @@ async fn an_order_for_a_namespace_that_is_not_served_any_more_is_given_up_and_no
     .await;
 
     world.shares_with(solver("0s"), Some(&["shop", BANK])).await;
-    eventually("the bank has its certificate", async || {
-        let status = world.status_in(BANK, "bank").await;
-        match condition::is_true(&status.conditions, "Ready") {
-            true => Ok(()),
-            false => Err(format!("{status:#?}\n{}", world.log())),
-        }
-    })
-    .await;
-    let (_, certificates) = held(&world.secret_in(BANK, "bank").await.unwrap());
-    assert!(certificates[0].names.dns.contains("bank.example.com"));
+    world.bank_has_its_certificate().await;
 }

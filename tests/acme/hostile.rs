@@ -49,16 +49,7 @@ async fn anothers_order_in_a_status_is_not_followed_and_stays_the_others() {
     let after = world.status_in(BANK, "bank").await.order.unwrap();
     assert_eq!((after.url, after.challenges), (order.url, order.challenges));
     world.shares("0s").await;
-    eventually("the bank has its certificate", async || {
-        let status = world.status_in(BANK, "bank").await;
-        match condition::is_true(&status.conditions, "Ready") {
-            true => Ok(()),
-            false => Err(format!("{status:#?}\n{}", world.log())),
-        }
-    })
-    .await;
-    let (_, certificates) = held(&world.secret_in(BANK, "bank").await.unwrap());
-    assert!(certificates[0].names.dns.contains("bank.example.com"));
+    world.bank_has_its_certificate().await;
 }
 
 #[tokio::test]

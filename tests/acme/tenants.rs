@@ -1,14 +1,14 @@
 //! Two tenants of a cluster who share a CA's account, and what one may do to the other.
 
 use certwright_core::api::certificate::{CertificateStatus, LastFailure, OrderStatus};
-use certwright_core::api::{Certificate, Group};
+use certwright_core::api::{Certificate, Group, condition};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::operator::{World, eventually};
+use crate::operator::{World, eventually, held};
 use crate::pebble::Ways;
 
 /// The namespace of the one who means no ill.
@@ -132,6 +132,20 @@ impl World {
             }
         })
         .await
+    }
+
+    /// Waits until the bank has its certificate for `bank.example.com`.
+    pub(crate) async fn bank_has_its_certificate(&self) {
+        eventually("the bank has its certificate", async || {
+            let status = self.status_in(BANK, "bank").await;
+            match condition::is_true(&status.conditions, "Ready") {
+                true => Ok(()),
+                false => Err(format!("{status:#?}\n{}", self.log())),
+            }
+        })
+        .await;
+        let (_, certificates) = held(&self.secret_in(BANK, "bank").await.unwrap());
+        assert!(certificates[0].names.dns.contains("bank.example.com"));
     }
 
     pub(crate) async fn secret_in(&self, namespace: &str, name: &str) -> Option<Secret> {

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::problem::{MAX_RETRY_AFTER, Scope};
 use super::wire::Identifier;
+use crate::plan::is_ahead;
 
 mod bucket;
 mod past;
@@ -180,7 +181,7 @@ impl Limits {
         let holds = self
             .holds
             .iter()
-            .filter(|(hold, until)| is_held(now, **until) && hold.binds(wish))
+            .filter(|(hold, until)| is_ahead(now, **until, MAX_RETRY_AFTER) && hold.binds(wish))
             .map(|(hold, until)| HoldUntil {
                 until: *until,
                 why: hold.what.why(),
@@ -221,7 +222,7 @@ impl Limits {
     /// When it has to wait, and until when.
     pub fn may_register(&self, now: Timestamp) -> Result<(), HoldUntil> {
         let about_accounts = |(hold, until): &(&Hold, &Timestamp)| {
-            hold.what == Held::NewAccounts && is_held(now, **until)
+            hold.what == Held::NewAccounts && is_ahead(now, **until, MAX_RETRY_AFTER)
         };
         match self.holds.iter().find(about_accounts) {
             Some((hold, until)) => Err(HoldUntil {
@@ -357,11 +358,6 @@ fn domain(identifier: &Identifier) -> String {
         (Identifier::Dns(_), Some((dot, _))) => base[dot + 1..].to_owned(),
         _ => base,
     }
-}
-
-/// Whether a hold until then is one: no CA names a moment so far away that is not left from a clock that was ahead.
-fn is_held(now: Timestamp, until: Timestamp) -> bool {
-    until > now && until.duration_since(now) <= MAX_RETRY_AFTER
 }
 
 fn later(at: Timestamp, wait: SignedDuration) -> Timestamp {

@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::pki::Facts;
+
 /// Where a CA's services are (section 7.1.1).
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -112,6 +114,16 @@ pub enum Identifier {
     Dns(String),
     /// An address.
     Ip(IpAddr),
+}
+
+impl Identifier {
+    /// Whether a certificate is for this name.
+    pub fn is_in(&self, certificate: &Facts) -> bool {
+        match self {
+            Self::Dns(name) => certificate.names.dns.contains(name),
+            Self::Ip(address) => certificate.names.ip.contains(address),
+        }
+    }
 }
 
 impl fmt::Display for Identifier {

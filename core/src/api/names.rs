@@ -31,11 +31,10 @@ impl InvalidName {
 /// anywhere but as the whole first label; and for addresses, URIs and mailboxes, which have fields of their own.
 pub fn dns_name(text: &str) -> Result<String, InvalidName> {
     refuse_other_kinds(text)?;
-    let (wildcard, rest) = match text.strip_prefix("*.") {
-        Some(rest) => ("*.", rest),
-        None => ("", text),
+    let name = match text.strip_prefix("*.") {
+        Some(rest) => format!("*.{}", host_name(text, rest)?),
+        None => host_name(text, text).and_then(|name| no_address(text, name))?,
     };
-    let name = format!("{wildcard}{}", host_name(text, rest)?);
     if name.len() > MAX_NAME {
         return Err(too_long(text));
     }
@@ -258,9 +257,10 @@ fn too_long(text: &str) -> InvalidName {
 
 /// Names the field that a text which is clearly of another kind belongs in.
 fn refuse_other_kinds(text: &str) -> Result<(), InvalidName> {
-    let field = if text.parse::<IpAddr>().is_ok() {
-        "an IP address; write it under ipAddresses (ipRanges in name constraints)"
-    } else if text.contains("://") {
+    if text.parse::<IpAddr>().is_ok() {
+        return Err(is_address(text));
+    }
+    let field = if text.contains("://") {
         "a URI; write it under uris (uriDomains in name constraints)"
     } else if text.contains('@') {
         "an e-mail address; write it under emailAddresses"
@@ -274,8 +274,22 @@ fn refuse_other_kinds(text: &str) -> Result<(), InvalidName> {
 fn domain_or_subdomains(text: &str) -> Result<String, InvalidName> {
     match text.strip_prefix('.') {
         Some(domain) => Ok(format!(".{}", host_name(text, domain)?)),
-        None => host_name(text, text),
+        None => host_name(text, text).and_then(|name| no_address(text, name)),
     }
+}
+
+/// The name, unless its canonical form is an address: a final dot, or digits beyond ASCII, hide it.
+fn no_address(text: &str, name: String) -> Result<String, InvalidName> {
+    match name.parse::<IpAddr>() {
+        Ok(_) => Err(is_address(text)),
+        Err(_) => Ok(name),
+    }
+}
+
+fn is_address(text: &str) -> InvalidName {
+    InvalidName::new(format!(
+        "{text:?} is an IP address; write it under ipAddresses (ipRanges in name constraints)"
+    ))
 }
 
 /// A host name without wildcard; `text` is what the user wrote, for the message.

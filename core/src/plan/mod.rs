@@ -223,7 +223,7 @@ fn unwanted(inputs: &Inputs<'_>, assessment: &Assessment) -> Option<AbandonReaso
 /// When the CA said to come back, if that is ahead and not further than a CA may say.
 fn comes_back(now: Timestamp, order: &OrderStatus) -> Option<Timestamp> {
     let at = order.look_again.as_ref()?.0;
-    (at > now && at.duration_since(now) <= MAX_LOOK_AGAIN).then_some(at)
+    is_ahead(now, at, MAX_LOOK_AGAIN).then_some(at)
 }
 
 /// Rule 2.
@@ -332,6 +332,11 @@ fn undoes(now: Timestamp, inputs: &Inputs<'_>, undoes: bool) -> Undoes {
     }
 }
 
+/// Whether a stored moment is ahead, and no further than it can be set: what is further is left from a clock that was ahead.
+pub fn is_ahead(now: Timestamp, at: Timestamp, furthest: SignedDuration) -> bool {
+    at > now && at.duration_since(now) <= furthest
+}
+
 /// Whether something at `at` still counts in a contest. A moment ahead of us is left from a clock that was set back.
 fn is_recent(now: Timestamp, at: Timestamp) -> bool {
     now.duration_since(at).abs() < CONTEST
@@ -359,8 +364,7 @@ fn held_off(
         true => status::MAX_HOLD_OUTSIDE,
         false => status::MAX_HOLD,
     };
-    let plausible = until.duration_since(now) <= longest;
-    (until > now && plausible && applies && !asked_anew).then_some(until)
+    (is_ahead(now, until, longest) && applies && !asked_anew).then_some(until)
 }
 
 /// Rule 6, as far as the key is concerned: `rotationPolicy: Never` keeps a key that the spec does not allow.

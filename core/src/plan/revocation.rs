@@ -13,7 +13,7 @@ use super::assess::later;
 use super::inputs::{Inputs, IssuerState};
 use super::marks::REVOKE;
 use super::status::MAX_HOLD_OUTSIDE;
-use super::{Assessment, BlockReason, Plan};
+use super::{Assessment, BlockReason, Plan, is_ahead};
 use crate::api::certificate::{RevocationState, RevocationStatus};
 use crate::pki::Facts;
 
@@ -136,10 +136,7 @@ pub fn revocation(
         let next = told.next_try.as_ref().map(|at| at.0);
         match (told.state, next) {
             (RevocationState::Revoked | RevocationState::Refused, _) => return Revocation::Nothing,
-            // A moment further away than any CA may name is left from a clock that was ahead.
-            (RevocationState::Failing, Some(at))
-                if at > now && at.duration_since(now) <= MAX_HOLD_OUTSIDE =>
-            {
+            (RevocationState::Failing, Some(at)) if is_ahead(now, at, MAX_HOLD_OUTSIDE) => {
                 return Revocation::Wait(at);
             }
             (RevocationState::Failing, _) => {}

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certwright_core::acme::limits::Wish;
-use certwright_core::acme::order::{Proof, Refusal, Stage, Step, View, next};
+use certwright_core::acme::order::{Proof, Stage, Step, View, next};
 use certwright_core::acme::wire::{Authorization, Identifier, NewOrder, Order};
-use certwright_core::acme::{ari, chains, problem, selector};
+use certwright_core::acme::{ari, chains, problem};
 use certwright_core::api::certificate::OrderStatus;
 use certwright_core::api::issuer::Solver;
 use certwright_core::http01::Owner;
@@ -154,19 +154,6 @@ impl AcmeIssuer {
         })
     }
 
-    /// Looks whether there are solvers for what may have to be shown. The CA may still know what was shown before.
-    fn has_solvers(&self, asked: &Asked<'_>) -> Result<(), StepFailure> {
-        let was_shown = |identifier: &&Identifier| {
-            asked.held.is_some_and(|held| match identifier {
-                Identifier::Dns(name) => held.names.dns.contains(name),
-                Identifier::Ip(address) => held.names.ip.contains(address),
-            })
-        };
-        let new = asked.identifiers.iter().filter(|one| !was_shown(one));
-        selector::all_can_be_proven(&self.settings.solvers, asked.labels, new)
-            .map_err(|why| StepFailure::of_refusal(&Refusal::NoSolver(why)))
-    }
-
     /// Takes an order's next step.
     ///
     /// # Errors
@@ -191,12 +178,6 @@ impl AcmeIssuer {
             Err(failure) => return Ok(Err(failure)),
         };
         let (step, again) = step;
-        let pending = |look_again: Option<Timestamp>| {
-            Ok(Ok(Progress::UnderWay(OrderStatus {
-                look_again: look_again.map(Time),
-                ..status.clone()
-            })))
-        };
         match step {
             Step::Refuse(refusal) => Ok(Err(StepFailure::of_refusal(&refusal))),
             Step::Failed(failure) => {
@@ -209,7 +190,7 @@ impl AcmeIssuer {
             {
                 Ok(Err(StepFailure::of_stuck_order(status.started_at.0)))
             }
-            Step::Read(_) | Step::Wait => pending(Some(again)),
+            Step::Read(_) | Step::Wait => waits(status, again),
             Step::Present(proofs) => self.present(asked, ways, status, &proofs).await,
             Step::Accept(proofs) => {
                 let untold = |proof: &&Proof<'_>| proof.stage == Stage::Shown;
@@ -239,10 +220,7 @@ impl AcmeIssuer {
             return Ok(self.fetch(asked, &url).await);
         }
         let again = come_back(asked.now, status, order.retry_after.as_deref());
-        Ok(Ok(Progress::UnderWay(OrderStatus {
-            look_again: Some(Time(again)),
-            ..status.clone()
-        })))
+        waits(status, again)
     }
 
     /// Fetches the certificate.
@@ -364,6 +342,14 @@ impl AcmeIssuer {
         }
         chains::choose(found, preferred).ok_or_else(|| nonsense("no certificate".to_owned()))
     }
+}
+
+/// Nothing is new; the order is looked at again then.
+pub(super) fn waits(status: &OrderStatus, again: Timestamp) -> Taken {
+    Ok(Ok(Progress::UnderWay(OrderStatus {
+        look_again: Some(Time(again)),
+        ..status.clone()
+    })))
 }
 
 /// When to look at an order again: when the CA says, else the later the longer it takes.

@@ -1,11 +1,11 @@
-//! What DNS has against a certificate is looked for before the first order for a name.
+//! What is looked for before an order is made: solvers for its names, and what DNS has against a name's first one.
 
 use std::time::Duration;
 
+use certwright_core::acme::order::Refusal;
 use certwright_core::acme::precheck::{self, Answer, Signer, Stop};
 use certwright_core::acme::wire::Identifier;
 use certwright_core::acme::{ChallengeKind, selector};
-use certwright_core::pki::Facts;
 use futures::{StreamExt as _, stream};
 use tokio::time::{Instant, timeout_at};
 
@@ -19,6 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 8;
 
 impl AcmeIssuer {
+    /// Looks whether there are solvers for what may have to be shown.
+    pub(super) fn has_solvers(&self, asked: &Asked<'_>) -> Result<(), StepFailure> {
+        let new = asked.identifiers.iter();
+        let new = new.filter(|identifier| !was_shown(asked, identifier));
+        selector::all_can_be_proven(&self.settings.solvers, asked.labels, new)
+            .map_err(|why| StepFailure::of_refusal(&Refusal::NoSolver(why)))
+    }
+
     /// Looks whether CAA records leave the CA out, or a name does not exist that HTTP-01 needs. What can't be found out in
     /// time is left to the CA.
     pub(super) async fn precheck(
@@ -32,8 +40,7 @@ impl AcmeIssuer {
             let Identifier::Dns(name) = identifier else {
                 continue;
             };
-            let shown = |held: &Facts| held.names.dns.contains(name);
-            if asked.held.is_some_and(shown) || !precheck::is_public(name) {
+            if was_shown(asked, identifier) || !precheck::is_public(name) {
                 continue;
             }
             let solver = selector::choose(&self.settings.solvers, asked.labels, identifier, None);
@@ -70,6 +77,11 @@ impl AcmeIssuer {
         // Without the name, there is nothing to add a CAA record to.
         exists.or(caa)
     }
+}
+
+/// Whether a name was shown to the CA before, which may still know it.
+fn was_shown(asked: &Asked<'_>, identifier: &Identifier) -> bool {
+    asked.held.is_some_and(|held| identifier.is_in(held))
 }
 
 /// What CAA records have against a name.

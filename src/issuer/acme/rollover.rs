@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certwright_core::acme::AccountKey;
 use certwright_core::api::issuer::{Acme, DEFAULT_KEY_ENTRY};
+use certwright_core::plan::is_ahead;
 use certwright_core::plan::status::{MAX_HOLD_OUTSIDE, Pace};
 use jiff::{SignedDuration, Timestamp};
 
@@ -92,9 +93,7 @@ impl Rollovers {
     ) -> Option<Rolled> {
         let all = self.lock();
         let failed = all.get(issuer)?;
-        // A moment further away than any CA may name is left from a clock that was ahead.
-        let waits = failed.next > now && failed.next.duration_since(now) <= MAX_HOLD_OUTSIDE;
-        (failed.is_of(asked, settings) && waits)
+        (failed.is_of(asked, settings) && is_ahead(now, failed.next, MAX_HOLD_OUTSIDE))
             .then(|| Rolled::Failed(failed.why.clone(), Some(failed.next)))
     }
 

@@ -12,7 +12,7 @@ use certwright_core::http01::Challenge;
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::order::{Asked, LOOK_AGAIN, Progress, Taken, Ways, later};
+use super::order::{self, Asked, LOOK_AGAIN, Progress, Taken, Ways, later};
 use super::{AcmeIssuer, StepFailure};
 use crate::http01::front_door::{Closed, Presented};
 
@@ -36,10 +36,7 @@ impl AcmeIssuer {
         // A CA that asks for something else each time must not have the cluster written to without end.
         if let Some(wait) = front_door.made_lately(asked.owner) {
             let wait = SignedDuration::try_from(wait).unwrap_or(LOOK_AGAIN);
-            return Ok(Ok(Progress::UnderWay(OrderStatus {
-                look_again: Some(Time(later(asked.now, wait.max(LOOK_AGAIN)))),
-                ..status.clone()
-            })));
+            return order::waits(status, later(asked.now, wait.max(LOOK_AGAIN)));
         }
         let presented = self.presented(&challenges);
         if let Err(closed) = front_door.present(asked.owner, &presented).await {

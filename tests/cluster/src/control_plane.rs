@@ -13,6 +13,7 @@ use k8s_openapi::api::{
     core::v1::ServiceAccount,
 };
 use kube::{Api, Client, Config, api::PostParams};
+use serde_json::{Value, json};
 use tokio::{process::Command, time::sleep};
 
 use crate::{
@@ -138,12 +139,24 @@ impl ControlPlane {
         self.services.access.config_with_token(&token)
     }
 
-    /// A token for 24 hours of a ServiceAccount that exists.
-    pub async fn service_account_token(
+    /// Writes a kubeconfig with a token for 24 hours of a ServiceAccount that exists, and returns its path; it goes with the
+    /// control plane.
+    pub async fn service_account_kubeconfig(
         &self,
         namespace: &str,
         name: &str,
-    ) -> anyhow::Result<String> {
+    ) -> anyhow::Result<PathBuf> {
+        let token = self.service_account_token(namespace, name).await?;
+        let admins = std::fs::read(self.kubeconfig("admin")?)?;
+        let mut config: Value = serde_yaml::from_slice(&admins)?;
+        config["users"][0]["user"] = json!({ "token": token });
+        let path = self.folder().join(format!("{namespace}-{name}.kubeconfig"));
+        std::fs::write(&path, serde_yaml::to_string(&config)?)?;
+        Ok(path)
+    }
+
+    /// A token for 24 hours of a ServiceAccount that exists.
+    async fn service_account_token(&self, namespace: &str, name: &str) -> anyhow::Result<String> {
         let request = TokenRequest {
             spec: TokenRequestSpec {
                 expiration_seconds: Some(24 * 60 * 60),

@@ -41,6 +41,7 @@ mod ports;
 mod process;
 mod services;
 mod shared;
+pub mod shipped;
 mod traefik;
 mod visit;
 mod workloads;

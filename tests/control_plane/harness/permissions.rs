@@ -1,23 +1,14 @@
 //! What the operator may do, as it is shipped.
 
+use certwright_test_cluster::shipped;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::PostParams;
 use kube::{Api, Client};
-use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::{Scene, eventually};
 
-/// The kinds that say what the operator may do. What is bound to users is not among them.
-const KINDS: [&str; 7] = [
-    "ServiceAccount",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "Role",
-    "RoleBinding",
-    "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionPolicyBinding",
-];
+/// What is bound to users and not to the operator.
+const USERS: [&str; 2] = ["certwright-view", "certwright-edit"];
 
 impl Scene<'_> {
     /// Gives the operator's account what these shipped manifests give it, with nothing but group, names and the operator's
@@ -42,17 +33,8 @@ impl Scene<'_> {
         config.auth_info.impersonate = Some(self.username());
         let client = Client::try_from(config).unwrap();
         let secrets: Api<Secret> = Api::namespaced(client, &self.namespace);
-        let dry = PostParams {
-            dry_run: true,
-            ..PostParams::default()
-        };
-        let mut unmarked = Secret::default();
-        unmarked.metadata.name = Some("unmarked".to_owned());
         eventually("the admission policies hold", async || {
-            match secrets.create(&dry, &unmarked).await {
-                Err(kube::Error::Api(status)) if status.message.contains("managed") => Ok(()),
-                answer => Err(format!("{answer:?}")),
-            }
+            shipped::policies_hold(&secrets).await
         })
         .await;
     }
@@ -69,15 +51,11 @@ impl Scene<'_> {
                 "system:serviceaccount:certwright:certwright",
                 &self.username(),
             );
-        let all = serde_yaml::Deserializer::from_str(&manifests)
-            .map(|document| Value::deserialize(document).unwrap());
-        let mut wanted: Vec<Value> = all
-            .filter(|document| KINDS.contains(&document["kind"].as_str().unwrap_or_default()))
-            .filter(|document| {
-                let name = document["metadata"]["name"].as_str().unwrap();
-                !["certwright-view", "certwright-edit"].contains(&name)
-            })
-            .collect();
+        let mut wanted = shipped::permissions(&manifests).unwrap();
+        wanted.retain(|document| {
+            let name = document["metadata"]["name"].as_str().unwrap();
+            !USERS.contains(&name)
+        });
         assert!(wanted.len() >= 3, "at least account, role and binding");
         for document in &mut wanted {
             self.rename(document);

@@ -48,6 +48,8 @@ fn dns_names_that_no_verifier_matches_are_refused() {
         ("-a.example.com", "begin or end with a hyphen"),
         ("a-.example.com", "begin or end with a hyphen"),
         ("10.0.0.1", "under ipAddresses"),
+        ("10.0.0.1.", "under ipAddresses"),
+        ("１０.0.0.1", "under ipAddresses"),
         ("2001:db8::1", "under ipAddresses"),
         ("https://example.com", "under uris"),
         ("ops@example.com", "under emailAddresses"),
@@ -56,6 +58,7 @@ fn dns_names_that_no_verifier_matches_are_refused() {
         let problem = problem(dns_name(text));
         assert!(problem.contains(says), "{text}: {problem}");
     }
+    assert!(problem(dns_constraint("10.0.0.1.")).contains("ipRanges"));
 }
 
 #[test]
