@@ -31,6 +31,7 @@ mod killed;
 mod limits;
 mod named;
 mod operator;
+mod own_pods;
 mod pebble;
 mod precheck;
 mod renewal;

@@ -6,6 +6,7 @@
     reason = "all of this is tests, also what is outside their functions"
 )]
 
+mod api_server;
 mod argocd;
 mod authorities;
 mod bounds;

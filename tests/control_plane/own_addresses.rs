@@ -1,10 +1,13 @@
 //! Which private addresses an Issuer may lead to: those of Pods of its own namespace, and of Services that lead to nothing else.
 
+use std::net::SocketAddr;
+
 use certwright::cluster::own_addresses::OwnAddresses;
-use certwright::outside::Own as _;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use certwright::outside::Addresses as _;
+use certwright_test_cluster::standing_pod;
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, PostParams};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -12,26 +15,6 @@ use crate::harness::Scene;
 
 fn read<K: DeserializeOwned>(object: Value) -> K {
     serde_json::from_value(object).unwrap()
-}
-
-/// A Pod that nobody starts, with these addresses.
-async fn pod(pods: &Api<Pod>, name: &str, host_network: bool, phase: &str, addresses: &[&str]) {
-    let pod = read(json!({
-        "metadata": { "name": name },
-        "spec": {
-            "schedulerName": "nobody", "hostNetwork": host_network,
-            "containers": [{ "name": "ca", "image": "ca" }],
-        },
-    }));
-    pods.create(&PostParams::default(), &pod).await.unwrap();
-    let all: Vec<_> = addresses
-        .iter()
-        .map(|address| json!({ "ip": address }))
-        .collect();
-    let status = json!({ "status": { "phase": phase, "podIP": addresses[0], "podIPs": all } });
-    pods.patch_status(name, &PatchParams::default(), &Patch::Merge(&status))
-        .await
-        .unwrap();
 }
 
 /// A Service that leads to these addresses; its own one.
@@ -61,12 +44,23 @@ async fn a_namespaces_own_addresses_are_those_of_its_pods_and_of_services_that_l
 {
     let scene = Scene::new("own-addresses").await;
     let admin = scene.cluster.client().unwrap();
-    let pods: Api<Pod> = Api::namespaced(admin.clone(), &scene.namespace);
-    pod(&pods, "ca", false, "Running", &["10.1.1.1", "fd00::1"]).await;
-    pod(&pods, "node", true, "Running", &["10.1.1.2"]).await;
-    pod(&pods, "ended", false, "Succeeded", &["10.1.1.3"]).await;
-    let others: Api<Pod> = Api::namespaced(admin.clone(), &scene.system);
-    pod(&others, "theirs", false, "Running", &["10.1.1.4"]).await;
+    for (namespace, name, host_network, phase, addresses) in [
+        (
+            &scene.namespace,
+            "ca",
+            false,
+            "Running",
+            &["10.1.1.1", "fd00::1"][..],
+        ),
+        (&scene.namespace, "node", true, "Running", &["10.1.1.2"]),
+        (&scene.namespace, "ended", false, "Succeeded", &["10.1.1.3"]),
+        (&scene.system, "theirs", false, "Running", &["10.1.1.4"]),
+    ] {
+        let addresses: Vec<_> = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
+        standing_pod(&admin, (namespace, name), host_network, phase, &addresses)
+            .await
+            .unwrap();
+    }
 
     let ours = service(&admin, &scene.namespace, "ours", &["10.1.1.1"]).await;
     let mixed = ["10.1.1.1", "10.1.1.4"];
@@ -95,7 +89,7 @@ async fn a_namespaces_own_addresses_are_those_of_its_pods_and_of_services_that_l
         (&node, false),
         (&theirs, false),
     ] {
-        let found = own.holds(address.parse().unwrap()).await;
-        assert_eq!(found, is_own, "{address}");
+        let at = SocketAddr::new(address.parse().unwrap(), 14000);
+        assert_eq!(own.hold(at).await.unwrap(), is_own, "{address}");
     }
 }

@@ -27,14 +27,14 @@ rules:
     verbs: [list]
   {{- end }}
   {{- if .Values.acme.ownPods.enabled }}
-  # To know whether a private address that an Issuer leads to is that of a Pod of its own namespace...
+  # To know whether a private address that an Issuer leads to is that of a Pod of its own namespace, or of a Service that leads
+  # to such Pods alone.
   - apiGroups: [""]
-    resources: [pods, services]
+    resources: [pods]
     verbs: [list]
-  # ...or of a Service that leads to such Pods alone.
-  - apiGroups: [discovery.k8s.io]
-    resources: [endpointslices]
-    verbs: [list]
+  {{- end }}
+  {{- if or .Values.acme.ownPods.enabled (not .Values.watchNamespaces) }}
+  {{- include "certwright.addressRules" . }}
   {{- end }}
   {{- if .Values.acme.http01.enabled }}
   # To lead an ACME CA's questions from the front door to the operator, as long as a CA asks: a Service without selector...
@@ -48,6 +48,16 @@ rules:
   {{- include "certwright.routeRules" . }}
   {{- end }}
   {{- include "certwright.eventRule" . }}
+{{- end -}}
+
+{{- define "certwright.addressRules" }}
+  # To know which addresses Services have and lead to: the API server's are never asked for those who write Issuers.
+  - apiGroups: [""]
+    resources: [services]
+    verbs: [list]
+  - apiGroups: [discovery.k8s.io]
+    resources: [endpointslices]
+    verbs: [list]
 {{- end -}}
 
 {{- define "certwright.routeRules" }}
