@@ -157,11 +157,8 @@ async fn the_api_server_is_asked_by_nobodys_leave_and_nobody_who_may_be_it() {
     ] {
         let allowed = Allowed::new(all.clone()).but_not(only(api_server));
         let answer = admitted(&allowed, address).await;
-        let address = SocketAddr::new(
-            unwrapped(address.parse::<SocketAddr>().unwrap().ip()),
-            address.parse::<SocketAddr>().unwrap().port(),
-        );
-        let wanted = admits.then_some(()).ok_or(Forbidden::ApiServer(address));
+        let api_server = api_server.parse().unwrap();
+        let wanted = admits.then_some(()).ok_or(Forbidden::ApiServer(api_server));
         assert_eq!(answer, wanted, "{address}");
     }
     let unknown = Allowed::new(all).but_not(Arc::new(Only(None)));
