@@ -51,10 +51,11 @@ rules:
 {{- end -}}
 
 {{- define "certwright.addressRules" }}
-  # To know which addresses Services have and lead to: the API server's are never asked for those who write Issuers.
+  # To know which addresses Services have: the API server's is never asked for those who write Issuers...
   - apiGroups: [""]
     resources: [services]
     verbs: [list]
+  # ...nor is one that it leads to.
   - apiGroups: [discovery.k8s.io]
     resources: [endpointslices]
     verbs: [list]
