@@ -30,6 +30,7 @@ use super::tasks::Tasks;
 use crate::backoff::Backoff;
 use crate::cli::{RunSettings, host_name};
 use crate::clock::Clock;
+use crate::cluster::api_server::ApiServer;
 use crate::cluster::events::Events;
 use crate::cluster::leadership::Leadership;
 use crate::cluster::readable::readable;
@@ -70,13 +71,14 @@ const CERTIFICATES: &str = "Certificates";
 impl Parts {
     pub(super) fn new(
         client: Client,
+        api_server: ApiServer,
         settings: &RunSettings,
         clock: Arc<dyn Clock>,
         leadership: Leadership,
     ) -> anyhow::Result<Self> {
         let group = settings.group.clone();
         let outside = Arc::new(Outside::new(&settings.outside)?);
-        let allowed = allowed(settings);
+        let allowed = allowed(settings, api_server);
         let certificates = Writer::new(group.clone());
         let issuers = Writer::new(group.clone());
         let cluster_issuers = settings.cluster_issuers.then(|| Writer::new(group.clone()));
@@ -102,7 +104,7 @@ impl Parts {
                 Arc::clone(&secrets),
             ),
         ));
-        let records = Arc::new(Records::new(&settings.resolvers, &allowed)?);
+        let records = Arc::new(Records::new(&settings.resolvers)?);
         let ways = ways(&client, settings, records, outside, allowed);
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, clock.as_ref());
@@ -239,9 +241,8 @@ fn ways(
 }
 
 /// Which addresses may be asked. Where that is more than anybody needs, the log says so.
-fn allowed(settings: &RunSettings) -> Allowed {
-    let api_server = settings.api_server.into_iter().collect();
-    let allowed = Allowed::new(settings.private_networks.clone(), api_server);
+fn allowed(settings: &RunSettings, api_server: ApiServer) -> Allowed {
+    let allowed = Allowed::new(settings.private_networks.clone()).but_not(Arc::new(api_server));
     for network in allowed.own_host() {
         warn!(
             %network,

@@ -32,6 +32,7 @@ mod killed;
 mod limits;
 mod named;
 mod operator;
+mod own_pods;
 mod pebble;
 mod precheck;
 mod renewal;

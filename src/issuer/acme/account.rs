@@ -20,6 +20,7 @@ use super::rollover::{Rollover, Rollovers};
 use super::stored;
 use super::turns::Turns;
 use crate::acme::{AcmeError, Client, Transport, Verification};
+use crate::cluster::own_addresses::OwnAddresses;
 use crate::cluster::secrets::{IssuerKey, Named, Secrets};
 use crate::error::Error;
 use crate::issuer::NotReady;
@@ -238,7 +239,12 @@ impl Accounts {
             Verification::Roots(acme.ca_bundle.clone())
         };
         let outside = Arc::clone(&self.outside);
-        let transport = match Transport::new(outside, self.allowed.clone(), &verification) {
+        let mut allowed = self.allowed.clone();
+        // Whoever writes a ClusterIssuer may have networks allowed.
+        if !issuer.0.cluster {
+            allowed = allowed.and_own(Arc::new(OwnAddresses::new(self.client.clone(), namespace)));
+        }
+        let transport = match Transport::new(outside, allowed, &verification) {
             Ok(transport) => transport,
             Err(problem) => {
                 return Ok(Err((
