@@ -25,11 +25,16 @@ async fn renewed_certificates_are_served_by_every_pod_and_no_client_is_failed() 
         ("Deployment", "web", Software::nginx()),
         ("StatefulSet", "store", Software::nginx()),
         ("Deployment", "proxy", Software::traefik()),
+        (
+            "Deployment",
+            "door",
+            Software::haproxy(operator.cluster.busybox()),
+        ),
     ] {
         operator.certificate(namespace, name).await;
         operator.ready(namespace, name).await;
         let start = Deployed::start(operator, namespace, (kind, name), &software);
-        servers.push((start.await, software.reloads));
+        servers.push((start.await, software.rolls));
     }
     let roots = held(operator, namespace, "web", "ca.crt").await;
     let mut clients = Vec::new();
@@ -50,10 +55,10 @@ async fn renewed_certificates_are_served_by_every_pod_and_no_client_is_failed() 
         for (server, _) in &servers {
             renew(operator, namespace, server.name, round).await;
         }
-        for ((server, reloads), before) in servers.iter().zip(&generations) {
+        for ((server, rolls), before) in servers.iter().zip(&generations) {
             leaves.insert(all_serve(operator, namespace, server, &roots).await);
             server.has_rolled().await;
-            let rolls = if *reloads { 0 } else { round };
+            let rolls = if *rolls { round } else { 0 };
             assert_eq!(server.generation().await - before, rolls, "{}", server.name);
         }
     }

@@ -1,14 +1,14 @@
 //! Servers of others, as their users run them: two replicas each, whose Pods go only when nobody is sent to them any more.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command as Program;
 
 use certwright_test_cluster::{Binaries, Image, Program as Fetched};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::ResourceExt as _;
 use kube::api::ListParams;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::installed::Installed;
 
@@ -45,6 +45,28 @@ tls:
   certificates: [{certFile: /served/tls.crt, keyFile: /served/tls.key}]
 "#;
 
+/// HAProxy starts a new worker, which takes the connections over, at a signal to its first process. It looks for the key
+/// beside the certificate.
+const HAPROXY: &str = "
+global
+    stats socket /tmp/haproxy.sock mode 600 level admin expose-fd listeners
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 1m
+    timeout server 1m
+frontend web
+    bind :8443 ssl crt /served/tls.crt
+    http-request return status 200 content-type text/plain string haproxy
+";
+
+/// What the sidecar runs when it is called.
+const RELOAD: &str = "#!/bin/sh
+read pid < /tmp/haproxy.pid
+if kill -USR2 \"$pid\"; then status='200 OK'; else status='500 Internal Server Error'; fi
+printf 'Status: %s\\r\\nContent-Type: text/plain\\r\\n\\r\\n' \"$status\"
+";
+
 /// A server: a workload behind a Service, both of its name, with the Secret `NAME-tls`.
 pub(crate) struct Deployed<'o> {
     operator: &'o Installed<'o>,
@@ -61,41 +83,76 @@ pub(crate) struct Software {
     arguments: Vec<String>,
     /// The name of its configuration file, and what is in it.
     configuration: (&'static str, &'static str),
-    /// Whether it reads a certificate again by itself.
-    pub(crate) reloads: bool,
+    /// What the workload says of its rollout.
+    annotations: Value,
+    /// Beside it in each Pod, if there is one.
+    sidecar: Option<Value>,
+    /// Whether its Pods are replaced for a new certificate.
+    pub(crate) rolls: bool,
 }
 
 impl Software {
     /// nginx, which reads its certificate when it starts.
     pub(crate) fn nginx() -> Self {
-        let image = with_libraries("certwright.test/nginx:1", "/nginx", nginx());
         Self {
             // At this signal only, it lets the connections that it has come to their ends.
-            image: image.stop_signal("SIGQUIT"),
-            arguments: ["-c", "/served/nginx.conf"].map(String::from).into(),
+            image: debian("nginx").stop_signal("SIGQUIT"),
+            arguments: arguments(&["-c", "/served/nginx.conf"]),
             configuration: ("nginx.conf", NGINX),
-            reloads: false,
+            annotations: json!({}),
+            sidecar: None,
+            rolls: true,
         }
     }
 
     /// Traefik with its file provider, which reads its certificate again by itself.
     pub(crate) fn traefik() -> Self {
         let program = Binaries::locate().unwrap().path(Fetched::Traefik).unwrap();
-        let arguments = [
-            "--global.checknewversion=false",
-            "--global.sendanonymoususage=false",
-            "--entrypoints.websecure.address=:8443",
-            "--ping=true",
-            "--ping.manualrouting=true",
-            "--providers.file.directory=/served",
-        ];
         Self {
             image: Image::new("certwright.test/traefik:1", ["/traefik"]).file("/traefik", program),
-            arguments: arguments.map(String::from).into(),
+            arguments: arguments(&[
+                "--global.checknewversion=false",
+                "--global.sendanonymoususage=false",
+                "--entrypoints.websecure.address=:8443",
+                "--ping=true",
+                "--ping.manualrouting=true",
+                "--providers.file.directory=/served",
+            ]),
             configuration: ("routes.yaml", TRAEFIK),
-            reloads: true,
+            annotations: json!({ "certwright.dev/rollout": "Reload" }),
+            sidecar: None,
+            rolls: false,
         }
     }
+
+    /// HAProxy, which reads its certificate again when its sidecar is called.
+    pub(crate) fn haproxy(busybox: &str) -> Self {
+        let sidecar = json!({
+            "name": "reload",
+            "image": busybox,
+            "command": ["/bin/busybox", "httpd", "-f", "-p", "9000", "-h", "/commands"],
+            "ports": [{ "name": "reload", "containerPort": 9000 }],
+            "volumeMounts": [
+                { "name": "commands", "mountPath": "/commands", "readOnly": true },
+                { "name": "tmp", "mountPath": "/tmp" },
+            ],
+        });
+        Self {
+            image: debian("haproxy").stop_signal("SIGUSR1"),
+            arguments: arguments(&["-W", "-p", "/tmp/haproxy.pid", "-f", "/served/haproxy.cfg"]),
+            configuration: ("haproxy.cfg", HAPROXY),
+            annotations: json!({
+                "certwright.dev/rollout": "Call",
+                "certwright.dev/rollout-call": "POST :reload/cgi-bin/reload",
+            }),
+            sidecar: Some(sidecar),
+            rolls: false,
+        }
+    }
+}
+
+fn arguments(all: &[&str]) -> Vec<String> {
+    all.iter().map(|one| (*one).to_owned()).collect()
 }
 
 impl<'o> Deployed<'o> {
@@ -125,27 +182,33 @@ impl<'o> Deployed<'o> {
         // What a server reads stands in one folder, whose files change all at once.
         let sources = json!([
             { "secret": { "name": format!("{name}-tls"), "items": [
-                { "key": "tls.crt", "path": "tls.crt" }, { "key": "tls.key", "path": "tls.key" },
+                { "key": "tls.crt", "path": "tls.crt" },
+                { "key": "tls.key", "path": "tls.key" },
+                { "key": "tls.key", "path": "tls.crt.key" },
             ] } },
-            { "configMap": { "name": name } },
+            { "configMap": { "name": name, "items": [{ "key": file, "path": file }] } },
         ]);
+        let commands = json!([{ "key": "reload", "path": "cgi-bin/reload", "mode": 0o755 }]);
+        let containers: Vec<_> = [Some(container), software.sidecar.clone()]
+            .into_iter()
+            .flatten()
+            .collect();
         let labels = json!({ "app": name });
         let template = json!({
             "metadata": { "labels": labels },
             "spec": {
                 "terminationGracePeriodSeconds": 30,
                 "securityContext": { "runAsUser": 1000, "runAsNonRoot": true },
-                "containers": [container],
+                // A sidecar signals its neighbour.
+                "shareProcessNamespace": true,
+                "containers": containers,
                 "volumes": [
                     { "name": "served", "projected": { "sources": sources } },
+                    { "name": "commands", "configMap": { "name": name, "items": commands } },
                     { "name": "tmp", "emptyDir": {} },
                 ],
             },
         });
-        let annotations = match software.reloads {
-            true => json!({ "certwright.dev/rollout": "None" }),
-            false => json!({}),
-        };
         let mut spec = json!({
             "replicas": 2,
             "selector": { "matchLabels": labels },
@@ -161,14 +224,14 @@ impl<'o> Deployed<'o> {
         }
         let workload = json!({
             "apiVersion": "apps/v1", "kind": kind,
-            "metadata": { "name": name, "annotations": annotations }, "spec": spec,
+            "metadata": { "name": name, "annotations": software.annotations }, "spec": spec,
         });
         let service = json!({
             "apiVersion": "v1", "kind": "Service", "metadata": { "name": name },
             "spec": { "selector": labels, "ports": [{ "port": 443, "targetPort": PORT }] },
         });
         let config_map = json!({
-            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": { file: content },
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": { file: content, "reload": RELOAD },
         });
         let apply = format!("apply --namespace {namespace} -f -");
         let manifests = format!("{config_map}\n---\n{workload}\n---\n{service}");
@@ -226,28 +289,40 @@ impl<'o> Deployed<'o> {
     }
 }
 
-/// nginx as Debian has it: installed, or unpacked by `tests/run needs`.
-fn nginx() -> PathBuf {
+/// A server as Debian has it, with the libraries that it needs: installed, or unpacked by `tests/run needs`.
+fn debian(name: &str) -> Image {
     let cache = std::env::var("CERTWRIGHT_CACHE")
         .unwrap_or_else(|_| format!("{}/.cache/certwright", std::env::var("HOME").unwrap()));
-    let unpacked = PathBuf::from(format!("{cache}/tools/nginx/usr/sbin/nginx"));
-    let installed = PathBuf::from("/usr/sbin/nginx");
-    [installed, unpacked]
-        .into_iter()
-        .find(|program| program.exists())
-        .expect("there is no nginx; unpack it with: tests/run needs")
+    let roots = [String::new(), format!("{cache}/tools/{name}")];
+    let root = roots
+        .iter()
+        .find(|root| Path::new(&format!("{root}/usr/sbin/{name}")).exists())
+        .unwrap_or_else(|| panic!("there is no {name}; unpack it with: tests/run needs"));
+    let program = format!("{root}/usr/sbin/{name}");
+    let inside = format!("/{name}");
+    with_libraries(
+        &format!("certwright.test/{name}:1"),
+        &inside,
+        &program,
+        root,
+    )
 }
 
-/// A program of this machine with the libraries that it needs.
-pub(crate) fn with_libraries(name: &str, inside: &str, program: PathBuf) -> Image {
-    let output = Program::new("ldd").arg(&program).output().unwrap();
+/// A program of this machine with the libraries that it needs, some of which may lie below a folder of their own.
+pub(crate) fn with_libraries(name: &str, inside: &str, program: &str, root: &str) -> Image {
+    let folder = format!("{root}/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+    let output = Program::new("ldd")
+        .arg(program)
+        .env("LD_LIBRARY_PATH", folder)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{output:?}");
     let libraries = String::from_utf8(output.stdout).unwrap();
     libraries
         .lines()
         .filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')))
         .fold(Image::new(name, [inside]), |image, library| {
-            image.file(library, library)
+            image.file(library.strip_prefix(root).unwrap_or(library), library)
         })
         .file(inside, program)
 }
