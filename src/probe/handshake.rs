@@ -1,115 +1,117 @@
-//! What a TLS server shows, whether a client would trust it or not.
+//! The handshake, as far as the certificates need it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
 use certwright_core::pki::CertificateDer;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{self, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::Connection;
+use super::{Presented, Unreached};
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// What a TLS server showed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Served {
-    /// Where it was reached.
-    pub at: String,
-    /// The version of TLS, such as `TLSv1_3`; `None` if the handshake did not come to its end.
-    pub protocol: Option<String>,
-    /// The certificates in the order in which it showed them.
-    pub chain: Vec<CertificateDer>,
-    /// Whether a client would trust them, or why not.
-    pub verdict: Result<(), String>,
-}
-
-/// Shakes hands as `name`, and sends nothing.
-pub(super) async fn ask(
-    connection: Connection,
-    name: &str,
-    roots: &Arc<RootCertStore>,
-) -> anyhow::Result<Served> {
-    let server = ServerName::try_from(name.to_owned())
-        .with_context(|| format!("{name} is neither a DNS name nor an IP address"))?;
-    let judge = WebPkiServerVerifier::builder(Arc::clone(roots))
-        .build()
-        .context("failed to set up the judgement of certificates")?;
+/// Shakes hands as far as it goes, and sends nothing. What ends it after the certificates were shown, such as a wish for a
+/// client's, takes nothing from what was seen.
+pub(super) async fn present(
+    stream: TcpStream,
+    at: String,
+    name: ServerName<'static>,
+) -> Result<Presented, Unreached> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
     let recorder = Arc::new(Recorder {
-        judge,
+        provider: Arc::clone(&provider),
         seen: Mutex::default(),
     });
-    let mut config = ClientConfig::builder()
-        .with_root_certificates(Arc::clone(roots))
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|problem| Unreached::NoTls {
+            at: at.clone(),
+            problem: problem.to_string(),
+        })?;
+    let config = builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::<Recorder>::clone(&recorder))
         .with_no_client_auth();
-    let verifier = Arc::<Recorder>::clone(&recorder);
-    config.dangerous().set_certificate_verifier(verifier);
-    let handshake = TlsConnector::from(Arc::new(config)).connect(server, connection.stream);
-    let shaken = match tokio::time::timeout(HANDSHAKE, handshake).await {
-        Ok(shaken) => shaken.map_err(|problem| anyhow!("{problem}")),
-        Err(_) => Err(anyhow!("no answer within {HANDSHAKE:?}")),
-    };
-    let at = connection.to;
-    let protocol = shaken.as_ref().ok().and_then(|stream| {
-        let (_, session) = stream.get_ref();
+    let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    let shaken = tokio::time::timeout(HANDSHAKE, handshake).await;
+    let protocol = shaken.as_ref().ok().and_then(|shaken| {
+        let (_, session) = shaken.as_ref().ok()?.get_ref();
         Some(format!("{:?}", session.protocol_version()?))
     });
-    let seen = recorder
-        .seen
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
-    match (seen, shaken) {
-        (Some((chain, verdict)), _) => Ok(Served {
+    let Seen { chain, holds_key } = recorder.seen().clone();
+    if !chain.is_empty() {
+        return Ok(Presented {
             at,
             protocol,
             chain,
-            verdict,
-        }),
-        (None, Err(problem)) => Err(problem).with_context(|| format!("{at} speaks no TLS")),
-        (None, Ok(_)) => bail!("{at} showed no certificate"),
+            holds_key,
+        });
     }
+    Err(match shaken {
+        Ok(Ok(_)) => Unreached::NoTls {
+            at,
+            problem: "it shows no certificate".to_owned(),
+        },
+        Ok(Err(problem)) => Unreached::NoTls {
+            at,
+            problem: problem.to_string(),
+        },
+        Err(_) => Unreached::Slow {
+            at,
+            step: "shake hands",
+            patience: HANDSHAKE,
+        },
+    })
 }
 
 /// Takes note of what the server shows, and lets it pass: what was sent is looked at, and nothing is sent in return.
 #[derive(Debug)]
 struct Recorder {
-    judge: Arc<WebPkiServerVerifier>,
-    seen: Mutex<Option<Seen>>,
+    provider: Arc<CryptoProvider>,
+    seen: Mutex<Seen>,
 }
 
-/// The chain, leaf first, and why it would not be trusted.
-type Seen = (Vec<CertificateDer>, Result<(), String>);
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    /// Leaf first.
+    chain: Vec<CertificateDer>,
+    holds_key: Option<bool>,
+}
+
+impl Recorder {
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the signature over the handshake holds, and so whether whoever made it has the key.
+    fn signed(
+        &self,
+        verified: Result<HandshakeSignatureValid, Error>,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.seen().holds_key = Some(verified.is_ok());
+        verified
+    }
+}
 
 impl ServerCertVerifier for Recorder {
     fn verify_server_cert(
         &self,
         end_entity: &pki_types::CertificateDer<'_>,
         intermediates: &[pki_types::CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verdict = self.judge.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        );
-        let chain = std::iter::once(end_entity)
+        self.seen().chain = std::iter::once(end_entity)
             .chain(intermediates)
             .map(|der| CertificateDer::from(der.to_vec()))
             .collect();
-        let verdict = verdict.map(|_| ()).map_err(|problem| words(&problem));
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((chain, verdict));
         Ok(ServerCertVerified::assertion())
     }
 
@@ -119,8 +121,13 @@ impl ServerCertVerifier for Recorder {
         certificate: &pki_types::CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.judge
-            .verify_tls12_signature(message, certificate, signed)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        self.signed(verify_tls12_signature(
+            message,
+            certificate,
+            signed,
+            algorithms,
+        ))
     }
 
     fn verify_tls13_signature(
@@ -129,34 +136,17 @@ impl ServerCertVerifier for Recorder {
         certificate: &pki_types::CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.judge
-            .verify_tls13_signature(message, certificate, signed)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        self.signed(verify_tls13_signature(
+            message,
+            certificate,
+            signed,
+            algorithms,
+        ))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.judge.supported_verify_schemes()
-    }
-}
-
-/// Why a client would not trust a server, with the way out.
-fn words(problem: &Error) -> String {
-    let Error::InvalidCertificate(problem) = problem else {
-        return problem.to_string();
-    };
-    match problem {
-        CertificateError::UnknownIssuer => {
-            "no CA that is trusted here signed it; is an intermediate missing, or the CA a private one?"
-                .to_owned()
-        }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "it has expired; renew it".to_owned()
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "it is not valid yet; is a clock wrong?".to_owned()
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "it is not for this name".to_owned()
-        }
-        other => other.to_string(),
+        let algorithms = &self.provider.signature_verification_algorithms;
+        algorithms.supported_schemes()
     }
 }

@@ -1,0 +1,73 @@
+//! CAs and certificates as others make them.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, CrlDistributionPoint, DnType, IsCa,
+    KeyPair, KeyUsagePurpose, date_time_ymd,
+};
+
+/// The name that servers are asked for.
+pub(crate) const NAME: &str = "www.example.com";
+
+pub(crate) type Ca = CertifiedIssuer<'static, KeyPair>;
+
+/// A certificate with its key, both as PEM.
+pub(crate) struct Pair {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+/// A root of this name.
+pub(crate) fn root(name: &str) -> Ca {
+    CertifiedIssuer::self_signed(ca_of(name), KeyPair::generate().unwrap()).unwrap()
+}
+
+/// A CA below another.
+pub(crate) fn below(above: &Ca, name: &str) -> Ca {
+    CertifiedIssuer::signed_by(ca_of(name), KeyPair::generate().unwrap(), above).unwrap()
+}
+
+/// What a certificate for [`NAME`] says, from the beginning of one year to that of another.
+pub(crate) fn leaf(from: i32, until: i32) -> CertificateParams {
+    let mut parameters = CertificateParams::new([NAME.to_owned()]).unwrap();
+    parameters.not_before = date_time_ymd(from, 1, 1);
+    parameters.not_after = date_time_ymd(until, 1, 1);
+    parameters
+}
+
+/// One that is valid now.
+pub(crate) fn valid() -> CertificateParams {
+    leaf(2020, 2200)
+}
+
+pub(crate) fn signed(parameters: CertificateParams, ca: &Ca) -> Pair {
+    let key = KeyPair::generate().unwrap();
+    let certificate = parameters.signed_by(&key, ca).unwrap();
+    Pair {
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+    }
+}
+
+pub(crate) fn self_signed(parameters: CertificateParams) -> Pair {
+    let key = KeyPair::generate().unwrap();
+    let certificate = parameters.self_signed(&key).unwrap();
+    Pair {
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+    }
+}
+
+/// Says where the CA's revocation list is.
+pub(crate) fn listed_at(url: String) -> CertificateParams {
+    let mut parameters = valid();
+    parameters.crl_distribution_points = vec![CrlDistributionPoint { uris: vec![url] }];
+    parameters
+}
+
+fn ca_of(name: &str) -> CertificateParams {
+    let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+    parameters.distinguished_name.push(DnType::CommonName, name);
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    parameters
+}
