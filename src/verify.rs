@@ -89,7 +89,7 @@ pub async fn run(settings: VerifySettings) -> anyhow::Result<Outcome> {
     let mut judgement = inspect::judge(&found, &shown).context(NO_CERTIFICATE)?;
     let leaf = faults::leaf(shown.chain).context(NO_CERTIFICATE)?;
     let standing = if settings.revocation {
-        Some(revocation::ask(&outside, &shown, leaf).await)
+        Some(revocation::standing(&outside, &shown, leaf).await)
     } else {
         None
     };

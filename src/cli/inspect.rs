@@ -46,7 +46,7 @@ pub(super) struct VerifyArguments {
     #[arg(long, value_name = "DAYS", default_value_t = 0)]
     min_days: u16,
 
-    /// Ask the CA whether it revoked the certificate: its revocation list is fetched, by http
+    /// Ask the CA whether it revoked the certificate: for its revocation list, then its OCSP responder, by http
     #[arg(long)]
     revocation: bool,
 }

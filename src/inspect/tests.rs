@@ -1,3 +1,4 @@
+mod judged;
 mod shop;
 
 use std::collections::BTreeMap;

@@ -179,8 +179,17 @@ fn saying(said: Vec<u8>) -> DuplexStream {
     ours
 }
 
+/// What `said` comes to.
+async fn ends(starttls: StartTls, said: Vec<u8>, why: &str) {
+    let ended = starttls::begin(saying(said), "there", starttls).await;
+    let problem = ended.unwrap_err();
+    assert!(matches!(problem, Unreached::NotStarted { .. }), "{problem}");
+    let problem = problem.to_string();
+    assert!(problem.contains(why), "{starttls}, {why}: {problem}");
+}
+
 #[tokio::test]
-async fn a_hostile_server_is_heard_for_so_long_only() {
+async fn a_hostile_server_of_lines_is_heard_for_so_long_only() {
     let endless = "* 220-still there\r\n".repeat(10_000).into_bytes();
     let reply = "220-still there\r\n".repeat(10_000).into_bytes();
     let untagged = ["* OK\r\n".as_bytes(), &endless].concat();
@@ -217,6 +226,14 @@ async fn a_hostile_server_is_heard_for_so_long_only() {
             b"* OK\r\na BAD what\r\n".to_vec(),
             "a BAD what",
         ),
+    ] {
+        ends(starttls, said, why).await;
+    }
+}
+
+#[tokio::test]
+async fn a_hostile_server_of_packets_is_heard_for_so_long_only() {
+    for (starttls, said, why) in [
         (StartTls::Postgres, b"N".to_vec(), "without TLS"),
         (
             StartTls::Postgres,
@@ -264,11 +281,7 @@ async fn a_hostile_server_is_heard_for_so_long_only() {
             "result code [52]",
         ),
     ] {
-        let ended = starttls::begin(saying(said), "there", starttls).await;
-        let problem = ended.unwrap_err();
-        assert!(matches!(problem, Unreached::NotStarted { .. }), "{problem}");
-        let problem = problem.to_string();
-        assert!(problem.contains(why), "{starttls}, {why}: {problem}");
+        ends(starttls, said, why).await;
     }
 }
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
+use http::request::Builder;
 use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -25,12 +26,35 @@ const MAX_HEAD: usize = 16 << 10;
 /// # Errors
 /// When it is not there, too long, or comes too slowly.
 pub(super) async fn fetch(outside: &Outside, url: &str) -> anyhow::Result<Bytes> {
-    tokio::time::timeout(PATIENCE, get(outside, url))
+    send(outside, url, Request::get("/"), Bytes::new()).await
+}
+
+/// Asks an OCSP responder (RFC 6960 appendix A.1).
+///
+/// # Errors
+/// When it doesn't answer, or too much, or too slowly.
+pub(super) async fn ask(outside: &Outside, url: &str, question: Vec<u8>) -> anyhow::Result<Bytes> {
+    let post = Request::post("/").header(header::CONTENT_TYPE, "application/ocsp-request");
+    send(outside, url, post, question.into()).await
+}
+
+async fn send(
+    outside: &Outside,
+    url: &str,
+    request: Builder,
+    body: Bytes,
+) -> anyhow::Result<Bytes> {
+    tokio::time::timeout(PATIENCE, exchange(outside, url, request, body))
         .await
         .with_context(|| format!("no answer within {PATIENCE:?}"))?
 }
 
-async fn get(outside: &Outside, url: &str) -> anyhow::Result<Bytes> {
+async fn exchange(
+    outside: &Outside,
+    url: &str,
+    request: Builder,
+    body: Bytes,
+) -> anyhow::Result<Bytes> {
     let url = Url::parse(url).context("it is no URL")?;
     ensure!(url.scheme() == "http", "only http:// is asked");
     let host = url.host_str().context("it names no host")?;
@@ -43,7 +67,8 @@ async fn get(outside: &Outside, url: &str) -> anyhow::Result<Bytes> {
         .await?;
     let _driver = AbortOnDropHandle::new(tokio::spawn(driver));
     let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
-    let request = Request::get(path)
+    let request = request
+        .uri(path)
         .header(
             header::HOST,
             &url[url::Position::BeforeHost..url::Position::AfterPort],
@@ -53,7 +78,7 @@ async fn get(outside: &Outside, url: &str) -> anyhow::Result<Bytes> {
             concat!("certwright/", env!("CARGO_PKG_VERSION")),
         )
         .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
+        .body(Full::new(body))
         .context("it makes no request")?;
     let response = sender.send_request(request).await?;
     let status = response.status();

@@ -1,9 +1,10 @@
 //! What a CA says of revocation.
 
+use anyhow::Context as _;
 use certwright_core::pki::Facts;
-use certwright_core::pki::faults::{Fault, Shown, by_crl};
+use certwright_core::pki::faults::{Fault, Shown, Undecided, by_crl, by_ocsp, ocsp_request};
 
-use super::fetch::fetch;
+use super::fetch::{ask, fetch};
 use crate::outside::Outside;
 
 /// What is known of it.
@@ -19,27 +20,44 @@ pub enum Standing {
     Unknown(String),
 }
 
-/// Asks for the certificate's revocation list; the first word that can be believed counts.
-pub(super) async fn ask(outside: &Outside, shown: &Shown<'_>, leaf: &Facts) -> Standing {
+/// Asks for the certificate's revocation list, then its responders; the first word that can be believed counts.
+pub(super) async fn standing(outside: &Outside, shown: &Shown<'_>, leaf: &Facts) -> Standing {
     let mut problems = Vec::new();
-    for url in leaf.crl_distribution_points.iter().take(MAX_PLACES) {
-        let said = match fetch(outside, url).await {
-            Ok(list) => by_crl(shown, &list).map_err(|problem| problem.to_string()),
-            Err(problem) => Err(format!("{problem:#}")),
+    let lists = leaf.crl_distribution_points.iter().take(MAX_PLACES);
+    let responders = leaf.ocsp_servers.iter().take(MAX_PLACES);
+    let places = lists
+        .map(|url| (url, true))
+        .chain(responders.map(|url| (url, false)));
+    for (url, is_list) in places {
+        let said = if is_list {
+            by_list(outside, shown, url).await
+        } else {
+            by_responder(outside, shown, url).await
         };
         match said {
-            Ok(None) => return Standing::Good(url.clone()),
-            Ok(Some(fault)) => return Standing::Revoked(fault),
-            Err(problem) => problems.push(format!("{url}: {problem}")),
+            Ok(Ok(None)) => return Standing::Good(url.clone()),
+            Ok(Ok(Some(fault))) => return Standing::Revoked(fault),
+            Ok(Err(problem)) => problems.push(format!("{url}: {problem}")),
+            Err(problem) => problems.push(format!("{url}: {problem:#}")),
         }
     }
-    if problems.is_empty() && leaf.ocsp_servers.is_empty() {
+    if problems.is_empty() {
         return Standing::Unnamed;
     }
-    if problems.is_empty() {
-        problems.push("it names only an OCSP responder, and these are not asked".to_owned());
-    }
     Standing::Unknown(problems.join("; "))
+}
+
+type Said = anyhow::Result<Result<Option<Fault>, Undecided>>;
+
+async fn by_list(outside: &Outside, shown: &Shown<'_>, url: &str) -> Said {
+    let list = fetch(outside, url).await?;
+    Ok(by_crl(shown, &list))
+}
+
+async fn by_responder(outside: &Outside, shown: &Shown<'_>, url: &str) -> Said {
+    let request = ocsp_request(shown).context("the CA that signed it is not known")?;
+    let answer = ask(outside, url, request).await?;
+    Ok(by_ocsp(shown, &answer))
 }
 
 /// Each of them takes its time.

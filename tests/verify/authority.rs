@@ -1,8 +1,8 @@
 //! CAs and certificates as others make them.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, CrlDistributionPoint, DnType, IsCa,
-    KeyPair, KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CrlDistributionPoint, CustomExtension,
+    DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 
 /// The name that servers are asked for.
@@ -55,6 +55,25 @@ pub(crate) fn self_signed(parameters: CertificateParams) -> Pair {
         certificate: certificate.pem(),
         key: key.serialize_pem(),
     }
+}
+
+/// Says where a responder of the CA's is.
+pub(crate) fn answered_at(url: &str) -> CertificateParams {
+    let mut parameters = valid();
+    let element = |tag: u8, content: &[u8]| {
+        let length = u8::try_from(content.len()).unwrap();
+        assert!(length < 0x80);
+        [&[tag, length], content].concat()
+    };
+    // AuthorityInfoAccess: id-ad-ocsp, and a URI (RFC 5280 section 4.2.2.1).
+    let id = element(0x06, &[0x2b, 6, 1, 5, 5, 7, 0x30, 1]);
+    let description = element(0x30, &[id, element(0x86, url.as_bytes())].concat());
+    let access = CustomExtension::from_oid_content(
+        &[1, 3, 6, 1, 5, 5, 7, 1, 1],
+        element(0x30, &description),
+    );
+    parameters.custom_extensions = vec![access];
+    parameters
 }
 
 /// Says where the CA's revocation list is.

@@ -1,7 +1,14 @@
 //! `certwright verify` and `inspect`, as a person or a script runs them, against real servers with each classic fault.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "all of this is tests, also what is outside their functions"
+)]
+
 mod authority;
 mod classic;
+mod responder;
 mod revoked;
 mod server;
 

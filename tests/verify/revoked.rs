@@ -99,7 +99,7 @@ async fn a_list_that_can_not_be_believed_or_had_decides_nothing() {
         (published(FOUND, list(&below, 2026, 7)).await, "out of date"),
         (
             published(FOUND, b"<html>".to_vec()).await,
-            "no revocation list",
+            "it is no revocation list",
         ),
         (published(FOUND, long).await, "breaks off"),
         (

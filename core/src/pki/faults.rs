@@ -5,6 +5,7 @@
 //! the revocation lists are arguments.
 
 mod judge;
+mod ocsp;
 mod revocation;
 
 use jiff::{SignedDuration, Timestamp};
@@ -13,6 +14,7 @@ use rustls_pki_types::{ServerName, TrustAnchor};
 use super::Facts;
 
 pub use judge::{judge, leaf};
+pub use ocsp::{by_ocsp, ocsp_request};
 pub use revocation::{Undecided, by_crl};
 
 /// A chain as it was shown, and what is asked about it.

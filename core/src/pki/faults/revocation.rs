@@ -3,18 +3,18 @@
 use jiff::Timestamp;
 use webpki::{
     CertRevocationList, Error, ExpirationPolicy, OwnedCertRevocationList, RevocationCheckDepth,
-    RevocationOptionsBuilder, RevocationReason, UnknownStatusPolicy,
+    RevocationOptionsBuilder, UnknownStatusPolicy,
 };
 
 use super::judge::{leaf, verify};
 use super::{Fault, Shown};
 use crate::pki::Facts;
 
-/// Why a revocation list says nothing.
+/// Why what was said about revocation says nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Undecided {
-    /// It is none.
-    #[error("it is no revocation list: {0}")]
+    /// It is another thing than was asked for.
+    #[error("{0}")]
     Unreadable(String),
     /// It is not for this certificate, too old, or not signed by its CA; or the CA isn't trusted.
     #[error("it can't be believed: {0}")]
@@ -27,29 +27,32 @@ pub enum Undecided {
 /// # Errors
 /// When it says nothing of the leaf.
 pub fn by_crl(shown: &Shown<'_>, crl: &[u8]) -> Result<Option<Fault>, Undecided> {
-    let unreadable = |problem: Error| Undecided::Unreadable(problem.to_string());
-    let believed = |problem: String| Undecided::NotBelieved(problem);
+    let unreadable =
+        |problem: Error| Undecided::Unreadable(format!("it is no revocation list: {problem}"));
     let list = OwnedCertRevocationList::from_der(crl).map_err(unreadable)?;
     let list = CertRevocationList::from(list);
     let lists = [&list];
     let options = RevocationOptionsBuilder::new(&lists)
-        .map_err(|_| believed("there is none".to_owned()))?
+        .map_err(|_| Undecided::NotBelieved("there is none".to_owned()))?
         .with_depth(RevocationCheckDepth::EndEntity)
         .with_status_policy(UnknownStatusPolicy::Deny)
         .with_expiration_policy(ExpirationPolicy::Enforce)
         .build();
-    let leaf = leaf(shown.chain).ok_or_else(|| believed("there is no certificate".to_owned()))?;
+    let leaf = leaf(shown.chain)
+        .ok_or_else(|| Undecided::NotBelieved("there is no certificate".to_owned()))?;
     match verify(shown, leaf, Some(options)) {
         Ok(()) => Ok(None),
         Err(Error::CertRevoked) => revoked(&list, leaf).map(Some).map_err(unreadable),
-        Err(Error::UnknownRevocationStatus) => {
-            Err(believed("it is not for this certificate".to_owned()))
+        Err(Error::UnknownRevocationStatus) => Err(Undecided::NotBelieved(
+            "it is not for this certificate".to_owned(),
+        )),
+        Err(Error::InvalidCrlSignatureForPublicKey) => Err(Undecided::NotBelieved(
+            "its signature is not the CA's".to_owned(),
+        )),
+        Err(Error::CrlExpired { .. }) => {
+            Err(Undecided::NotBelieved("it is out of date".to_owned()))
         }
-        Err(Error::InvalidCrlSignatureForPublicKey) => {
-            Err(believed("its signature is not the CA's".to_owned()))
-        }
-        Err(Error::CrlExpired { .. }) => Err(believed("it is out of date".to_owned())),
-        Err(problem) => Err(believed(problem.to_string())),
+        Err(problem) => Err(Undecided::NotBelieved(problem.to_string())),
     }
 }
 
@@ -63,20 +66,21 @@ fn revoked(list: &CertRevocationList<'_>, leaf: &Facts) -> Result<Fault, Error> 
     let seconds = i64::try_from(entry.revocation_date.as_secs()).unwrap_or(i64::MAX);
     Ok(Fault::Revoked {
         at: Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX),
-        reason: entry.reason_code.and_then(words),
+        reason: entry.reason_code.and_then(|reason| words(reason as u8)),
     })
 }
 
-fn words(reason: RevocationReason) -> Option<&'static str> {
-    match reason {
-        RevocationReason::Unspecified | RevocationReason::RemoveFromCrl => None,
-        RevocationReason::KeyCompromise => Some("keyCompromise"),
-        RevocationReason::CaCompromise => Some("cACompromise"),
-        RevocationReason::AffiliationChanged => Some("affiliationChanged"),
-        RevocationReason::Superseded => Some("superseded"),
-        RevocationReason::CessationOfOperation => Some("cessationOfOperation"),
-        RevocationReason::CertificateHold => Some("certificateHold"),
-        RevocationReason::PrivilegeWithdrawn => Some("privilegeWithdrawn"),
-        RevocationReason::AaCompromise => Some("aACompromise"),
-    }
+/// A CRLReason in the words of RFC 5280 section 5.3.1, where it says something.
+pub(super) fn words(reason: u8) -> Option<&'static str> {
+    Some(match reason {
+        1 => "keyCompromise",
+        2 => "cACompromise",
+        3 => "affiliationChanged",
+        4 => "superseded",
+        5 => "cessationOfOperation",
+        6 => "certificateHold",
+        9 => "privilegeWithdrawn",
+        10 => "aACompromise",
+        _ => return None,
+    })
 }
