@@ -8,7 +8,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
@@ -161,6 +161,10 @@ async fn what_is_no_tls_server_or_none_at_all_is_said() {
     let problem = address(place, &asked(None)).await.unwrap_err();
     assert!(matches!(problem, Unreached::NoTls { .. }), "{problem}");
     greeting.await.unwrap();
+    // Held, so that nobody else listens there.
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let place = held.local_addr().unwrap();
     let problem = address(place, &asked(None)).await.unwrap_err();
     assert!(matches!(problem, Unreached::Away { .. }), "{problem}");
     let problem = host(&outside(), "127.0.0.1", place.port(), &asked(None)).await;

@@ -2,7 +2,7 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, CrlDistributionPoint, CustomExtension,
-    DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
+    DnType, GeneralSubtree, IsCa, KeyPair, KeyUsagePurpose, NameConstraints, date_time_ymd,
 };
 
 /// The name that servers are asked for.
@@ -81,6 +81,16 @@ pub(crate) fn listed_at(url: String) -> CertificateParams {
     let mut parameters = valid();
     parameters.crl_distribution_points = vec![CrlDistributionPoint { uris: vec![url] }];
     parameters
+}
+
+/// A CA below another, for names below this domain only.
+pub(crate) fn constrained(above: &Ca, domain: &str) -> Ca {
+    let mut parameters = ca_of("Constrained");
+    parameters.name_constraints = Some(NameConstraints {
+        permitted_subtrees: vec![GeneralSubtree::DnsName(domain.to_owned())],
+        excluded_subtrees: Vec::new(),
+    });
+    CertifiedIssuer::signed_by(parameters, KeyPair::generate().unwrap(), above).unwrap()
 }
 
 fn ca_of(name: &str) -> CertificateParams {

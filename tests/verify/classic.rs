@@ -10,10 +10,10 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_rustls::TlsAcceptor;
 
-use super::authority::{NAME, Pair, below, leaf, root, self_signed, signed, valid};
+use super::authority::{NAME, Pair, below, constrained, leaf, root, self_signed, signed, valid};
 use super::certwright;
 use super::server::{Server, written};
 
@@ -94,6 +94,10 @@ async fn dates_and_names() {
     let client = signed(client, &world.below);
     let said = world.verify(&client, &[&above], &[]).await;
     said.shows(1, &["not-for-servers"]);
+    let constrained = constrained(&world.root, "example.org");
+    let outside = signed(valid(), &constrained);
+    let said = world.verify(&outside, &[&constrained.pem()], &[]).await;
+    said.shows(1, &["name-not-permitted"]);
 }
 
 #[tokio::test]
@@ -213,9 +217,10 @@ async fn impostor(certificate: &str, key: &str) -> String {
 #[tokio::test]
 async fn what_can_not_be_looked_at_is_no_fault_of_a_certificate() {
     let world = World::new();
-    let taken = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    drop(taken);
+    // Held, so that nobody else listens there.
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = held.local_addr().unwrap().to_string();
     for target in [&address, "/nonexistent", "."] {
         let said = world.ask(target, &[]).await;
         said.shows(2, &[]);

@@ -279,7 +279,7 @@ fn a_certificate_that_signs_itself_is_trusted_only_for_its_own_sake() {
 }
 
 #[test]
-fn a_usage_or_a_name_that_is_not_permitted_is_told() {
+fn a_leaf_that_is_not_for_servers_is_told() {
     let root = root(&ca("Root"));
     let client = Profile {
         extended_key_usages: ["1.3.6.1.5.5.7.3.2".to_owned()].into(),
