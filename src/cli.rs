@@ -10,6 +10,7 @@ use anyhow::Context;
 use clap::Parser;
 
 mod arguments;
+mod inspect;
 mod revoke;
 mod settings;
 

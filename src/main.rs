@@ -1,10 +1,11 @@
-//! The certwright command: reads the command line, starts what it names, and ends with 0, 1 (failure) or 2 (usage).
+//! The certwright command: reads the command line, starts what it names, and ends with 0, 1 (failure) or 2 (usage);
+//! `verify` has its own meaning of them.
 
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use certwright::cli::{self, Command, RunSettings};
-use certwright::{app, crds, inspect, revoke, telemetry};
+use certwright::{app, crds, inspect, revoke, telemetry, verify};
 
 fn main() -> ExitCode {
     let result = match cli::parse() {
@@ -12,6 +13,7 @@ fn main() -> ExitCode {
         Command::Crds(settings) => crds::run(&settings),
         Command::Version => cli::print(concat!("certwright ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Inspect(settings) => block_on(inspect::run(settings)),
+        Command::Verify(settings) => return verified(block_on(verify::run(settings))),
         Command::Revoke(settings) => block_on(revoke::run(*settings)),
     };
     result.map_or_else(|error| complain(&error), |()| ExitCode::SUCCESS)
@@ -29,13 +31,24 @@ fn run(settings: RunSettings) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// For scripts: 0 where there is no fault, 1 where there are some, 2 where it could not look.
+fn verified(result: anyhow::Result<verify::Outcome>) -> ExitCode {
+    match result {
+        Ok(outcome) => ExitCode::from(outcome.code()),
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(verify::Outcome::Undecided.code())
+        }
+    }
+}
+
 fn complain(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: {error:#}");
     ExitCode::FAILURE
 }
 
 /// Runs a future on all cores, with the crypto provider that every TLS connection of the process uses.
-fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| anyhow!("another crypto provider is installed"))?;

@@ -8,11 +8,9 @@ mod allowed;
 mod networks;
 mod proxy;
 mod records;
-mod served;
 mod trust;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -26,7 +24,6 @@ use proxy::Proxies;
 pub use allowed::{Addresses, Allowed, Forbidden, is_public};
 pub use networks::Network;
 pub use records::{Records, Wanted};
-pub use served::Served;
 pub use trust::unverified;
 
 /// How long one address may take to take a connection.
@@ -36,15 +33,15 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub struct Outside {
     resolver: TokioResolver,
     proxies: Proxies,
-    roots: Arc<RootCertStore>,
+    roots: RootCertStore,
 }
 
 /// A connection, and to where it leads.
 #[derive(Debug)]
-struct Connection {
-    stream: TcpStream,
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
     /// The address, or the proxy that knows it.
-    to: String,
+    pub(crate) to: String,
 }
 
 impl Outside {
@@ -62,17 +59,8 @@ impl Outside {
                 settings.https_proxy.as_deref(),
                 settings.no_proxy.as_deref(),
             )?,
-            roots: Arc::new(trust::roots(settings.extra_ca_file.as_deref())?),
+            roots: trust::roots(settings.extra_ca_file.as_deref())?,
         })
-    }
-
-    /// The certificates that a TLS server shows, and whether a client would trust them for `name`.
-    ///
-    /// # Errors
-    /// When it can't be reached, or shows none.
-    pub async fn served(&self, host: &str, port: u16, name: &str) -> anyhow::Result<Served> {
-        let connection = self.connect(host, port, None).await?;
-        served::ask(connection, name, &self.roots).await
     }
 
     /// Connects to a host that somebody else names, at an address that may be asked. Where a proxy leads there, it is the
@@ -110,8 +98,11 @@ impl Outside {
         &self.roots
     }
 
-    /// Connects to a host, by the proxy where one is to be used.
-    async fn connect(
+    /// Connects to a host, by the proxy where one is to be used; at any address, if nothing says which are allowed.
+    ///
+    /// # Errors
+    /// When it can't be reached, or only at addresses that must not be asked.
+    pub(crate) async fn connect(
         &self,
         host: &str,
         port: u16,

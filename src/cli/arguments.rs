@@ -10,10 +10,11 @@ use clap::{Args, Parser, Subcommand};
 use jiff::SignedDuration;
 
 use super::host_name;
+use super::inspect::{InspectArguments, VerifyArguments};
 use super::revoke::RevokeArguments;
 use super::settings::{
-    Command, CrdsSettings, Http01Settings, InspectSettings, LeaderElection, LogFilter, LogFormat,
-    LogSettings, OutsideSettings, RunSettings, Target,
+    Command, CrdsSettings, Http01Settings, LeaderElection, LogFilter, LogFormat, LogSettings,
+    OutsideSettings, RunSettings,
 };
 use crate::cluster::scope::Scope;
 use crate::outside::Network;
@@ -44,6 +45,7 @@ enum Verb {
     /// Print the version
     Version,
     Inspect(InspectArguments),
+    Verify(VerifyArguments),
     Revoke(Box<RevokeArguments>),
 }
 
@@ -294,38 +296,6 @@ struct CrdsArguments {
     group: GroupArguments,
 }
 
-/// Say what is in a certificate file or in a Secret, or what a server shows
-///
-/// Shows names, issuer, dates with what is left, key, usages and the chain as a tree, and whether the private key
-/// beside it fits. A private key is never printed. Of a server it says too whether a client would trust it: by the public
-/// CAs, which are part of the program, and those of a file.
-#[derive(Args, Debug)]
-#[command(after_help = "Examples:
-  certwright inspect fullchain.pem
-  certwright inspect secret/web-tls -n shop
-  certwright inspect example.com:443
-  openssl s_client -connect example.com:443 -showcerts </dev/null | certwright inspect -")]
-struct InspectArguments {
-    /// A file of PEM blocks or one certificate in DER, - for standard input, a Secret, or a TLS server
-    #[arg(value_name = "FILE|secret/NAME|HOST:PORT")]
-    target: Target,
-
-    /// The Secret's namespace [default: the context's]
-    #[arg(long, short)]
-    namespace: Option<String>,
-
-    /// The kubeconfig's context [default: its current one]
-    #[arg(long)]
-    context: Option<String>,
-
-    /// The name by which a server is asked for its certificate [default: its host]
-    #[arg(long, value_name = "NAME")]
-    server_name: Option<String>,
-
-    #[command(flatten)]
-    outside: OutsideArguments,
-}
-
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Outside the cluster")]
 pub(super) struct OutsideArguments {
@@ -338,7 +308,12 @@ pub(super) struct OutsideArguments {
     no_proxy: Option<String>,
 
     /// A file of CAs, as PEM, that are trusted besides the public ones
-    #[arg(long, env = "CERTWRIGHT_EXTRA_CA_FILE", value_name = "FILE")]
+    #[arg(
+        long,
+        visible_alias = "ca-file",
+        env = "CERTWRIGHT_EXTRA_CA_FILE",
+        value_name = "FILE"
+    )]
     extra_ca_file: Option<PathBuf>,
 }
 
@@ -362,19 +337,8 @@ impl Arguments {
             }),
             Verb::Version => Command::Version,
             Verb::Revoke(arguments) => Command::Revoke(Box::new((*arguments).into())),
-            Verb::Inspect(InspectArguments {
-                target,
-                namespace,
-                context,
-                server_name,
-                outside,
-            }) => Command::Inspect(InspectSettings {
-                target,
-                namespace,
-                context,
-                server_name,
-                outside: outside.into(),
-            }),
+            Verb::Inspect(arguments) => Command::Inspect(arguments.into()),
+            Verb::Verify(arguments) => Command::Verify(arguments.into()),
         }
     }
 }

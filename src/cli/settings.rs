@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 use super::revoke::RevokeSettings;
 use crate::cluster::scope::Scope;
 use crate::outside::Network;
+use crate::probe::StartTls;
 
 /// What the user wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum Command {
     Version,
     /// Say what is in a file or a Secret.
     Inspect(InspectSettings),
+    /// Say what a client would have against it.
+    Verify(VerifySettings),
     /// Have a CA revoke a certificate.
     Revoke(Box<RevokeSettings>),
 }
@@ -152,8 +155,21 @@ pub struct InspectSettings {
     pub context: Option<String>,
     /// The name by which a server is asked for its certificate; its host otherwise.
     pub server_name: Option<String>,
+    /// How a server is led to TLS, if its protocol begins in the clear.
+    pub starttls: Option<StartTls>,
     /// How servers are reached and judged.
     pub outside: OutsideSettings,
+}
+
+/// What is to be verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifySettings {
+    /// Where it is found.
+    pub what: InspectSettings,
+    /// How many days must be left.
+    pub min_days: u16,
+    /// Whether the CA is asked what it revoked.
+    pub revocation: bool,
 }
 
 /// How what is outside the cluster is reached and judged.

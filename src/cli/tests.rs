@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::cluster::scope::Scope;
+use crate::probe::StartTls;
 
 /// No ServiceAccount.
 const NOWHERE: &str = "/nonexistent";
@@ -252,6 +253,7 @@ fn inspect_tells_files_from_secrets_and_servers() {
                 namespace: None,
                 context: None,
                 server_name: None,
+                starttls: None,
                 outside: OutsideSettings::default(),
             }),
             "{text}"
@@ -264,6 +266,7 @@ fn inspect_tells_files_from_secrets_and_servers() {
             namespace: Some("shop".into()),
             context: Some("prod".into()),
             server_name: None,
+            starttls: None,
             outside: OutsideSettings::default(),
         })
     );
@@ -311,4 +314,39 @@ fn each_option_of_run_has_its_environment_variable() {
     }
     assert_eq!(shown, 20);
     Arguments::command().debug_assert();
+}
+
+#[test]
+fn verify_takes_what_inspect_does_and_more() {
+    let arguments = [
+        "verify",
+        "mail.example.com:25",
+        "--starttls=smtp",
+        "--name=mx.example.com",
+        "--ca-file=ca.crt",
+        "--min-days=14",
+        "--revocation",
+    ];
+    assert_eq!(
+        parsed(&arguments).unwrap(),
+        Command::Verify(VerifySettings {
+            what: InspectSettings {
+                target: Target::Server {
+                    host: "mail.example.com".into(),
+                    port: 25
+                },
+                namespace: None,
+                context: None,
+                server_name: Some("mx.example.com".into()),
+                starttls: Some(StartTls::Smtp),
+                outside: OutsideSettings {
+                    extra_ca_file: Some("ca.crt".into()),
+                    ..OutsideSettings::default()
+                },
+            },
+            min_days: 14,
+            revocation: true,
+        })
+    );
+    assert!(parsed(&["verify", "a:25", "--starttls=gopher"]).is_err());
 }

@@ -4,15 +4,17 @@
 //! keys are named by kind, and never printed.
 
 mod chain;
+mod judge;
 mod read;
 mod render;
-mod words;
+pub(crate) mod words;
 
 use std::fs::File;
 use std::io::Read;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use certwright_core::pki::faults::Fault;
 use certwright_core::pki::{Facts, KeySpec, PublicKey};
 use k8s_openapi::api::core::v1::Secret;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -22,7 +24,10 @@ use zeroize::Zeroizing;
 use crate::cli::{self, InspectSettings, Target};
 use crate::clock::{Clock, SystemClock};
 use crate::outside::Outside;
+use crate::probe;
 
+pub(crate) use judge::{Trust, judge, server_name};
+pub(crate) use render::Page;
 pub use render::render;
 
 /// What is in a file or a Secret, or what a server shows.
@@ -36,7 +41,7 @@ pub struct Found {
     pub key: Option<Key>,
     /// What is there and can't be read, in sentences.
     pub problems: Vec<String>,
-    /// Of a server: where it was reached, and whether a client would trust it.
+    /// Of a server: where it was reached, and what a client would have against it.
     pub service: Option<Service>,
 }
 
@@ -47,8 +52,10 @@ pub struct Service {
     pub reached: String,
     /// The name it was asked for.
     pub name: String,
-    /// Whether a client would trust it for this name, or why not.
-    pub verdict: Result<(), String>,
+    /// Whether it has shown that it holds the private key.
+    pub holds_key: Option<bool>,
+    /// Why a client would not trust it for this name.
+    pub faults: Vec<Fault>,
 }
 
 /// A certificate, and where it stands.
@@ -79,10 +86,29 @@ pub enum Key {
 /// # Errors
 /// When it can't be read, or holds neither a certificate nor a private key.
 pub async fn run(settings: InspectSettings) -> anyhow::Result<()> {
-    let found = match settings.target {
+    let outside = Outside::new(&settings.outside)?;
+    let now = SystemClock.now();
+    let mut found = find(&settings, &outside).await?;
+    if let Some(service) = &found.service {
+        let trust = Trust::new(&settings, &outside, &found)?;
+        let name = server_name(&service.name)?;
+        let judged = judge(&found, &trust.shown(Some(&name), now));
+        if let (Some(judged), Some(service)) = (judged, &mut found.service) {
+            service.faults = judged.faults;
+        }
+    }
+    cli::print(&render(&found, now))
+}
+
+/// Finds what `settings` name.
+///
+/// # Errors
+/// When it can't be read, or holds neither a certificate nor a private key.
+pub(crate) async fn find(settings: &InspectSettings, outside: &Outside) -> anyhow::Result<Found> {
+    let found = match &settings.target {
         Target::File(path) => {
             let name = path.display().to_string();
-            let file = File::open(&path).with_context(|| format!("failed to open {name}"))?;
+            let file = File::open(path).with_context(|| format!("failed to open {name}"))?;
             read::bundle(&name, &bounded(file, &name)?)
         }
         Target::StandardInput => read::bundle(
@@ -90,18 +116,18 @@ pub async fn run(settings: InspectSettings) -> anyhow::Result<()> {
             &bounded(std::io::stdin(), "standard input")?,
         ),
         Target::Secret(name) => {
-            let (client, default_namespace) = connect(settings.context).await?;
-            let namespace = settings.namespace.unwrap_or(default_namespace);
-            read::secret(&namespace, &name, &secret(client, &namespace, &name).await?)
+            let (client, default_namespace) = connect(settings.context.clone()).await?;
+            let namespace = settings.namespace.clone().unwrap_or(default_namespace);
+            read::secret(&namespace, name, &secret(client, &namespace, name).await?)
         }
         Target::Server { host, port } => {
-            let name = settings.server_name.unwrap_or_else(|| host.clone());
-            let outside = Outside::new(&settings.outside)?;
-            let asked = outside.served(&host, port, &name);
-            let served = tokio::time::timeout(OUTSIDE_PATIENCE, asked)
-                .await
-                .with_context(|| format!("{host}:{port} took too long"))??;
-            read::served(&format!("{host}:{port}"), &name, served)
+            let name = settings.server_name.as_ref().unwrap_or(host);
+            let asked = probe::Asked {
+                name: server_name(name)?,
+                starttls: settings.starttls,
+            };
+            let presented = probe::host(outside, host, *port, &asked).await?;
+            read::presented(&format!("{host}:{port}"), name, presented)
         }
     };
     if found.certificates.is_empty() && found.key.is_none() {
@@ -112,16 +138,13 @@ pub async fn run(settings: InspectSettings) -> anyhow::Result<()> {
         };
         bail!("{}: {why}", found.source);
     }
-    cli::print(&render(&found, SystemClock.now()))
+    Ok(found)
 }
 
 /// More than this, in bytes, is not read; a Secret can't be larger either.
 const MAX_BYTES: u64 = 1 << 20;
 /// How long the API server may take. Somebody waits.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
-
-/// How long a server may take, with all looks for it.
-const OUTSIDE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// There may be a private key among the bytes: they are wiped when they are dropped.
 pub(crate) fn bounded(reader: impl Read, name: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {

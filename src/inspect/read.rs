@@ -7,7 +7,7 @@ use certwright_core::pki::{CertificateDer, Facts, PrivateKey};
 use k8s_openapi::api::core::v1::Secret;
 
 use super::{Found, Key, Placed, Service};
-use crate::outside::Served;
+use crate::probe::Presented;
 
 /// Reads a file: PEM blocks, or one certificate in DER.
 pub(super) fn bundle(source: &str, bytes: &[u8]) -> Found {
@@ -35,7 +35,7 @@ pub(super) fn secret(namespace: &str, name: &str, secret: &Secret) -> Found {
     };
     let empty = BTreeMap::new();
     let data = secret.data.as_ref().unwrap_or(&empty);
-    for (key, required) in [("tls.crt", true), ("ca.crt", false)] {
+    for (key, required) in [("tls.crt", true), (CAS, false)] {
         match data.get(key) {
             Some(bytes) => found.certificates_of(key, &format!("{key}: "), &bytes.0),
             None if required => found.problems.push(
@@ -53,13 +53,16 @@ pub(super) fn secret(namespace: &str, name: &str, secret: &Secret) -> Found {
     found
 }
 
+/// The key of a Secret under which those stand whom its readers trust.
+const CAS: &str = "ca.crt";
+
 /// Reads what a server showed.
-pub(super) fn served(source: &str, name: &str, served: Served) -> Found {
+pub(super) fn presented(source: &str, name: &str, presented: Presented) -> Found {
     let mut found = Found {
         source: source.to_owned(),
         ..Found::default()
     };
-    for (index, der) in served.chain.iter().enumerate() {
+    for (index, der) in presented.chain.iter().enumerate() {
         match Facts::read(der) {
             Ok(facts) => found.add(&format!("certificate {}", index + 1), facts),
             Err(problem) => {
@@ -68,18 +71,35 @@ pub(super) fn served(source: &str, name: &str, served: Served) -> Found {
             }
         }
     }
-    let how = served
+    let how = presented
         .protocol
         .unwrap_or_else(|| "a handshake that it broke off".to_owned());
     found.service = Some(Service {
-        reached: format!("{}, {how}", served.at),
+        reached: format!("{}, {how}", presented.at),
         name: name.to_owned(),
-        verdict: served.verdict,
+        holds_key: presented.holds_key,
+        faults: Vec::new(),
     });
     found
 }
 
 impl Found {
+    /// Those that whoever has this shows to others, in their order.
+    pub(super) fn chain(&self) -> Vec<Facts> {
+        self.standing(|place| !place.starts_with(CAS))
+    }
+
+    /// Those whom the readers of a Secret trust.
+    pub(super) fn cas(&self) -> Vec<Facts> {
+        self.standing(|place| place.starts_with(CAS))
+    }
+
+    fn standing(&self, there: impl Fn(&str) -> bool) -> Vec<Facts> {
+        let stands = |placed: &&Placed| placed.places.iter().any(|place| there(place));
+        let standing = self.certificates.iter().filter(stands);
+        standing.map(|placed| placed.facts.clone()).collect()
+    }
+
     fn certificates_of(&mut self, place: &str, prefix: &str, pem: &[u8]) {
         match chain::read_pem(pem) {
             Ok(certificates) => {

@@ -1,6 +1,7 @@
 //! From what was found to text.
 
 use certwright_core::pki::Facts;
+use certwright_core::pki::faults::Fault;
 use jiff::Timestamp;
 
 use super::chain::signers;
@@ -14,13 +15,12 @@ pub fn render(found: &Found, now: Timestamp) -> String {
     if let Some(service) = &found.service {
         page.field("reached at", [shown(&service.reached)]);
         let name = shown(&service.name);
-        page.field(
-            "trusted",
-            [match &service.verdict {
-                Ok(()) => format!("yes, as {name}"),
-                Err(why) => format!("NO, not as {name}: {}", shown(why)),
-            }],
-        );
+        let against = |fault: &Fault| {
+            let text = format!("{}; {}", fault.cause(), fault.remedy());
+            format!("NO, not as {name}: {}", shown(&text))
+        };
+        let verdict = service.faults.iter().map(against).collect();
+        page.field("trusted", or(verdict, &format!("yes, as {name}")));
     }
     for problem in &found.problems {
         page.line(format!("  Problem: {}", shown(problem)));
@@ -42,17 +42,22 @@ pub fn render(found: &Found, now: Timestamp) -> String {
     page.0
 }
 
+/// Text for a terminal, line by line.
 #[derive(Default)]
-struct Page(String);
+pub(crate) struct Page(pub(crate) String);
 
 impl Page {
-    fn line(&mut self, text: impl AsRef<str>) {
+    pub(crate) fn line(&mut self, text: impl AsRef<str>) {
         self.0.push_str(text.as_ref());
         self.0.push('\n');
     }
 
     /// A label, then one line for each value.
-    fn field<I: AsRef<str>>(&mut self, label: &str, values: impl IntoIterator<Item = I>) {
+    pub(crate) fn field<I: AsRef<str>>(
+        &mut self,
+        label: &str,
+        values: impl IntoIterator<Item = I>,
+    ) {
         let mut label = label;
         for value in values {
             self.line(format!("  {label:<13}{}", value.as_ref()));

@@ -1,3 +1,4 @@
+mod judged;
 mod shop;
 
 use std::collections::BTreeMap;
@@ -363,6 +364,7 @@ async fn a_file_without_anything_to_show_is_a_failure_and_one_that_is_too_large_
             namespace: None,
             context: None,
             server_name: None,
+            starttls: None,
             outside: OutsideSettings::default(),
         };
         let error = run(settings).await.unwrap_err().to_string();

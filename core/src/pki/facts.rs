@@ -137,6 +137,11 @@ impl Facts {
         self.frame().map(|frame| frame.subject)
     }
 
+    /// The issuer's name, as it is encoded.
+    pub(super) fn issuer_der(&self) -> Option<&[u8]> {
+        self.frame().map(|frame| frame.issuer)
+    }
+
     fn frame(&self) -> Option<CertificateFrame<'_>> {
         CertificateFrame::read(&self.der)
     }

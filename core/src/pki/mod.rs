@@ -2,7 +2,7 @@
 //!
 //! Nothing here knows Kubernetes. What a certificate shall say comes in as a [`Profile`], what one does say comes
 //! out as [`Facts`]. Certificates are made in [`sign`], by a key of their own or by an [`Authority`]; requests in
-//! [`csr`]; [`chain`] puts certificates together and tells what may be stored.
+//! [`csr`]; [`chain`] puts certificates together and tells what may be stored, [`faults`] what clients have against a chain.
 //!
 //! Certificates of others are hostile input: sizes and counts are bounded, and whatever can't be read is an error.
 
@@ -14,6 +14,7 @@ mod constraints;
 pub mod csr;
 mod encode;
 pub mod facts;
+pub mod faults;
 pub mod jose;
 pub mod key;
 mod key_der;

@@ -1,6 +1,7 @@
 //! What a certificate shall say.
 
 use std::collections::BTreeSet;
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -63,6 +64,24 @@ impl DistinguishedName {
     }
 }
 
+/// As RFC 4514 writes it: the most particular part first. What can't be seen stands there as it is.
+impl fmt::Display for DistinguishedName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, attributes) in self.0.iter().rev().enumerate() {
+            if index > 0 {
+                formatter.write_char(',')?;
+            }
+            for (index, attribute) in attributes.iter().enumerate() {
+                if index > 0 {
+                    formatter.write_char('+')?;
+                }
+                attribute.fmt(formatter)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// One attribute of a relative distinguished name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,6 +91,42 @@ pub struct Attribute {
     /// Its value.
     pub value: String,
 }
+
+impl fmt::Display for Attribute {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = ATTRIBUTES.iter().find(|(oid, _)| *oid == self.oid);
+        let name = known.map_or(self.oid.as_str(), |(_, name)| name);
+        write!(formatter, "{name}=")?;
+        let last = self.value.chars().count().saturating_sub(1);
+        for (index, character) in self.value.chars().enumerate() {
+            let escaped = matches!(character, '"' | '+' | ',' | ';' | '<' | '>' | '\\')
+                || (character == '#' && index == 0)
+                || (character == ' ' && (index == 0 || index == last));
+            if escaped {
+                formatter.write_char('\\')?;
+            }
+            formatter.write_char(character)?;
+        }
+        Ok(())
+    }
+}
+
+/// Source: RFC 4514 section 3; `emailAddress` as OpenSSL writes it; the others by their names in X.520.
+const ATTRIBUTES: [(&str, &str); 13] = [
+    ("2.5.4.3", "CN"),
+    ("2.5.4.4", "SN"),
+    ("2.5.4.5", "serialNumber"),
+    ("2.5.4.6", "C"),
+    ("2.5.4.7", "L"),
+    ("2.5.4.8", "ST"),
+    ("2.5.4.9", "STREET"),
+    ("2.5.4.10", "O"),
+    ("2.5.4.11", "OU"),
+    ("2.5.4.17", "postalCode"),
+    ("0.9.2342.19200300.100.1.1", "UID"),
+    ("0.9.2342.19200300.100.1.25", "DC"),
+    ("1.2.840.113549.1.9.1", "emailAddress"),
+];
 
 /// Subject alternative names (RFC 5280 section 4.2.1.6), each set sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,5 +213,27 @@ impl Subtrees {
     /// Whether nothing is named.
     pub fn is_empty(&self) -> bool {
         self.dns.is_empty() && self.ip.is_empty() && self.email.is_empty() && self.uri.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_written_as_rfc_4514_has_it() {
+        let one = |oid: &str, value: &str| Attribute {
+            oid: oid.into(),
+            value: value.into(),
+        };
+        let name = DistinguishedName(vec![
+            vec![one("2.5.4.6", "DE")],
+            vec![one("2.5.4.10", "Sues, \"Grabbit\" + Runn")],
+            vec![one("2.5.4.3", " #web "), one("1.2.3", "x")],
+        ]);
+        assert_eq!(
+            name.to_string(),
+            r#"CN=\ #web\ +1.2.3=x,O=Sues\, \"Grabbit\" \+ Runn,C=DE"#
+        );
     }
 }

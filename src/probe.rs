@@ -1,0 +1,145 @@
+//! Which certificates a TLS server shows, trusted or not.
+//!
+//! Nothing is sent but what a handshake needs, and before it, where a protocol begins in the clear, the few words that lead
+//! to TLS ([`StartTls`]). The other side may be hostile: each step is bounded in time and in bytes. What is shown is judged
+//! elsewhere (`certwright_core::pki::faults`); nothing here knows of Certificates.
+
+mod handshake;
+mod starttls;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use certwright_core::pki::CertificateDer;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+
+use crate::outside::Outside;
+
+pub use starttls::StartTls;
+
+/// How a server is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// For which name; an address is not sent, as SNI has no place for one (RFC 6066 section 3).
+    pub name: ServerName<'static>,
+    /// How the protocol leads to TLS, if it begins in the clear.
+    pub starttls: Option<StartTls>,
+}
+
+/// What a TLS server showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// Where it was reached.
+    pub at: String,
+    /// The version of TLS, such as `TLSv1_3`; `None` if the handshake did not come to its end.
+    pub protocol: Option<String>,
+    /// The certificates in the order in which it showed them: at least one.
+    pub chain: Vec<CertificateDer>,
+    /// Whether it has shown that it holds the private key; `None` if the handshake ended before.
+    pub holds_key: Option<bool>,
+}
+
+/// Why a server showed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreached {
+    /// Nobody takes a connection, or the way there is barred.
+    #[error("{at} can't be reached: {problem}")]
+    Away {
+        /// Who.
+        at: String,
+        /// Why.
+        problem: String,
+    },
+    /// A step took too long.
+    #[error("{at} took longer than {} s to {step}", patience.as_secs())]
+    Slow {
+        /// Who.
+        at: String,
+        /// What it was to do.
+        step: &'static str,
+        /// How long it had.
+        patience: Duration,
+    },
+    /// The protocol does not lead to TLS.
+    #[error("{at} does not lead to TLS by {starttls}: {problem}")]
+    NotStarted {
+        /// Who.
+        at: String,
+        /// By which protocol it was asked.
+        starttls: StartTls,
+        /// What it did instead.
+        problem: String,
+    },
+    /// The handshake ended before a certificate was shown.
+    #[error("{at} speaks no TLS with us: {problem}")]
+    NoTls {
+        /// Who.
+        at: String,
+        /// What it did instead.
+        problem: String,
+    },
+}
+
+/// How long all looks for a host and its connection may take.
+const CONNECT: Duration = Duration::from_secs(20);
+/// How long one address may take.
+const CONNECT_ADDRESS: Duration = Duration::from_secs(5);
+
+/// Asks a server that is found by its name, perhaps by a proxy. Whoever calls it answers for whom is asked.
+///
+/// # Errors
+/// When it can't be reached, or shows no certificate.
+pub async fn host(
+    outside: &Outside,
+    host: &str,
+    port: u16,
+    asked: &Asked,
+) -> Result<Presented, Unreached> {
+    let at = || format!("{host}:{port}");
+    let connected = tokio::time::timeout(CONNECT, outside.connect(host, port, None)).await;
+    let connection = connected
+        .map_err(|_| Unreached::Slow {
+            at: at(),
+            step: CONNECTING,
+            patience: CONNECT,
+        })?
+        .map_err(|problem| Unreached::Away {
+            at: at(),
+            problem: format!("{problem:#}"),
+        })?;
+    present(connection.stream, connection.to, asked).await
+}
+
+/// Asks a server at its address, such as a Pod's.
+///
+/// # Errors
+/// When it can't be reached, or shows no certificate.
+pub async fn address(address: SocketAddr, asked: &Asked) -> Result<Presented, Unreached> {
+    let at = address.to_string();
+    let connected = tokio::time::timeout(CONNECT_ADDRESS, TcpStream::connect(address)).await;
+    match connected {
+        Ok(Ok(stream)) => present(stream, at, asked).await,
+        Ok(Err(problem)) => Err(Unreached::Away {
+            at,
+            problem: problem.to_string(),
+        }),
+        Err(_) => Err(Unreached::Slow {
+            at,
+            step: CONNECTING,
+            patience: CONNECT_ADDRESS,
+        }),
+    }
+}
+
+async fn present(mut stream: TcpStream, at: String, asked: &Asked) -> Result<Presented, Unreached> {
+    if let Some(starttls) = asked.starttls {
+        starttls::begin(&mut stream, &at, starttls).await?;
+    }
+    handshake::present(stream, at, asked.name.clone()).await
+}
+
+const CONNECTING: &str = "take a connection";
+
+#[cfg(test)]
+mod tests;
