@@ -77,6 +77,17 @@ impl Allowed {
         Ok(())
     }
 
+    /// Whether the address of a Pod may be asked that belongs to whoever wants it asked: it may be private.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check_pod(&self, address: IpAddr) -> Result<(), Forbidden> {
+        match self.check(address) {
+            Err(Forbidden::Private(_)) => Ok(()),
+            checked => checked,
+        }
+    }
+
     /// The allowed networks that lead to the operator's own host or its link, which somebody should be told of.
     pub fn own_host(&self) -> impl Iterator<Item = &Network> {
         let own = |network: &&Network| OWN.iter().any(|own| own.covers(network));
@@ -225,6 +236,23 @@ mod tests {
         }
         let own: Vec<_> = allowed.own_host().map(ToString::to_string).collect();
         assert_eq!(own, ["127.0.0.0/8"]);
+    }
+
+    #[test]
+    fn a_pods_address_may_be_private_but_nothing_else_that_is_refused() {
+        let allowed = Allowed::new(Vec::new(), vec!["10.1.0.1".parse().unwrap()]);
+        for (address, asked) in [
+            ("10.1.2.3", true),
+            ("fd00::1", true),
+            ("192.0.2.1", true),
+            ("10.1.0.1", false),
+            ("127.0.0.1", false),
+            ("::1", false),
+            ("169.254.169.254", false),
+        ] {
+            let checked = allowed.check_pod(address.parse().unwrap());
+            assert_eq!(checked.is_ok(), asked, "{address}");
+        }
     }
 
     #[test]

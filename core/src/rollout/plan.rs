@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{CHOICE, Health, Pods, Workload, is_mark, mark_key};
+use super::mark::{ROLLED_AT, RUNS_UNTIL};
+use super::{Choice, Health, Misconfigured, Pods, Policy, Workload, is_mark, mark_key};
 use crate::api::Group;
-use crate::api::certificate::RolloutStrategy;
+use crate::api::certificate::{RolloutCall, RolloutStrategy};
 
 /// How long after a certificate was issued its dependents are left alone, so that certificates that are issued
 /// together cost one roll.
@@ -19,12 +20,16 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 /// so because the certificate before has expired. Long enough for Pods that are just starting.
 const LAST_RESORT: SignedDuration = SignedDuration::from_mins(10);
 
+/// How long after the certificate was issued it has surely reached the files of running Pods: their kubelet looks every
+/// minute, at what its cache says, which may be a minute old.
+pub const PROJECTION: SignedDuration = SignedDuration::from_mins(2);
+
 /// How much later than the certificate a container must have started to be trusted to have read it: its node has
 /// a clock of its own, and its kubelet may serve Secrets from a cache.
 const LAG: SignedDuration = SignedDuration::from_secs(60);
 
 /// The certificate held in a Secret of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Held {
     /// The Certificate that owns the Secret, by name.
     pub certificate: String,
@@ -32,8 +37,12 @@ pub struct Held {
     pub fingerprint: String,
     /// When we stored it, as the Secret says; `None` if it was not us.
     pub issued_at: Option<Timestamp>,
-    /// What the Certificate wants done to workloads.
-    pub strategy: RolloutStrategy,
+    /// Until when it is valid.
+    pub not_after: Timestamp,
+    /// Whether the one before was revoked.
+    pub replaces_revoked: bool,
+    /// What the Certificate wants done to workloads, or why that can't be read.
+    pub policy: Result<Policy, Misconfigured>,
     /// Whether another issuance of the Certificate is under way.
     pub issuing: bool,
 }
@@ -81,8 +90,19 @@ pub enum RolloutPlan {
         /// When to look again although nothing changed.
         until: Option<Timestamp>,
     },
+    /// Somebody wrote something that can't be read: it is left alone.
+    Misconfigured {
+        /// What.
+        problem: Misconfigured,
+        /// The Secrets whose certificate it is left without, by name.
+        secrets: Vec<String>,
+    },
     /// Its own marks don't tell: read its current Pods and plan again.
-    NeedPods,
+    NeedPods {
+        /// Whether nothing needs to be read as long as it isn't its turn: its marks say that it was marked for another
+        /// certificate.
+        paced: bool,
+    },
     /// Its Pods have what is held: note that on the workload, which restarts nothing.
     Baseline {
         /// What it is to carry.
@@ -90,6 +110,17 @@ pub enum RolloutPlan {
     },
     /// Replace its Pods.
     Roll {
+        /// What it is to carry.
+        marks: Marks,
+        /// The Secrets that ask for it, by name.
+        secrets: Vec<String>,
+        /// Whether it has to be its turn: not where there is nothing that could get worse.
+        paced: bool,
+    },
+    /// Once it is its turn, send its Pods a request, and note that on the workload.
+    Call {
+        /// The request.
+        call: RolloutCall,
         /// What it is to carry.
         marks: Marks,
         /// The Secrets that ask for it, by name.
@@ -104,6 +135,8 @@ pub enum Wait {
     Settling,
     /// Another issuance for the same workload is under way.
     Issuing,
+    /// The certificate has to reach the files of its Pods ([`PROJECTION`]).
+    Projecting,
 }
 
 /// What stands in the way of a roll.
@@ -121,21 +154,25 @@ pub enum Skip {
 ///
 /// The first that holds:
 /// 1. it could not be read, or is being deleted → Nothing;
-/// 2. it reads no Secret of ours that it is to be restarted for → Nothing;
+/// 2. it reads no Secret of ours of which it is to be given the certificate → Nothing;
 /// 3. each of those is up to date: the template's mark or the baseline says the held fingerprint → Nothing;
-/// 4. of the others, one was issued less than [`SETTLE`] ago, or less than a minute ago while another issuance for
+/// 4. what is wanted for one of the others can't be read → Misconfigured;
+/// 5. of the others, one was issued less than [`SETTLE`] ago, or less than a minute ago while another issuance for
 ///    the workload is under way → Wait;
-/// 5. it is scaled to zero: whatever starts later reads what is held → Baseline;
-/// 6. it is paused or not healthy → Skip, unless there is nothing that a roll could take away: none of its Pods is
-///    available ten minutes after the certificate was issued, though a container has started;
-/// 7. its Pods were not read → NeedPods;
-/// 8. none of the others asks for a roll → Baseline;
-/// 9. Roll, once for all, with a baseline for each, so that a template put back to an older one by its owner,
-///    which restarts the Pods too, costs no second roll.
+/// 6. it is scaled to zero: whatever starts later reads what is held → Baseline;
+/// 7. it reads the others again by itself (Reload): it has once they have reached its files → Wait, then Baseline;
+/// 8. it is paused or not healthy → Skip, unless there is nothing that a roll could take away: none of its Pods is
+///    available ten minutes after the certificate was issued, though a container has started. Pods of a paused Deployment
+///    can be called all the same;
+/// 9. its Pods were not read → NeedPods;
+/// 10. none of the others asks for a roll or a call → Baseline;
+/// 11. one asks for a roll → Roll, once for all, with a baseline for each, so that a template put back to an older one by
+///     its owner, which restarts the Pods too, costs no second roll;
+/// 12. Call.
 ///
-/// Of the others, one without marks asks for a roll if it was issued after a container of the current Pods had
+/// Of the others, one without marks asks for a roll or a call if it was issued after a container of the current Pods had
 /// started: nothing rolls at installation, nothing is missed while nobody looked. One whose marks say another
-/// certificate asks for a roll unless all containers are known to have started well after it was issued.
+/// certificate asks for it unless all containers are known to have started well after it was issued.
 pub fn plan_rollout(now: Timestamp, inputs: &Inputs<'_>) -> RolloutPlan {
     let Inputs {
         group, workload, ..
@@ -143,10 +180,14 @@ pub fn plan_rollout(now: Timestamp, inputs: &Inputs<'_>) -> RolloutPlan {
     if workload.problem.is_some() || workload.deleting() {
         return RolloutPlan::Nothing;
     }
-    let followed = inputs.followed();
-    if followed.is_empty() {
-        return RolloutPlan::Nothing;
-    }
+    let chosen = inputs.chosen();
+    let followed: BTreeMap<&str, &Held> = chosen
+        .iter()
+        .filter(|(_, (_, choice))| {
+            !matches!(choice, Ok(choice) if choice.strategy == RolloutStrategy::None)
+        })
+        .map(|(secret, (held, _))| (*secret, *held))
+        .collect();
     let open: BTreeMap<&str, &Held> = followed
         .iter()
         .filter(|(secret, held)| !is_up_to_date(group, workload, secret, &held.fingerprint))
@@ -155,15 +196,44 @@ pub fn plan_rollout(now: Timestamp, inputs: &Inputs<'_>) -> RolloutPlan {
     if open.is_empty() {
         return RolloutPlan::Nothing;
     }
+    let mut choices: BTreeMap<&str, &Choice> = BTreeMap::new();
+    for secret in open.keys() {
+        match &chosen[secret].1 {
+            Ok(choice) => choices.insert(secret, choice),
+            Err(problem) => {
+                return RolloutPlan::Misconfigured {
+                    problem: problem.clone(),
+                    secrets: open.keys().map(|secret| (*secret).to_owned()).collect(),
+                };
+            }
+        };
+    }
     if let Some((until, why)) = wait(now, &followed, &open) {
         return RolloutPlan::Wait { until, why };
     }
     if workload.is_scaled_to_zero() {
-        let marks = inputs.marks(&open, &BTreeSet::new());
-        return RolloutPlan::Baseline { marks };
+        return inputs.baseline(&open);
     }
-    let last_resort = inputs.last_resort(now, &open);
-    if let Some(why) = skip(workload.health())
+    let by_strategy = |strategy: RolloutStrategy| -> BTreeMap<&str, &Held> {
+        let of = |secret: &&str| choices[*secret].strategy == strategy;
+        let some = open.iter().filter(|(secret, _)| of(secret));
+        some.map(|(secret, held)| (*secret, *held)).collect()
+    };
+    let restarted = by_strategy(RolloutStrategy::Restart);
+    let called = by_strategy(RolloutStrategy::Call);
+    if restarted.is_empty() && called.is_empty() {
+        return inputs.reload(now, &open);
+    }
+    let last_resort = inputs
+        .last_resort(now, &open)
+        .filter(|_| !restarted.is_empty());
+    let health = if restarted.is_empty() {
+        workload.health_of_pods()
+    } else {
+        workload.health()
+    };
+    let blocked = skip(health);
+    if let Some(why) = blocked
         && last_resort.is_none_or(|at| at > now)
     {
         let changed = open
@@ -176,41 +246,62 @@ pub fn plan_rollout(now: Timestamp, inputs: &Inputs<'_>) -> RolloutPlan {
             until: last_resort,
         };
     }
+    // Whoever is down for long has nothing to lose, and takes nothing away from others.
+    let paced = blocked.is_none();
     let Some(pods) = inputs.pods else {
-        return RolloutPlan::NeedPods;
+        let marked = |secret: &&str| is_marked(group, workload, secret);
+        return RolloutPlan::NeedPods {
+            paced: paced && restarted.keys().chain(called.keys()).all(marked),
+        };
     };
-    let due: BTreeSet<&str> = open
-        .iter()
-        .filter(|(secret, held)| {
-            asks_for_roll(is_marked(group, workload, secret), held.issued_at, pods)
-        })
-        .map(|(secret, _)| *secret)
-        .collect();
-    let marks = inputs.marks(&open, &due);
-    if due.is_empty() {
-        return RolloutPlan::Baseline { marks };
+    let due = |of: &BTreeMap<&'_ str, &Held>| -> BTreeSet<String> {
+        of.iter()
+            .filter(|(secret, held)| {
+                asks_for_roll(is_marked(group, workload, secret), held.issued_at, pods)
+            })
+            .map(|(secret, _)| (*secret).to_owned())
+            .collect()
+    };
+    let (to_restart, to_call) = (due(&restarted), due(&called));
+    if !to_restart.is_empty() {
+        let mut marks = inputs.marks(&open, &to_restart);
+        marks.note_begin(group, now, paced);
+        return RolloutPlan::Roll {
+            marks,
+            secrets: to_restart.into_iter().collect(),
+            paced,
+        };
     }
-    RolloutPlan::Roll {
+    // What reaches the files only later is noted then.
+    let read = |secret: &&str| !is_young(now, choices[*secret].strategy, open[*secret]);
+    let carried: BTreeMap<&str, &Held> = open
+        .iter()
+        .filter(|(secret, _)| read(secret))
+        .map(|(secret, held)| (*secret, *held))
+        .collect();
+    let call = to_call
+        .first()
+        .and_then(|secret| choices[secret.as_str()].call.clone());
+    let Some(call) = call else {
+        return inputs.baseline(&carried);
+    };
+    let mut marks = inputs.marks(&carried, &BTreeSet::new());
+    marks.note_begin(group, now, true);
+    RolloutPlan::Call {
+        call,
         marks,
-        secrets: due.into_iter().map(String::from).collect(),
+        secrets: to_call.into_iter().collect(),
     }
 }
 
-/// What is to be done to `workload` for a Certificate of this strategy: the workload's own word wins.
-pub fn strategy(
-    group: &Group,
-    workload: &Workload,
-    certificate: RolloutStrategy,
-) -> RolloutStrategy {
-    match workload
-        .annotations()
-        .get(&group.key(CHOICE))
-        .map(String::as_str)
-    {
-        None => certificate,
-        Some("Restart") => RolloutStrategy::Restart,
-        Some(_) => RolloutStrategy::None,
-    }
+/// Whether the certificate may not have reached the files yet that the workload reads by itself.
+fn is_young(now: Timestamp, strategy: RolloutStrategy, held: &Held) -> bool {
+    strategy == RolloutStrategy::Reload
+        && projected_at(held).is_some_and(|at| at > now && held.issued_at <= Some(now))
+}
+
+fn projected_at(held: &Held) -> Option<Timestamp> {
+    held.issued_at?.saturating_add(PROJECTION).ok()
 }
 
 /// Whether the workload's own marks say that it runs with this certificate of the Secret.
@@ -276,19 +367,36 @@ fn asks_for_roll(marked: bool, issued_at: Option<Timestamp>, pods: Pods) -> bool
 }
 
 impl<'a> Inputs<'a> {
-    /// The Secrets the workload reads and is to be restarted for.
-    fn followed(&self) -> BTreeMap<&'a str, &'a Held> {
+    /// The Secrets of ours that the workload reads, each with what is wanted for it.
+    #[allow(clippy::type_complexity)]
+    fn chosen(&self) -> BTreeMap<&'a str, (&'a Held, Result<Choice, Misconfigured>)> {
         let Inputs {
             group, workload, ..
         } = *self;
         self.held
             .iter()
             .filter(|(secret, _)| workload.secrets.contains(*secret))
-            .filter(|(_, held)| {
-                strategy(group, workload, held.strategy) == RolloutStrategy::Restart
-            })
-            .map(|(secret, held)| (secret.as_str(), held))
+            .map(|(secret, held)| (secret.as_str(), (held, held.choice(group, workload))))
             .collect()
+    }
+
+    /// What is to be done to a workload that reads all of `open` again by itself.
+    fn reload(&self, now: Timestamp, open: &BTreeMap<&str, &Held>) -> RolloutPlan {
+        let mut read = open.clone();
+        read.retain(|_, held| !is_young(now, RolloutStrategy::Reload, held));
+        match open.values().filter_map(|held| projected_at(held)).min() {
+            Some(until) if read.is_empty() => RolloutPlan::Wait {
+                until,
+                why: Wait::Projecting,
+            },
+            _ => self.baseline(&read),
+        }
+    }
+
+    fn baseline(&self, open: &BTreeMap<&str, &Held>) -> RolloutPlan {
+        RolloutPlan::Baseline {
+            marks: self.marks(open, &BTreeSet::new()),
+        }
     }
 
     /// From when on the workload is rolled although it is not healthy; `None` if not.
@@ -306,7 +414,7 @@ impl<'a> Inputs<'a> {
     ///
     /// The template keeps even those of Secrets that are no longer read: taking one out would roll. Baselines of
     /// such Secrets go.
-    fn marks(&self, open: &BTreeMap<&str, &Held>, due: &BTreeSet<&str>) -> Marks {
+    fn marks(&self, open: &BTreeMap<&str, &Held>, due: &BTreeSet<String>) -> Marks {
         let Inputs {
             group, workload, ..
         } = *self;
@@ -322,12 +430,46 @@ impl<'a> Inputs<'a> {
         marks.baseline.retain(|key, _| read.contains(key));
         for (secret, held) in open {
             let key = mark_key(group, secret);
-            if due.contains(secret) {
+            if due.contains(*secret) {
                 marks.template.insert(key.clone(), held.fingerprint.clone());
             }
             marks.baseline.insert(key, held.fingerprint.clone());
         }
+        if let Some(began) = workload.annotations().get(&group.key(ROLLED_AT)) {
+            marks.baseline.insert(group.key(ROLLED_AT), began.clone());
+        }
+        let ends = self.held.iter().filter(|(secret, held)| {
+            marks.baseline.get(&mark_key(group, secret)) == Some(&held.fingerprint)
+        });
+        if let Some(end) = ends.map(|(_, held)| held.not_after).min() {
+            let end = end.to_string();
+            marks.baseline.insert(group.key(RUNS_UNTIL), end);
+        }
         marks
+    }
+}
+
+impl Marks {
+    /// Notes when the workload was restarted or called; one that was down before says nothing of those that are not.
+    fn note_begin(&mut self, group: &Group, now: Timestamp, paced: bool) {
+        let key = group.key(ROLLED_AT);
+        if paced {
+            let seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
+            self.baseline.insert(key, seconds.to_string());
+        } else {
+            self.baseline.remove(&key);
+        }
+    }
+}
+
+impl Held {
+    /// What is to be done to a workload for this certificate.
+    ///
+    /// # Errors
+    /// When what somebody wrote can't be read.
+    pub fn choice(&self, group: &Group, workload: &Workload) -> Result<Choice, Misconfigured> {
+        let policy = self.policy.as_ref().map_err(Clone::clone)?;
+        policy.choice(group, workload)
     }
 }
 
