@@ -11,6 +11,7 @@ use clap::Parser;
 
 mod arguments;
 mod revoke;
+mod rollout;
 mod settings;
 
 use arguments::Arguments;

@@ -1,5 +1,6 @@
 //! Looks after one workload.
 
+use certwright_core::api::certificate::RolloutCall;
 use certwright_core::rollout::{
     Callee, Inputs, Marks, Observed, Pod, Pods, RolloutPlan, Skip, Workload, WorkloadName,
     apply_body, plan_rollout,
@@ -97,15 +98,7 @@ pub(super) async fn reconcile<K: Kind, S: Surroundings>(
             marks,
             secrets,
         } => {
-            if let Err(problem) = call::call_all(&context.allowed, call, callees).await {
-                let why = format!("{problem:#}");
-                let report = report::not_called(&workload, secrets, &why);
-                if context.is_news(name.clone(), &report.note) {
-                    context.surroundings.publish(report).await;
-                }
-                let workload = error::Workload(name);
-                return Err(Error::CallPods { workload, why });
-            }
+            call_pods(context, &workload, call, callees, secrets).await?;
             mark(&workloads, context, &workload, marks).await?;
             context.not_skipped(&name);
             tracing::info!(workload = %error::Workload(name), ?secrets, "Called Pods for new certificate");
@@ -116,6 +109,26 @@ pub(super) async fn reconcile<K: Kind, S: Surroundings>(
     }
     drop(begun);
     Ok(Action::await_change())
+}
+
+/// Calls all of a workload's Pods. If one doesn't say yes, that is told once.
+async fn call_pods<S: Surroundings>(
+    context: &Context<S>,
+    workload: &Workload,
+    call: &RolloutCall,
+    callees: Vec<Callee>,
+    secrets: &[String],
+) -> Result<(), Error> {
+    let Err(problem) = call::call_all(&context.allowed, call, callees).await else {
+        return Ok(());
+    };
+    let (name, why) = (WorkloadName::from(workload), format!("{problem:#}"));
+    let report = report::not_called(workload, secrets, &why);
+    if context.is_news(name.clone(), &report.note) {
+        context.surroundings.publish(report).await;
+    }
+    let workload = error::Workload(name);
+    Err(Error::CallPods { workload, why })
 }
 
 fn begin<'c, S: Surroundings>(

@@ -49,6 +49,7 @@ const OTHER_WORDS: &[&str] = &[
     "NewReplicaSetAvailable",
     "ProgressDeadlineExceeded",
     "Progressing",
+    "True",
     // Phases of Pods, and field managers' operations.
     "Apply",
     "Failed",

@@ -23,6 +23,7 @@ mod kstatus;
 mod leadership;
 mod names;
 mod namespaces;
+mod pace;
 mod policies;
 mod reissue;
 mod renewal;

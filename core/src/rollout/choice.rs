@@ -181,10 +181,10 @@ impl Policy {
     pub fn choice(&self, group: &Group, workload: &Workload) -> Result<Choice, Misconfigured> {
         let rule = self.rules.iter().find(|rule| rule.fits(workload));
         let strategy = own(group, workload, CHOICE, RolloutStrategy::from_str)?
-            .or(rule.and_then(|rule| rule.strategy))
+            .or_else(|| rule?.strategy)
             .unwrap_or(self.strategy);
         let wave = own(group, workload, WAVE, wave)?
-            .or(rule.map(|rule| rule.wave))
+            .or_else(|| Some(rule?.wave))
             .unwrap_or_default();
         let call = own(group, workload, CALL, call)?
             .or_else(|| rule.and_then(|rule| rule.call.clone()))

@@ -128,11 +128,7 @@ impl Pace {
         }
         if restart == Some(Restart::Failed) {
             let name = WorkloadName::from(workload);
-            self.failed = Some(
-                self.failed
-                    .take()
-                    .map_or(name.clone(), |first| first.min(name)),
-            );
+            self.failed = self.failed.take().into_iter().chain([name]).min();
         }
         let begun_at = if begun {
             Some(now)

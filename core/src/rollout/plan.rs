@@ -1,11 +1,14 @@
 //! What to do to one workload.
 
+mod carry;
+mod marks;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::mark::{ROLLED_AT, RUNS_UNTIL};
-use super::{Choice, Health, Misconfigured, Pods, Policy, Workload, is_mark, mark_key};
+use self::carry::carry;
+use super::{Choice, Misconfigured, Pods, Policy, Workload, mark_key};
 use crate::api::Group;
 use crate::api::certificate::{RolloutCall, RolloutStrategy};
 
@@ -16,17 +19,9 @@ pub const SETTLE: SignedDuration = SignedDuration::from_secs(5);
 /// How long another issuance under way holds a roll back: one that fails must not do so for ever.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 
-/// How long after the certificate was issued a workload of which no Pod is available is rolled all the same: it may be
-/// so because the certificate before has expired. Long enough for Pods that are just starting.
-const LAST_RESORT: SignedDuration = SignedDuration::from_mins(10);
-
 /// How long after the certificate was issued it has surely reached the files of running Pods: their kubelet looks every
 /// minute, at what its cache says, which may be a minute old.
 pub const PROJECTION: SignedDuration = SignedDuration::from_mins(2);
-
-/// How much later than the certificate a container must have started to be trusted to have read it: its node has
-/// a clock of its own, and its kubelet may serve Secrets from a cache.
-const LAG: SignedDuration = SignedDuration::from_secs(60);
 
 /// The certificate held in a Secret of ours.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +63,9 @@ pub struct Marks {
     /// On the workload itself.
     pub baseline: BTreeMap<String, String>,
 }
+
+/// What is wanted for a workload, if it can be read.
+type Choosing = Result<Choice, Misconfigured>;
 
 /// What to do to a workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,94 +212,7 @@ pub fn plan_rollout(now: Timestamp, inputs: &Inputs<'_>) -> RolloutPlan {
     if workload.is_scaled_to_zero() {
         return inputs.baseline(&open);
     }
-    let by_strategy = |strategy: RolloutStrategy| -> BTreeMap<&str, &Held> {
-        let of = |secret: &&str| choices[*secret].strategy == strategy;
-        let some = open.iter().filter(|(secret, _)| of(secret));
-        some.map(|(secret, held)| (*secret, *held)).collect()
-    };
-    let restarted = by_strategy(RolloutStrategy::Restart);
-    let called = by_strategy(RolloutStrategy::Call);
-    if restarted.is_empty() && called.is_empty() {
-        return inputs.reload(now, &open);
-    }
-    let last_resort = inputs
-        .last_resort(now, &open)
-        .filter(|_| !restarted.is_empty());
-    let health = if restarted.is_empty() {
-        workload.health_of_pods()
-    } else {
-        workload.health()
-    };
-    let blocked = skip(health);
-    if let Some(why) = blocked
-        && last_resort.is_none_or(|at| at > now)
-    {
-        let changed = open
-            .keys()
-            .filter(|secret| is_marked(group, workload, secret));
-        let secrets = changed.map(|secret| (*secret).to_owned()).collect();
-        return RolloutPlan::Skip {
-            why,
-            secrets,
-            until: last_resort,
-        };
-    }
-    // Whoever is down for long has nothing to lose, and takes nothing away from others.
-    let paced = blocked.is_none();
-    let Some(pods) = inputs.pods else {
-        let marked = |secret: &&str| is_marked(group, workload, secret);
-        return RolloutPlan::NeedPods {
-            paced: paced && restarted.keys().chain(called.keys()).all(marked),
-        };
-    };
-    let due = |of: &BTreeMap<&'_ str, &Held>| -> BTreeSet<String> {
-        of.iter()
-            .filter(|(secret, held)| {
-                asks_for_roll(is_marked(group, workload, secret), held.issued_at, pods)
-            })
-            .map(|(secret, _)| (*secret).to_owned())
-            .collect()
-    };
-    let (to_restart, to_call) = (due(&restarted), due(&called));
-    if !to_restart.is_empty() {
-        let mut marks = inputs.marks(&open, &to_restart);
-        marks.note_begin(group, now, paced);
-        return RolloutPlan::Roll {
-            marks,
-            secrets: to_restart.into_iter().collect(),
-            paced,
-        };
-    }
-    // What reaches the files only later is noted then.
-    let read = |secret: &&str| !is_young(now, choices[*secret].strategy, open[*secret]);
-    let carried: BTreeMap<&str, &Held> = open
-        .iter()
-        .filter(|(secret, _)| read(secret))
-        .map(|(secret, held)| (*secret, *held))
-        .collect();
-    let call = to_call
-        .first()
-        .and_then(|secret| choices[secret.as_str()].call.clone());
-    let Some(call) = call else {
-        return inputs.baseline(&carried);
-    };
-    let mut marks = inputs.marks(&carried, &BTreeSet::new());
-    marks.note_begin(group, now, true);
-    RolloutPlan::Call {
-        call,
-        marks,
-        secrets: to_call.into_iter().collect(),
-    }
-}
-
-/// Whether the certificate may not have reached the files yet that the workload reads by itself.
-fn is_young(now: Timestamp, strategy: RolloutStrategy, held: &Held) -> bool {
-    strategy == RolloutStrategy::Reload
-        && projected_at(held).is_some_and(|at| at > now && held.issued_at <= Some(now))
-}
-
-fn projected_at(held: &Held) -> Option<Timestamp> {
-    held.issued_at?.saturating_add(PROJECTION).ok()
+    carry(now, inputs, &open, &choices)
 }
 
 /// Whether the workload's own marks say that it runs with this certificate of the Secret.
@@ -348,28 +259,9 @@ fn latest_issue(now: Timestamp, open: &BTreeMap<&str, &Held>) -> Option<Timestam
     issued.filter(|issued_at| *issued_at <= now).max()
 }
 
-fn skip(health: Health) -> Option<Skip> {
-    match health {
-        Health::Healthy => None,
-        Health::Paused => Some(Skip::Paused),
-        Health::RollingOut => Some(Skip::RollingOut),
-        Health::Unavailable => Some(Skip::Unavailable),
-    }
-}
-
-fn asks_for_roll(marked: bool, issued_at: Option<Timestamp>, pods: Pods) -> bool {
-    match (marked, issued_at, pods.earliest_start) {
-        (false, Some(issued_at), Some(start)) => issued_at > start,
-        (false, _, _) => false,
-        (true, Some(issued_at), Some(start)) => start.duration_since(issued_at) <= LAG,
-        (true, _, _) => true,
-    }
-}
-
 impl<'a> Inputs<'a> {
     /// The Secrets of ours that the workload reads, each with what is wanted for it.
-    #[allow(clippy::type_complexity)]
-    fn chosen(&self) -> BTreeMap<&'a str, (&'a Held, Result<Choice, Misconfigured>)> {
+    fn chosen(&self) -> BTreeMap<&'a str, (&'a Held, Choosing)> {
         let Inputs {
             group, workload, ..
         } = *self;
@@ -380,84 +272,9 @@ impl<'a> Inputs<'a> {
             .collect()
     }
 
-    /// What is to be done to a workload that reads all of `open` again by itself.
-    fn reload(&self, now: Timestamp, open: &BTreeMap<&str, &Held>) -> RolloutPlan {
-        let mut read = open.clone();
-        read.retain(|_, held| !is_young(now, RolloutStrategy::Reload, held));
-        match open.values().filter_map(|held| projected_at(held)).min() {
-            Some(until) if read.is_empty() => RolloutPlan::Wait {
-                until,
-                why: Wait::Projecting,
-            },
-            _ => self.baseline(&read),
-        }
-    }
-
     fn baseline(&self, open: &BTreeMap<&str, &Held>) -> RolloutPlan {
         RolloutPlan::Baseline {
             marks: self.marks(open, &BTreeSet::new()),
-        }
-    }
-
-    /// From when on the workload is rolled although it is not healthy; `None` if not.
-    ///
-    /// Containers that have not started yet will read what is held.
-    fn last_resort(&self, now: Timestamp, open: &BTreeMap<&str, &Held>) -> Option<Timestamp> {
-        let waits_for_start = self.pods.is_some_and(|pods| pods.earliest_start.is_none());
-        if !self.workload.has_none_available() || waits_for_start {
-            return None;
-        }
-        latest_issue(now, open)?.saturating_add(LAST_RESORT).ok()
-    }
-
-    /// All marks as just read, with those of `open` set in the baselines and those of `due` in the template.
-    ///
-    /// The template keeps even those of Secrets that are no longer read: taking one out would roll. Baselines of
-    /// such Secrets go.
-    fn marks(&self, open: &BTreeMap<&str, &Held>, due: &BTreeSet<String>) -> Marks {
-        let Inputs {
-            group, workload, ..
-        } = *self;
-        let read: BTreeSet<String> = workload
-            .secrets
-            .iter()
-            .map(|secret| mark_key(group, secret))
-            .collect();
-        let mut marks = Marks {
-            template: marks_of(group, &workload.template_annotations),
-            baseline: marks_of(group, workload.annotations()),
-        };
-        marks.baseline.retain(|key, _| read.contains(key));
-        for (secret, held) in open {
-            let key = mark_key(group, secret);
-            if due.contains(*secret) {
-                marks.template.insert(key.clone(), held.fingerprint.clone());
-            }
-            marks.baseline.insert(key, held.fingerprint.clone());
-        }
-        if let Some(began) = workload.annotations().get(&group.key(ROLLED_AT)) {
-            marks.baseline.insert(group.key(ROLLED_AT), began.clone());
-        }
-        let ends = self.held.iter().filter(|(secret, held)| {
-            marks.baseline.get(&mark_key(group, secret)) == Some(&held.fingerprint)
-        });
-        if let Some(end) = ends.map(|(_, held)| held.not_after).min() {
-            let end = end.to_string();
-            marks.baseline.insert(group.key(RUNS_UNTIL), end);
-        }
-        marks
-    }
-}
-
-impl Marks {
-    /// Notes when the workload was restarted or called; one that was down before says nothing of those that are not.
-    fn note_begin(&mut self, group: &Group, now: Timestamp, paced: bool) {
-        let key = group.key(ROLLED_AT);
-        if paced {
-            let seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
-            self.baseline.insert(key, seconds.to_string());
-        } else {
-            self.baseline.remove(&key);
         }
     }
 }
@@ -471,12 +288,4 @@ impl Held {
         let policy = self.policy.as_ref().map_err(Clone::clone)?;
         policy.choice(group, workload)
     }
-}
-
-fn marks_of(group: &Group, annotations: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    annotations
-        .iter()
-        .filter(|(key, _)| is_mark(group, key))
-        .map(|(key, mark)| (key.clone(), mark.clone()))
-        .collect()
 }
