@@ -8,8 +8,7 @@ use crate::api::Group;
 
 /// The annotation by which a workload chooses for itself, such as `certwright.dev/rollout`, without the group.
 ///
-/// It stands in the workload's own `metadata.annotations` and wins over all that its Certificate says: a strategy. On a
-/// namespace it is the default of the Certificates there.
+/// It stands in the workload's own `metadata.annotations` and wins over all that its Certificate says: a strategy.
 pub const CHOICE: &str = "rollout";
 
 /// The annotation that says when a workload was last restarted or called for a certificate, without the group.

@@ -58,6 +58,7 @@ impl Surroundings for Around {
             policy: Policy::of(
                 &self.context.group,
                 certificate.spec.rollout.as_ref(),
+                // Namespaces are not watched yet.
                 &BTreeMap::new(),
                 &self.defaults,
             ),
