@@ -7,6 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use http::Uri;
 use kube::{Client, Config};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,7 @@ use tracing::{info, warn};
 
 use crate::cli::RunSettings;
 use crate::clock::{Clock, SystemClock};
+use crate::cluster::api_server::ApiServer;
 use crate::cluster::leadership::{self, Candidacy, Leadership};
 use crate::{cluster, server};
 use tasks::Tasks;
@@ -29,13 +31,14 @@ pub async fn run(settings: RunSettings) -> anyhow::Result<()> {
         .context("found neither a kubeconfig nor a ServiceAccount")?;
     // When to try again is decided by what failed, not by the client.
     config.default_retry = false;
+    let url = config.cluster_url.clone();
     let client = cluster::client(config).context("failed to set up the API client")?;
     let listener = server::listen(settings.listen)
         .await
         .with_context(|| format!("failed to listen at {}", settings.listen))?;
     let stop = CancellationToken::new();
     let operator = operate(
-        client,
+        (client, &url),
         &settings,
         Arc::new(SystemClock),
         listener,
@@ -55,12 +58,12 @@ pub async fn run(settings: RunSettings) -> anyhow::Result<()> {
     }
 }
 
-/// Runs the operator with this client and clock until `stop`.
+/// Runs the operator with this client, which reaches the API server at this URL, and clock until `stop`.
 ///
 /// # Errors
 /// When a task ends that never should.
 pub async fn operate(
-    client: Client,
+    (client, url): (Client, &Uri),
     settings: &RunSettings,
     clock: Arc<dyn Clock>,
     listener: TcpListener,
@@ -81,7 +84,14 @@ pub async fn operate(
         ),
         None => None,
     };
-    let parts = Parts::new(gated, settings, Arc::clone(&clock), leadership.clone())?;
+    let api_server = ApiServer::new(client.clone(), url);
+    let parts = Parts::new(
+        gated,
+        api_server,
+        settings,
+        Arc::clone(&clock),
+        leadership.clone(),
+    )?;
     tasks.serving(
         "server",
         server::serve(listener, parts.report(), tasks.stop.clone()),

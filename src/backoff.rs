@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::error::Retry;
 
 const FIRST: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_secs(1);
 const REREAD: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(300);
 /// Objects that are going are looked at once more after this, should they stay after all.
@@ -31,12 +32,13 @@ impl<K> Default for Backoff<K> {
 }
 
 impl<K: Eq + Hash + Clone> Backoff<K> {
-    /// Counts a failure, and says how long to wait, as it asks for.
+    /// Counts a failure, and says how long to wait, as it asks for. What is none is not counted.
     pub fn after(&self, object: &K, retry: Retry) -> Duration {
         match retry {
             Retry::Reread => self.gave_way(object),
             Retry::Backoff => self.failed(object),
             Retry::After(wait) => wait.max(self.failed(object)),
+            Retry::Soon => SOON,
             Retry::Gone => GONE,
         }
     }
@@ -100,6 +102,8 @@ mod tests {
         assert_eq!(backoff.after(&"a", Retry::After(7 * second)), 7 * second);
         assert_eq!(backoff.after(&"a", Retry::Gone), GONE);
         assert!(backoff.after(&"b", Retry::Reread) <= REREAD);
+        assert_eq!(backoff.after(&"c", Retry::Soon), SOON);
+        assert_eq!(backoff.failures(&"c"), 0);
         for _ in 0..10 {
             backoff.after(&"a", Retry::Backoff);
         }

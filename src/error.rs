@@ -65,6 +65,9 @@ pub enum Error {
         #[source]
         source: CallError,
     },
+    /// The CA of this issuer is slow, and somebody else waits for it.
+    #[error("the CA of {0} is being asked by somebody else")]
+    NotInTurn(Object),
     /// A background thread died.
     #[error("failed to make a private key")]
     MakeKey(#[source] tokio::task::JoinError),
@@ -96,6 +99,8 @@ pub enum Retry {
     Backoff,
     /// After the time the server named.
     After(Duration),
+    /// Nothing failed: after a moment.
+    Soon,
     /// The object or its namespace is going: no more than a last look.
     Gone,
 }
@@ -107,6 +112,7 @@ impl Error {
             Self::Read { .. } => "Read",
             Self::Write { source, .. } if source.retry() == Retry::Reread => "Conflict",
             Self::Write { .. } => "Write",
+            Self::NotInTurn(_) => "NotInTurn",
             Self::MakeKey(_) => "MakeKey",
             Self::Panicked => "Panicked",
         }
@@ -131,6 +137,7 @@ impl Error {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Read { source, .. } | Self::Write { source, .. } => source.retry(),
+            Self::NotInTurn(_) => Retry::Soon,
             Self::MakeKey(_) | Self::Panicked => Retry::Backoff,
         }
     }

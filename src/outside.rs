@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use crate::cli::OutsideSettings;
 use proxy::Proxies;
 
-pub use allowed::{Allowed, Forbidden};
+pub use allowed::{Addresses, Allowed, Forbidden, is_public};
 pub use networks::Network;
 pub use records::{Records, Wanted};
 pub use served::Served;
@@ -86,9 +86,6 @@ impl Outside {
         port: u16,
         allowed: &Allowed,
     ) -> anyhow::Result<TcpStream> {
-        if let Ok(address) = host.parse() {
-            allowed.check(address)?;
-        }
         let connection = self.connect(host, port, Some(allowed)).await?;
         Ok(connection.stream)
     }
@@ -123,6 +120,9 @@ impl Outside {
         let Some(proxy) = self.proxies.of(host, port) else {
             return self.dial(host, port, allowed).await;
         };
+        if let (Some(allowed), Ok(address)) = (allowed, host.parse()) {
+            allowed.admit(SocketAddr::new(address, port)).await?;
+        }
         // The proxy is the administrator's.
         let connection = self
             .dial(proxy.host(), proxy.port(), None)
@@ -147,11 +147,13 @@ impl Outside {
     ) -> anyhow::Result<Connection> {
         let mut problems = Vec::new();
         for address in self.addresses(host).await? {
-            if let Some(Err(forbidden)) = allowed.map(|allowed| allowed.check(address)) {
+            let address = SocketAddr::new(address, port);
+            if let Some(allowed) = allowed
+                && let Err(forbidden) = allowed.admit(address).await
+            {
                 problems.push(forbidden.to_string());
                 continue;
             }
-            let address = SocketAddr::new(address, port);
             match tokio::time::timeout(CONNECT, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
                     return Ok(Connection {

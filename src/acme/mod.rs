@@ -5,9 +5,11 @@
 mod answer;
 mod client;
 mod error;
+mod mac_key;
 mod transport;
 
 pub use answer::Found;
-pub use client::{Client, Issued, Offer, mac_key};
+pub use client::{Client, Issued, Offer};
 pub use error::AcmeError;
+pub use mac_key::mac_key;
 pub use transport::{Transport, Verification};

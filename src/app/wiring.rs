@@ -12,7 +12,7 @@ use certwright_core::api::{Certificate, ClusterIssuer, Group, Issuer};
 use certwright_core::http01::Operator;
 use certwright_core::plan::Settings;
 use futures::StreamExt;
-use futures::channel::mpsc::UnboundedReceiver;
+use futures::channel::mpsc::{UnboundedReceiver, unbounded};
 use kube::api::Api;
 use kube::core::{DeserializeGuard, DynamicResourceScope};
 use kube::runtime::WatchStreamExt;
@@ -29,11 +29,12 @@ use super::tasks::Tasks;
 use crate::backoff::Backoff;
 use crate::cli::{RolloutSettings, RunSettings, host_name};
 use crate::clock::Clock;
+use crate::cluster::api_server::ApiServer;
 use crate::cluster::events::Events;
 use crate::cluster::leadership::Leadership;
 use crate::cluster::readable::readable;
 use crate::cluster::scope::{Scope, merged};
-use crate::cluster::secrets::{Named, Secrets};
+use crate::cluster::secrets::{IssuerKey, Named, Secrets};
 use crate::cluster::watch_failed;
 use crate::cluster::watched::watched;
 use crate::controller::watches::{Certificates, IssuersSeen};
@@ -58,6 +59,7 @@ pub(super) struct Parts {
     issuers: Writer<Issuer>,
     /// `None` where they are not served.
     cluster_issuers: Option<Writer<ClusterIssuer>>,
+    lost_accounts: UnboundedReceiver<IssuerKey>,
     scope: Scope,
     rollout: Option<RolloutSettings>,
     allowed: Allowed,
@@ -69,13 +71,14 @@ const CERTIFICATES: &str = "Certificates";
 impl Parts {
     pub(super) fn new(
         client: Client,
+        api_server: ApiServer,
         settings: &RunSettings,
         clock: Arc<dyn Clock>,
         leadership: Leadership,
     ) -> anyhow::Result<Self> {
         let group = settings.group.clone();
         let outside = Arc::new(Outside::new(&settings.outside)?);
-        let allowed = allowed(settings);
+        let allowed = allowed(settings, api_server);
         let certificates = Writer::new(group.clone());
         let issuers = Writer::new(group.clone());
         let cluster_issuers = settings.cluster_issuers.then(|| Writer::new(group.clone()));
@@ -101,7 +104,7 @@ impl Parts {
                 Arc::clone(&secrets),
             ),
         ));
-        let records = Arc::new(Records::new(&settings.resolvers, &allowed)?);
+        let records = Arc::new(Records::new(&settings.resolvers)?);
         let ways = ways(&client, settings, records, outside, allowed.clone());
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, clock.as_ref());
@@ -116,6 +119,7 @@ impl Parts {
         let mut steps = vec![SECRETS, CERTIFICATES, Issuer::KIND];
         steps.extend(settings.cluster_issuers.then_some(ClusterIssuer::KIND));
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let (lost_accounts, losses) = unbounded();
         let context = Context {
             events: Events::new(client.clone(), group.manager(), host_name()),
             client,
@@ -129,6 +133,7 @@ impl Parts {
             secrets,
             certificates: known,
             issuers: signers,
+            lost_accounts,
             ways,
             renewal_polls: RenewalPolls::new(settings.renewal_info_spread),
             untold: controller::Untold::default(),
@@ -147,6 +152,7 @@ impl Parts {
             certificates,
             issuers,
             cluster_issuers,
+            lost_accounts: losses,
             scope: settings.scope.clone(),
             rollout: settings.rollout,
             allowed,
@@ -210,6 +216,12 @@ impl Parts {
             let all = vec![Api::all_with(client.clone(), group)];
             start_issuers(tasks, &routes, all, writer, ends.cluster_issuers);
         }
+        let mut lost_accounts = self.lost_accounts;
+        tasks.following("lost accounts", async move {
+            while let Some(issuer) = lost_accounts.next().await {
+                routes.wake(&issuer);
+            }
+        });
     }
 }
 
@@ -241,9 +253,8 @@ fn ways(
 }
 
 /// Which addresses may be asked. Where that is more than anybody needs, the log says so.
-fn allowed(settings: &RunSettings) -> Allowed {
-    let api_server = settings.api_server.into_iter().collect();
-    let allowed = Allowed::new(settings.private_networks.clone(), api_server);
+fn allowed(settings: &RunSettings, api_server: ApiServer) -> Allowed {
+    let allowed = Allowed::new(settings.private_networks.clone()).but_not(Arc::new(api_server));
     for network in allowed.own_host() {
         warn!(
             %network,

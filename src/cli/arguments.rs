@@ -121,10 +121,6 @@ struct RunArguments {
     #[command(flatten)]
     group: GroupArguments,
 
-    /// The API server's address, as Kubernetes tells it to Pods.
-    #[arg(long, env = "KUBERNETES_SERVICE_HOST", hide = true)]
-    kubernetes_service_host: Option<String>,
-
     /// The namespace the operator runs in.
     #[arg(long, env = "POD_NAMESPACE", hide = true)]
     pod_namespace: Option<String>,
@@ -398,9 +394,6 @@ impl RunArguments {
             outside: self.outside.into(),
             private_networks: self.private_networks,
             resolvers: self.resolvers,
-            api_server: self
-                .kubernetes_service_host
-                .and_then(|host| host.trim_matches(['[', ']']).parse().ok()),
             http01: self.http01.http01.then_some(Http01Settings {
                 listen: self.http01.http01_listen,
                 service: self.http01.http01_service,

@@ -1,7 +1,7 @@
 //! What the program is told to do: plain settings of valid values.
 
 use std::fmt::{Display, Formatter};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -50,8 +50,6 @@ pub struct RunSettings {
     pub private_networks: Vec<Network>,
     /// Who is asked what public DNS says; the system's resolvers, if nobody is named.
     pub resolvers: Vec<SocketAddr>,
-    /// The API server's address inside the cluster, which nobody who names a server is led to.
-    pub api_server: Option<IpAddr>,
     /// How names are proven by HTTP-01; `None` if they are not.
     pub http01: Option<Http01Settings>,
     /// Where ClusterIssuers find their Secrets.

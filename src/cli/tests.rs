@@ -30,7 +30,6 @@ fn run_has_these_defaults() {
             outside: OutsideSettings::default(),
             private_networks: Vec::new(),
             resolvers: Vec::new(),
-            api_server: None,
             http01: Some(Http01Settings {
                 listen: "[::]:8089".parse().unwrap(),
                 service: "certwright-http01".into(),
@@ -109,7 +108,6 @@ fn run_takes_what_is_given() {
                 "[2001:db8::53]:5353".parse().unwrap(),
                 "[2001:db8::1]:53".parse().unwrap(),
             ],
-            api_server: None,
             http01: Some(Http01Settings {
                 listen: "127.0.0.1:0".parse().unwrap(),
                 service: "answers".into(),
@@ -336,7 +334,7 @@ fn each_option_of_run_has_its_environment_variable() {
             .replace('-', "_");
         let name = match name.as_str() {
             // What every program is told by the same names.
-            "HTTPS_PROXY" | "NO_PROXY" | "KUBERNETES_SERVICE_HOST" => name,
+            "HTTPS_PROXY" | "NO_PROXY" => name,
             _ => format!("CERTWRIGHT_{name}"),
         };
         assert_eq!(argument.get_env().unwrap(), name.as_str());

@@ -9,15 +9,13 @@ use kube::core::Status;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
-use super::call;
+use super::{call, listed};
 use crate::error::{CallError, Error, Object};
 
 /// A resourceVersion that no object has. An apply that carries it can only create: it conflicts with whatever exists.
 const NOTHING: &str = "1";
 /// Its users and its controller may write an Ingress at the same time; whoever loses reads again.
 const EDIT_TRIES: u32 = 8;
-/// The most records that one answer of the API server carries.
-const PAGE: u32 = 500;
 
 /// All records in the operator's `namespace`.
 ///
@@ -28,20 +26,8 @@ pub async fn records(
     group: &Group,
     namespace: &str,
 ) -> Result<Vec<ConfigMap>, Error> {
-    let records: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    let mut asked = ListParams::default().labels(&group.key(SOLVER)).limit(PAGE);
-    let mut found = Vec::new();
-    loop {
-        let page = call(records.list(&asked)).await.map_err(|source| {
-            let object = Object::new("ConfigMaps", "", namespace);
-            Error::Read { object, source }
-        })?;
-        found.extend(page.items);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => asked.continue_token = Some(token),
-            None => return Ok(found),
-        }
-    }
+    let ours = ListParams::default().labels(&group.key(SOLVER));
+    listed(client, namespace, "ConfigMaps", ours, Some).await
 }
 
 /// The record of the Certificate with this uid, if there is one.

@@ -1,11 +1,14 @@
 //! What we read from the API server and write to it.
 
 pub mod account_secret;
+pub mod api_server;
 pub mod apply;
 pub mod events;
 pub mod front_door;
 pub mod leadership;
+mod listed;
 pub mod new_secret;
+pub mod own_addresses;
 pub mod readable;
 pub mod retry_after;
 pub mod scope;
@@ -21,6 +24,7 @@ use kube::{Client, Config};
 use tracing::warn;
 
 use crate::error::CallError;
+use listed::listed;
 use retry_after::RetryAfter;
 
 /// No call takes longer than this.

@@ -183,6 +183,9 @@ impl Attempt<'_> {
         let mut acted = self.write(&leaf, &self.marks(), &contents).await?;
         // A Secret that the API server refused holds nothing that was issued.
         acted.issued = acted.secret.is_some().then_some(leaf);
+        if acted.issued.is_some() {
+            acted.left_over = !self.needs_no_next_key().await;
+        }
         Ok(acted)
     }
 

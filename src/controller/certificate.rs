@@ -30,8 +30,8 @@ use crate::error::{Error, Object, Retry};
 /// The controller's name in metrics.
 pub const CONTROLLER: &str = "certificate";
 
-/// How long to wait where there is no place for a step outside the cluster.
-const NO_PLACE: Duration = Duration::from_secs(1);
+/// Whoever waits for a place is woken; should that be lost, this is how long it waits.
+const NO_PLACE: Duration = Duration::from_secs(60);
 
 /// How often a write of the Secret may fail before the status says so: most failures of a call pass at once.
 const QUIET_FAILURES: u32 = 3;
@@ -62,7 +62,7 @@ async fn control(
     over: CancellationToken,
 ) {
     let group = context.group.clone();
-    let woken = woken.map({
+    let woken = stream::select(woken, context.places.begin_anew()).map({
         let group = group.clone();
         move |name| ObjectRef::new_with(&name.name, group.clone()).within(&name.namespace)
     });
@@ -89,8 +89,8 @@ async fn reconcile(
     let outside = context.issuers.first_outside(&certificate);
     let place = outside
         .as_ref()
-        .map(|issuer| context.places.take(&name.namespace, issuer));
-    // Before it costs a call: whoever finds no place comes back.
+        .map(|issuer| context.places.take(&name, issuer));
+    // Before it costs a call: whoever finds no place waits for one.
     if matches!(place, Some(None)) {
         return Ok(Action::requeue(NO_PLACE));
     }

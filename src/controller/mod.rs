@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use certwright_core::api::Group;
 use certwright_core::plan::Settings;
 use futures::FutureExt;
+use futures::channel::mpsc::UnboundedSender;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
@@ -39,7 +40,7 @@ use crate::backoff::Backoff;
 use crate::clock::{self, Clock};
 use crate::cluster::events::{Events, Kind};
 use crate::cluster::leadership::Leadership;
-use crate::cluster::secrets::{Named, Secrets};
+use crate::cluster::secrets::{IssuerKey, Named, Secrets};
 use crate::error::{Error, Retry};
 use crate::health::{Heartbeats, Readiness};
 use crate::issuer::Issuers;
@@ -68,6 +69,8 @@ pub struct Context {
     pub certificates: Arc<Certificates>,
     /// The issuers.
     pub issuers: Arc<Issuers>,
+    /// Told of each issuer whose CA wants its account no more.
+    pub lost_accounts: UnboundedSender<IssuerKey>,
     /// How ACME CAs find our answers.
     pub ways: Ways,
     /// When CAs are asked when to renew.
@@ -115,6 +118,13 @@ impl Context {
         Timestamp::from_second(now.as_second()).unwrap_or(now)
     }
 
+    /// An issuer's CA wants its account no more: it is asked anew, and the issuer says at once what came of it.
+    fn lost_account(&self, issuer: IssuerKey) {
+        self.issuers.forget_account(&issuer);
+        // The other end only goes when the process stops.
+        let _ = self.lost_accounts.unbounded_send(issuer);
+    }
+
     /// Forgets an object that is gone.
     pub fn forget(&self, controller: &'static str, metadata: &ObjectMeta) {
         let name = Named::of(metadata);
@@ -160,13 +170,17 @@ impl Context {
             }
             Err(problem) => problem,
         };
-        self.metrics.reconciled(controller, "error", took);
-        self.metrics.failed(controller, problem.reason());
         let retry = problem.retry();
         let wait = self.backoff.after(&key, retry);
+        if retry == Retry::Soon {
+            self.metrics.reconciled(controller, "waiting", took);
+        } else {
+            self.metrics.reconciled(controller, "error", took);
+            self.metrics.failed(controller, problem.reason());
+        }
         let (cause, seconds) = (problem.cause(), wait.as_secs_f32());
         match retry {
-            Retry::Reread | Retry::Gone => {
+            Retry::Reread | Retry::Soon | Retry::Gone => {
                 debug!(%problem, cause, wait_seconds = seconds, "Gave way")
             }
             Retry::Backoff | Retry::After(_) => {

@@ -129,10 +129,17 @@ impl Attempt<'_> {
         Ok(acted)
     }
 
+    /// A certificate was signed inside the cluster: the key that was kept for one from outside goes, if the watch shows one.
+    /// Whether none is left.
+    pub(super) async fn needs_no_next_key(&self) -> bool {
+        let seen = self.context.secrets.version(&next_key_of(&self.owner()));
+        seen.is_none() || is_gone(self.drop_next_key().await)
+    }
+
     /// Deletes the key of a next certificate that there won't be.
     async fn drop_next_key(&self) -> Result<(), Error> {
         let owner = self.owner();
-        let place = Named::new(&owner.namespace, next_key::name(&owner.uid));
+        let place = next_key_of(&owner);
         match self.context.secrets.read(&place).await? {
             Some(kept) if next_key::is_of(&kept, &self.context.group, &owner.name, &owner.uid) => {
                 new_secret::remove(&self.context.client, &kept).await
@@ -217,7 +224,7 @@ impl Attempt<'_> {
 
     fn failed(&self, failure: StepFailure, order: Option<&OrderStatus>) -> Acted {
         if failure.account_gone {
-            self.context.issuers.forget_account(&self.gathered.asked());
+            self.context.lost_account(self.gathered.asked());
         }
         Acted::of(Outcome::Failed(Failure {
             reason: failure.reason,
@@ -258,8 +265,7 @@ impl Attempt<'_> {
             }
         }
         let owner = self.owner();
-        let name = next_key::name(&owner.uid);
-        let place = Named::new(&owner.namespace, &name);
+        let place = next_key_of(&owner);
         if let Some(kept) = self.context.secrets.read(&place).await? {
             // One that is held already was left by whoever stored it: the next certificate gets another.
             let held = self.assessment.held.as_ref();
@@ -274,7 +280,8 @@ impl Attempt<'_> {
             }
             if !next_key::is_of(&kept, &self.context.group, &owner.name, &owner.uid) {
                 return Ok(Err(format!(
-                    "Secret {name} is not ours, and its name is that of the next private key. Delete it."
+                    "Secret {} is not ours, and its name is that of the next private key. Delete it.",
+                    place.name
                 )));
             }
             new_secret::remove(&self.context.client, &kept).await?;
@@ -284,7 +291,8 @@ impl Attempt<'_> {
             Err(problem) => return Ok(Err(format!("No private key could be made: {problem}."))),
         };
         let reference = next_key::owner(&self.context.group, certificate);
-        let new = NewSecret::of_certificate(&owner.namespace, name, &owner.name, reference, &key);
+        let new =
+            NewSecret::of_certificate(&owner.namespace, place.name, &owner.name, reference, &key);
         let kept = new_secret::create(&self.context.client, &self.context.group, new).await?;
         let kept = Some(kept);
         Ok(Ok(NextKey { key, kept }))
@@ -317,6 +325,11 @@ impl Attempt<'_> {
             uid: metadata.uid.clone().unwrap_or_default(),
         }
     }
+}
+
+/// Where the key of a Certificate's next certificate is kept.
+fn next_key_of(owner: &Owner) -> Named {
+    Named::new(&owner.namespace, next_key::name(&owner.uid))
 }
 
 fn is_gone(outcome: Result<(), Error>) -> bool {

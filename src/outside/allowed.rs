@@ -1,20 +1,36 @@
 //! Which addresses may be asked for somebody else.
 //!
 //! A tenant of the cluster can name servers: an ACME CA, or a host that is to prove something. Whatever the name, the
-//! address that is dialled is looked at: nothing of the API server's is ever asked, private ranges only where an
-//! administrator names them or more, and the operator's own host and its link only where one names a part of them.
+//! address that is dialled is looked at: the API server is never asked, private ranges only where an administrator names
+//! them or more, or where they are the tenant's own, and the operator's own host and its link only where one names a part
+//! of them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tracing::warn;
 
 use super::networks::Network;
 
 /// Which addresses may be asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Allowed {
     /// Ranges that would be refused otherwise.
     private: Vec<Network>,
-    /// The API server's addresses.
-    never: Vec<IpAddr>,
+    /// What may be asked of private addresses besides.
+    own: Option<Arc<dyn Addresses>>,
+    /// What is not asked, whatever else is said: the API server.
+    never: Option<Arc<dyn Addresses>>,
+}
+
+/// Addresses that change, and that somebody else knows.
+pub trait Addresses: Send + Sync {
+    /// Whether this is one of them by now.
+    ///
+    /// # Errors
+    /// When that can't be told.
+    fn hold(&self, address: SocketAddr) -> BoxFuture<'_, anyhow::Result<bool>>;
 }
 
 /// Why an address is not asked.
@@ -25,7 +41,10 @@ pub enum Forbidden {
     Own(IpAddr),
     /// It is the API server's.
     #[error("{0} is the API server's, which is never asked so")]
-    ApiServer(IpAddr),
+    ApiServer(SocketAddr),
+    /// It may be the API server's.
+    #[error("whether {0} is the API server's can't be told now, so it is not asked")]
+    Untold(SocketAddr),
     /// It is private.
     #[error(
         "{0} is a private address; an administrator can allow its network with --private-networks"
@@ -34,37 +53,77 @@ pub enum Forbidden {
 }
 
 impl Allowed {
-    /// Public addresses, and those of these networks; but none of `api_server`.
-    pub fn new(private: Vec<Network>, api_server: Vec<IpAddr>) -> Self {
-        let never = api_server.into_iter().map(unwrapped).collect();
-        Self { private, never }
+    /// Public addresses, and those of these networks.
+    pub const fn new(private: Vec<Network>) -> Self {
+        Self {
+            private,
+            own: None,
+            never: None,
+        }
     }
 
     /// Every address: a person's own command asks whom that person names.
     pub fn any() -> Self {
-        Self {
-            private: OWN.into_iter().chain(PRIVATE).collect(),
-            never: Vec::new(),
-        }
+        Self::new(OWN.into_iter().chain(PRIVATE).collect())
     }
 
-    /// The same without private addresses.
-    pub fn public(&self) -> Self {
-        Self {
-            private: Vec::new(),
-            never: self.never.clone(),
-        }
+    /// The same for somebody whose own private addresses may be asked too: nothing is reached there by us that they could not
+    /// reach without us.
+    #[must_use]
+    pub fn and_own(mut self, own: Arc<dyn Addresses>) -> Self {
+        self.own = Some(own);
+        self
     }
 
-    /// Whether an address may be asked.
+    /// The same without the API server's addresses.
+    #[must_use]
+    pub fn but_not(mut self, api_server: Arc<dyn Addresses>) -> Self {
+        self.never = Some(api_server);
+        self
+    }
+
+    /// Whether an address may be asked now.
     ///
     /// # Errors
     /// Why not.
-    pub fn check(&self, address: IpAddr) -> Result<(), Forbidden> {
-        let address = unwrapped(address);
-        if self.never.contains(&address) {
-            return Err(Forbidden::ApiServer(address));
+    pub async fn admit(&self, address: SocketAddr) -> Result<(), Forbidden> {
+        let address = SocketAddr::new(unwrapped(address.ip()), address.port());
+        match (self.check(address.ip()), &self.own) {
+            (Err(Forbidden::Private(_)), Some(own)) if told(own, address).await == Some(true) => {}
+            (checked, _) => checked?,
         }
+        self.spares_api_server(address).await
+    }
+
+    /// Whether the address of a Pod may be asked that belongs to whoever wants it asked: it may be private.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn admit_pod(&self, address: SocketAddr) -> Result<(), Forbidden> {
+        let address = SocketAddr::new(unwrapped(address.ip()), address.port());
+        match self.check(address.ip()) {
+            Ok(()) | Err(Forbidden::Private(_)) => self.spares_api_server(address).await,
+            refused => refused,
+        }
+    }
+
+    async fn spares_api_server(&self, address: SocketAddr) -> Result<(), Forbidden> {
+        let Some(never) = &self.never else {
+            return Ok(());
+        };
+        match told(never, address).await {
+            Some(false) => Ok(()),
+            Some(true) => Err(Forbidden::ApiServer(address)),
+            None => Err(Forbidden::Untold(address)),
+        }
+    }
+
+    /// Whether an address may be asked, by its range.
+    ///
+    /// # Errors
+    /// Why not.
+    fn check(&self, address: IpAddr) -> Result<(), Forbidden> {
+        let address = unwrapped(address);
         let holds = |network: &Network| network.holds(address);
         // Whoever allows 0.0.0.0/0 thinks of the company's networks, hardly of the cloud's metadata at 169.254.169.254.
         if OWN.iter().any(holds) {
@@ -77,21 +136,26 @@ impl Allowed {
         Ok(())
     }
 
-    /// Whether the address of a Pod may be asked that belongs to whoever wants it asked: it may be private.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn check_pod(&self, address: IpAddr) -> Result<(), Forbidden> {
-        match self.check(address) {
-            Err(Forbidden::Private(_)) => Ok(()),
-            checked => checked,
-        }
-    }
-
     /// The allowed networks that lead to the operator's own host or its link, which somebody should be told of.
     pub fn own_host(&self) -> impl Iterator<Item = &Network> {
         let own = |network: &&Network| OWN.iter().any(|own| own.covers(network));
         self.private.iter().filter(own)
+    }
+}
+
+/// Whether an address is in no range that is anybody's own.
+pub fn is_public(address: IpAddr) -> bool {
+    Allowed::default().check(address).is_ok()
+}
+
+/// Whether an address is one of these; `None` if that can't be told, which the log says.
+async fn told(addresses: &Arc<dyn Addresses>, address: SocketAddr) -> Option<bool> {
+    match addresses.hold(address).await {
+        Ok(holds) => Some(holds),
+        Err(problem) => {
+            warn!(%address, problem = format!("{problem:#}"), "Can't tell whose an address is");
+            None
+        }
     }
 }
 
@@ -146,130 +210,4 @@ const PRIVATE: [Network; 8] = [
 ];
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn checked(allowed: &Allowed, address: &str) -> &'static str {
-        match allowed.check(address.parse().unwrap()) {
-            Ok(()) => "public",
-            Err(Forbidden::Own(_)) => "own",
-            Err(Forbidden::ApiServer(_)) => "API server",
-            Err(Forbidden::Private(_)) => "private",
-        }
-    }
-
-    #[test]
-    fn a_person_may_ask_any_address() {
-        let any = Allowed::any();
-        for address in [
-            "192.0.2.1",
-            "127.0.0.1",
-            "10.0.0.1",
-            "::1",
-            "fe80::1",
-            "fd00::1",
-            "64:ff9b::7f00:1",
-        ] {
-            assert_eq!(checked(&any, address), "public", "{address}");
-        }
-    }
-
-    #[test]
-    fn only_public_addresses_are_asked_whatever_they_are_wrapped_in() {
-        let allowed = Allowed::new(Vec::new(), vec!["203.0.113.1".parse().unwrap()]);
-        for (address, what) in [
-            ("192.0.2.1", "public"),
-            ("2001:db8::1", "public"),
-            ("127.0.0.1", "own"),
-            ("127.9.9.9", "own"),
-            ("169.254.169.254", "own"),
-            ("0.0.0.0", "own"),
-            ("0.1.2.3", "own"),
-            ("224.0.0.1", "own"),
-            ("255.255.255.255", "own"),
-            ("::1", "own"),
-            ("::", "own"),
-            ("fe80::1", "own"),
-            ("ff02::1", "own"),
-            ("10.0.0.1", "private"),
-            ("172.31.255.255", "private"),
-            ("172.32.0.1", "public"),
-            ("192.168.1.1", "private"),
-            ("100.64.0.1", "private"),
-            ("fd00::1", "private"),
-            ("203.0.113.1", "API server"),
-            ("::ffff:203.0.113.1", "API server"),
-            ("::ffff:127.0.0.1", "own"),
-            ("::127.0.0.1", "own"),
-            ("64:ff9b::10.0.0.1", "private"),
-            ("64:ff9b::192.0.2.1", "public"),
-            ("64:ff9b::169.254.169.254", "own"),
-            ("64:ff9b:1::127.0.0.1", "private"),
-            ("2002:7f00:1::", "own"),
-            ("2002:a00:1::", "private"),
-        ] {
-            assert_eq!(checked(&allowed, address), what, "{address}");
-        }
-    }
-
-    #[test]
-    fn an_administrator_can_allow_networks_but_never_the_api_server() {
-        let networks = ["10.1.0.0/16", "127.0.0.0/8"].map(|text| text.parse().unwrap());
-        let allowed = Allowed::new(networks.to_vec(), vec!["10.1.0.1".parse().unwrap()]);
-        for (address, what) in [
-            ("10.1.2.3", "public"),
-            ("10.2.2.3", "private"),
-            ("127.0.0.1", "public"),
-            ("::ffff:10.1.2.3", "public"),
-            ("10.1.0.1", "API server"),
-        ] {
-            assert_eq!(checked(&allowed, address), what, "{address}");
-        }
-        // What the world asks is another matter.
-        for (address, what) in [
-            ("10.1.2.3", "private"),
-            ("127.0.0.1", "own"),
-            ("10.1.0.1", "API server"),
-            ("192.0.2.1", "public"),
-        ] {
-            assert_eq!(checked(&allowed.public(), address), what, "{address}");
-        }
-        let own: Vec<_> = allowed.own_host().map(ToString::to_string).collect();
-        assert_eq!(own, ["127.0.0.0/8"]);
-    }
-
-    #[test]
-    fn a_pods_address_may_be_private_but_nothing_else_that_is_refused() {
-        let allowed = Allowed::new(Vec::new(), vec!["10.1.0.1".parse().unwrap()]);
-        for (address, asked) in [
-            ("10.1.2.3", true),
-            ("fd00::1", true),
-            ("192.0.2.1", true),
-            ("10.1.0.1", false),
-            ("127.0.0.1", false),
-            ("::1", false),
-            ("169.254.169.254", false),
-        ] {
-            let checked = allowed.check_pod(address.parse().unwrap());
-            assert_eq!(checked.is_ok(), asked, "{address}");
-        }
-    }
-
-    #[test]
-    fn the_own_host_is_allowed_by_its_name_only_not_by_all_there_is() {
-        let networks = ["0.0.0.0/0", "::/0"].map(|text| text.parse().unwrap());
-        let allowed = Allowed::new(networks.to_vec(), Vec::new());
-        for (address, what) in [
-            ("10.1.2.3", "public"),
-            ("fd00::1", "public"),
-            ("127.0.0.1", "own"),
-            ("169.254.169.254", "own"),
-            ("::ffff:169.254.169.254", "own"),
-            ("::1", "own"),
-            ("fe80::1", "own"),
-        ] {
-            assert_eq!(checked(&allowed, address), what, "{address}");
-        }
-        assert_eq!(allowed.own_host().count(), 0);
-    }
-}
+mod tests;

@@ -21,7 +21,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::time::{Instant, timeout};
 
-use super::Allowed;
+use super::is_public;
 
 /// How long a resolver may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -34,8 +34,6 @@ const MAX_ADDRESSES: usize = 2;
 /// Asks for what public DNS says.
 pub struct Records {
     resolver: TokioResolver,
-    /// Which servers of zones may be asked.
-    public: Allowed,
     resolvers_last: Mutex<Last>,
 }
 
@@ -60,12 +58,11 @@ impl Records {
     ///
     /// # Errors
     /// When there is no resolver.
-    pub fn new(resolvers: &[SocketAddr], allowed: &Allowed) -> anyhow::Result<Self> {
+    pub fn new(resolvers: &[SocketAddr]) -> anyhow::Result<Self> {
         let resolver = resolver(resolvers)
             .map_err(|problem| anyhow!("failed to set up the look-up of records: {problem}"))?;
         Ok(Self {
             resolver,
-            public: allowed.public(),
             resolvers_last: Mutex::default(),
         })
     }
@@ -150,7 +147,7 @@ impl Records {
                     .answers()
                     .iter()
                     .filter_map(|record| record.data.ip_addr())
-                    .filter(|address| self.public.check(*address).is_ok());
+                    .filter(|address| is_public(*address));
                 servers.extend(addresses.take(MAX_ADDRESSES));
             }
         }

@@ -163,7 +163,7 @@ async fn what_is_reached_directly_is_looked_at_and_no_proxy_is_asked() {
         );
     }
     assert!(server.accept().now_or_never().is_none());
-    let loopback = Allowed::new(vec!["127.0.0.0/8".parse().unwrap()], Vec::new());
+    let loopback = Allowed::new(vec!["127.0.0.0/8".parse().unwrap()]);
     let reached = outside.reach_directly("localhost", port, &loopback).await;
     assert_eq!(reached.unwrap().peer_addr().unwrap().port(), port);
     assert!(proxy.accept().now_or_never().is_none());

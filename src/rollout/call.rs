@@ -66,8 +66,8 @@ async fn call_one(
             call.port.to_string()
         );
     };
-    allowed.check_pod(address)?;
     let address = SocketAddr::new(address, port);
+    allowed.admit_pod(address).await?;
     let stream = TcpStream::connect(address)
         .await
         .with_context(|| format!("{address} takes no connection"))?;

@@ -239,7 +239,9 @@ fn again<K: Eq + Hash + Clone + Debug>(
     let wait = backoff.after(object, retry);
     let cause = error.cause();
     match retry {
-        Retry::Reread | Retry::Gone => tracing::debug!(?object, %error, cause, ?wait, "Gave way"),
+        Retry::Reread | Retry::Soon | Retry::Gone => {
+            tracing::debug!(?object, %error, cause, ?wait, "Gave way")
+        }
         Retry::Backoff | Retry::After(_) => {
             tracing::warn!(?object, %error, cause, ?wait, "Rollout failed, will try again");
         }

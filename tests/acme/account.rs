@@ -207,51 +207,85 @@ fn bindings(faulty: &Faulty) -> usize {
     all.iter().filter(bound).count()
 }
 
-#[tokio::test]
-async fn an_account_that_was_deactivated_is_told_and_another_key_begins_another() {
-    let world = World::new(Ways::default()).await;
-    let faulty = Faulty::before(world.pebble.listens).await;
-    // Some CAs give it as they give all others: 200, and that it is deactivated.
-    let mut first = None;
-    let closed = Rewrite::by(|answer| {
+/// As some CAs give an account that must not be used: as they give all others, and that it is deactivated.
+fn closed() -> Fault {
+    Fault::Rewritten(Rewrite::by(|answer| {
         if answer["status"] == "valid" {
             answer["status"] = "deactivated".into();
         }
-    });
-    faulty.fails(move |_, asked| {
+    }))
+}
+
+impl World {
+    /// Waits until an Issuer says that its account is closed, and what to do.
+    async fn is_closed(&self, issuer: &str) {
+        let status = self
+            .issuer_is(issuer, "its account is closed", |status| {
+                let ready = condition::find(&status.conditions, "Ready");
+                ready.is_some_and(|ready| ready.reason == "AccountClosed")
+            })
+            .await;
+        let ready = condition::find(&status.conditions, "Ready").unwrap();
+        assert!(!condition::is_true(&status.conditions, "Ready"));
+        for words in ["deactivated", "Delete the Secret"] {
+            assert!(ready.message.contains(words), "{ready:?}");
+        }
+    }
+
+    /// Deletes the Secret of an Issuer's account, and waits until it has another.
+    async fn begins_another(&self, issuer: &str) {
+        let secret = format!("{issuer}-account");
+        let key = self.account_key(&secret).await;
+        let secrets = self.secrets();
+        secrets
+            .delete(&secret, &DeleteParams::default())
+            .await
+            .unwrap();
+        self.has_account(issuer).await;
+        let other = self.account_key(&secret).await;
+        assert_ne!(other.thumbprint(), key.thumbprint());
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_was_deactivated_is_told_at_once_and_another_key_begins_another() {
+    let world = World::new(Ways::default()).await;
+    let server = Faulty::before(world.pebble.listens).await;
+    let mut first = None;
+    server.fails(move |_, asked| {
         if asked.path != "/sign-me-up" {
             return None;
         }
         let key = signed_by(asked);
         let first = first.get_or_insert_with(|| key.clone());
-        (key == *first).then(|| Fault::Rewritten(closed.clone()))
+        (key == *first).then(closed)
     });
     world
-        .issuer_with(
-            "closed",
-            &json!({ "server": faulty.directory, "caBundle": faulty.bundle }),
-        )
+        .issuer_at("closed", &server.directory, &server.bundle)
         .await;
-    let status = world
-        .issuer_is("closed", "its account is closed", |status| {
-            let ready = condition::find(&status.conditions, "Ready");
-            ready.is_some_and(|ready| ready.reason == "AccountClosed")
-        })
-        .await;
-    let ready = condition::find(&status.conditions, "Ready").unwrap();
-    assert!(!condition::is_true(&status.conditions, "Ready"));
-    for words in ["as deactivated", "Delete the Secret"] {
-        assert!(ready.message.contains(words), "{ready:?}");
-    }
-    let key = world.account_key("closed-account").await;
-    let secrets = world.secrets();
-    secrets
-        .delete("closed-account", &DeleteParams::default())
-        .await
-        .unwrap();
-    world.has_account("closed").await;
-    let other = world.account_key("closed-account").await;
-    assert_ne!(other.thumbprint(), key.thumbprint());
+    world.is_closed("closed").await;
+    world.begins_another("closed").await;
+
+    // While it is used, only whoever orders hears of it: by itself, the issuer would look in an hour.
+    server.fails(|_, asked| match asked.path.as_str() {
+        "/sign-me-up" => Some(closed()),
+        "/order-plz" => {
+            let problem = json!({
+                "type": "urn:ietf:params:acme:error:unauthorized", "status": 403,
+                "detail": "the account is deactivated",
+            });
+            let headers = [("Content-Type", "application/problem+json")];
+            let refused = answer("403 Forbidden", &headers, &problem.to_string());
+            Some(Fault::Says(refused))
+        }
+        _ => None,
+    });
+    let names = ["www.example.com"];
+    world.certificate_of("closed", "web", &names).await;
+    world.is_closed("closed").await;
+    server.recovers();
+    world.begins_another("closed").await;
+    world.ready("web", 1).await;
 }
 
 /// The key that a request is signed by.

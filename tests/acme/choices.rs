@@ -1,5 +1,6 @@
 //! What CAs leave to choose from, or ask for, through the operator: chains, profiles, bound accounts, names of all kinds.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,9 +9,10 @@ use certwright_core::api::{Certificate, Condition, Issuer, condition};
 use certwright_core::pki::chain;
 use kube::Api;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::faulty::Faulty;
-use crate::operator::{World, eventually, held};
+use crate::operator::{World, eventually, held, lead};
 use crate::pebble::{BINDING, Ways};
 
 impl World {
@@ -123,13 +125,19 @@ async fn chains_and_profiles_are_chosen_and_what_was_shown_once_is_not_asked_for
 #[tokio::test]
 async fn names_of_all_kinds_are_shown_to_a_ca_that_has_everything_shown_each_time() {
     let world = World::new(Ways::default()).await;
+    // The CA asks an IPv6 address there (RFC 8738).
+    let port = world.answers.port();
+    let other = TcpListener::bind((Ipv6Addr::LOCALHOST, port))
+        .await
+        .unwrap();
+    tokio::spawn(lead(other, port));
     let server = Faulty::before(world.pebble.listens).await;
     let proofs = proofs(&server);
     world
         .issuer_at("pebble", &server.directory, &server.bundle)
         .await;
     let names = json!({
-        "dnsNames": ["Bücher.example.com", "www.example.com"], "ipAddresses": ["127.0.0.1"],
+        "dnsNames": ["Bücher.example.com", "www.example.com"], "ipAddresses": ["127.0.0.1", "::1"],
     });
     world.certificate_with("pebble", "mixed", &names).await;
     let (key, issued) = held(&world.ready("mixed", 1).await);
@@ -137,15 +145,16 @@ async fn names_of_all_kinds_are_shown_to_a_ca_that_has_everything_shown_each_tim
     let dns: Vec<_> = issued[0].names.dns.iter().map(String::as_str).collect();
     assert_eq!(dns, ["www.example.com", "xn--bcher-kva.example.com"]);
     let addresses: Vec<_> = issued[0].names.ip.iter().map(ToString::to_string).collect();
-    assert_eq!(addresses, ["127.0.0.1"]);
-    assert_eq!(proofs.load(Ordering::SeqCst), 3);
+    assert_eq!(addresses, ["127.0.0.1", "::1"]);
+    assert_eq!(proofs.load(Ordering::SeqCst), 4);
 
-    let address = json!({ "ipAddresses": ["127.0.0.1"] });
+    let address = json!({ "ipAddresses": ["::1"] });
     world.certificate_with("pebble", "address", &address).await;
     let (_, issued) = held(&world.ready("address", 1).await);
     assert!(issued[0].names.dns.is_empty());
+    assert!(issued[0].names.ip.iter().all(IpAddr::is_ipv6));
     assert_eq!(issued[0].names.ip.len(), 1);
-    assert_eq!(proofs.load(Ordering::SeqCst), 4);
+    assert_eq!(proofs.load(Ordering::SeqCst), 5);
 
     // One name that the CA signs nothing for is told by name, and the sound one beside it is not.
     let names = ["blocked.example.com", "www.example.com"];

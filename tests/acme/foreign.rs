@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use certwright::acme::{AcmeError, Client, Transport, Verification};
 use certwright::cli::OutsideSettings;
+use certwright::cluster::api_server::ApiServer;
 use certwright::outside::{Allowed, Outside};
 use certwright_core::acme::origin::UrlProblem;
 use certwright_core::pki::KeySpec;
@@ -122,7 +123,7 @@ async fn an_address_that_is_not_allowed_is_not_dialled_by_whatever_name() {
         "[::1]",
         "169.254.169.254",
     ] {
-        let allowed = Allowed::new(Vec::new(), Vec::new());
+        let allowed = Allowed::default();
         let transport = Transport::new(Arc::clone(&outside), allowed, &Verification::None);
         let client = Client::new(transport.unwrap(), &format!("https://{host}:{port}/dir"));
         let problem = client.offer().await.unwrap_err().to_string();
@@ -130,7 +131,11 @@ async fn an_address_that_is_not_allowed_is_not_dialled_by_whatever_name() {
     }
     // An administrator's word counts for all but the API server.
     let loopback = vec!["127.0.0.0/8".parse().unwrap()];
-    let allowed = Allowed::new(loopback, vec![[127, 0, 0, 1].into()]);
+    let url = format!("https://127.0.0.1:{port}").parse().unwrap();
+    let client = kube::Client::try_from(kube::Config::new(url)).unwrap();
+    let url = format!("https://localhost:{port}").parse().unwrap();
+    let api_server = Arc::new(ApiServer::new(client, &url));
+    let allowed = Allowed::new(loopback).but_not(api_server);
     let transport = Transport::new(outside, allowed, &Verification::None).unwrap();
     let client = Client::new(transport, &format!("https://127.0.0.1:{port}/dir"));
     let problem = client.offer().await.unwrap_err().to_string();

@@ -19,18 +19,20 @@ use crate::pebble::Ways;
 const NEW_ORDER: &str = "/order-plz";
 
 /// A CA that leaves one request without an answer, and all that come after it, until the operator was killed.
-struct Stop {
-    what: String,
-    /// Which of [`REQUESTS`].
-    number: usize,
+pub(crate) struct Stop {
+    pub(crate) what: String,
+    /// Which request: where it goes, and the how-manieth to there it is.
+    pub(crate) request: (&'static str, usize),
     /// Whether the CA heard the one.
-    heard: bool,
-    server: Faulty,
+    pub(crate) heard: bool,
+    pub(crate) server: Faulty,
     seen: Arc<Mutex<Seen>>,
 }
 
 #[derive(Clone, Default)]
 struct Seen {
+    /// Whether requests are counted.
+    begun: bool,
     /// How many requests came to where the one is to come.
     there: usize,
     /// Whether it came.
@@ -44,13 +46,22 @@ struct Seen {
 }
 
 impl Stop {
-    async fn at(world: &World, number: usize, heard: bool) -> Self {
-        let server = Faulty::before(world.pebble.listens).await;
+    /// Counts from the first request to `begin` on.
+    pub(crate) fn at(
+        server: Faulty,
+        begin: &'static str,
+        request: (&'static str, usize),
+        heard: bool,
+    ) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let (path, place) = REQUESTS[number];
+        let (path, place) = request;
         let shared = Arc::clone(&seen);
         server.fails(move |_, asked| {
             let mut seen = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.begun |= asked.path.starts_with(begin);
+            if !seen.begun {
+                return None;
+            }
             if seen.stopped && !seen.killed {
                 return Some(Fault::Silent);
             }
@@ -70,7 +81,7 @@ impl Stop {
         let words = if heard { "heard" } else { "not heard" };
         Self {
             what: format!("{path} {place}, {words}"),
-            number,
+            request,
             heard,
             server,
             seen,
@@ -82,10 +93,24 @@ impl Stop {
         seen.clone()
     }
 
-    fn goes_on(&self) {
+    /// The operator was killed: all is answered from now on.
+    pub(crate) fn goes_on(&self) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.killed = true;
     }
+}
+
+/// Waits until the operator hangs at all of these.
+pub(crate) async fn are_reached(world: &World, stops: impl Iterator<Item = &Stop> + Clone) {
+    eventually("all requests came that are not answered", async || {
+        let open = stops.clone().filter(|stop| !stop.seen().stopped);
+        let open: Vec<_> = open.map(|stop| stop.what.as_str()).collect();
+        match open.is_empty() {
+            true => Ok(()),
+            false => Err(format!("{open:?}\n{}", world.log())),
+        }
+    })
+    .await;
 }
 
 /// How a Certificate was left by an operator that was killed.
@@ -113,10 +138,11 @@ async fn left(world: &World, name: &str) -> Left {
 async fn an_operator_killed_at_any_request_has_its_order_taken_up_with_the_key_that_was_stored() {
     let mut world = World::new(Ways::default()).await;
     let mut stops = BTreeMap::new();
-    for number in 0..REQUESTS.len() {
+    for request in REQUESTS {
         for heard in [true, false] {
             let name = format!("stop-{}", stops.len());
-            stops.insert(name, Stop::at(&world, number, heard).await);
+            let server = Faulty::before(world.pebble.listens).await;
+            stops.insert(name, Stop::at(server, "/", request, heard));
         }
     }
     for (name, stop) in &stops {
@@ -127,18 +153,7 @@ async fn an_operator_killed_at_any_request_has_its_order_taken_up_with_the_key_t
             .certificate_of(name, name, &[&format!("{name}.example.com")])
             .await;
     }
-    eventually("all requests came that are not answered", async || {
-        let open: Vec<_> = stops
-            .values()
-            .filter(|stop| !stop.seen().stopped)
-            .map(|stop| stop.what.as_str())
-            .collect();
-        match open.is_empty() {
-            true => Ok(()),
-            false => Err(format!("{open:?}\n{}", world.log())),
-        }
-    })
-    .await;
+    are_reached(&world, stops.values()).await;
     world.kill().await;
     let mut before = BTreeMap::new();
     for (name, stop) in &stops {
@@ -147,25 +162,24 @@ async fn an_operator_killed_at_any_request_has_its_order_taken_up_with_the_key_t
     }
     world.start().await;
 
-    let new_order = REQUESTS.iter().position(|(path, _)| *path == NEW_ORDER);
-    let new_order = new_order.unwrap();
+    let number = |path: &str, place: usize| {
+        let mut all = REQUESTS.iter();
+        all.position(|request| *request == (path, place)).unwrap()
+    };
+    let new_order = number(NEW_ORDER, 0);
     for (name, stop) in &stops {
         let (key, chain) = held(&world.ready(name, 1).await);
         assert_eq!(chain[0].public_key, *key.public(), "{}", stop.what);
         let (left, seen) = (&before[name], stop.seen());
-        if stop.number >= new_order {
+        let number = number(stop.request.0, stop.request.1);
+        if number >= new_order {
             assert_eq!(left.next_key.as_ref(), Some(key.public()), "{}", stop.what);
         }
         // Only the answer to the request for an order can be lost with the order.
-        let lost = stop.number == new_order && stop.heard;
+        let lost = number == new_order && stop.heard;
         let orders = 1 + usize::from(lost);
         assert_eq!(seen.orders, orders, "{}", stop.what);
-        assert_eq!(
-            left.order.is_some(),
-            stop.number > new_order,
-            "{}",
-            stop.what
-        );
+        assert_eq!(left.order.is_some(), number > new_order, "{}", stop.what);
         let looked_at = Vec::from_iter(&seen.looked_at);
         assert_eq!(looked_at.len(), 1, "{}: {looked_at:?}", stop.what);
         if let Some(order) = &left.order {

@@ -323,7 +323,7 @@ impl World {
 }
 
 /// Leads whoever comes there to a port of loopback, as a router does.
-async fn lead(outer: TcpListener, inner: u16) {
+pub(crate) async fn lead(outer: TcpListener, inner: u16) {
     while let Ok((mut stream, _)) = outer.accept().await {
         tokio::spawn(async move {
             if let Ok(mut other) = TcpStream::connect((Ipv4Addr::LOCALHOST, inner)).await {

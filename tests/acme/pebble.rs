@@ -116,7 +116,7 @@ pub(crate) fn client(directory: &str, verification: &Verification) -> Client {
 pub(crate) fn transport(verification: &Verification) -> Transport {
     let outside = Arc::new(Outside::new(&OutsideSettings::default()).unwrap());
     let loopback = "127.0.0.0/8".parse().unwrap();
-    let allowed = Allowed::new(vec![loopback], Vec::new());
+    let allowed = Allowed::new(vec![loopback]);
     Transport::new(outside, allowed, verification).unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use certwright::outside::{Allowed, Records, Wanted};
+use certwright::outside::{Records, Wanted};
 use certwright_core::acme::precheck::{Answer, Property};
 use certwright_core::api::{Certificate, Condition, condition};
 use k8s_openapi::api::core::v1::Event;
@@ -116,7 +116,7 @@ async fn what_dns_does_not_know_stops_no_order() {
 }
 
 fn records(at: SocketAddr) -> Records {
-    Records::new(&[at], &Allowed::any()).unwrap()
+    Records::new(&[at]).unwrap()
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ impl World {
     }
 
     /// Waits until an Issuer's status says that this was answered.
-    async fn has_status(&self, issuer: &str, value: &str) -> IssuerStatus {
+    pub(crate) async fn has_status(&self, issuer: &str, value: &str) -> IssuerStatus {
         self.issuer_is(issuer, "the account has another key", |status| {
             let acme = status.acme.as_ref();
             acme.and_then(|acme| acme.last_roll_request.as_deref()) == Some(value)
@@ -303,4 +303,4 @@ async fn a_ca_that_fails_in_the_midst_of_it_is_asked_again_and_a_lost_answer_is_
 }
 
 /// Where Pebble changes keys.
-const CHANGE: &str = "/rollover-account-key";
+pub(crate) const CHANGE: &str = "/rollover-account-key";

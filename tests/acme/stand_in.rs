@@ -15,7 +15,7 @@ use crate::pebble::Ways;
 
 impl World {
     /// An Issuer that signs by itself, with a CA of its own; that CA's certificate, as PEM.
-    async fn ca_issuer(&self, name: &str) -> String {
+    pub(crate) async fn ca_issuer(&self, name: &str) -> String {
         let mut root = CertificateParams::new(Vec::new()).unwrap();
         root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         root.distinguished_name.push(DnType::CommonName, name);

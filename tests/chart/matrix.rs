@@ -12,7 +12,7 @@ use crate::cluster::{CLUSTER, documents, eventually, helm, kubectl_with};
 
 /// Everything off that reaches beyond namespaces.
 const NARROW: &str = "--set watchNamespaces={shop,pki} --set crds.enabled=false --set rbac.createUserRoles=false \
-                      --set admissionPolicy.enabled=false";
+                      --set admissionPolicy.enabled=false --set acme.ownPods.enabled=false";
 
 #[tokio::test]
 async fn a_real_server_takes_what_is_rendered() {
@@ -23,7 +23,7 @@ async fn a_real_server_takes_what_is_rendered() {
         NARROW,
         "--set watchNamespaces={shop} --set clusterIssuers=Enabled --set clusterResourceNamespace=pki",
         "--set clusterIssuers=Disabled --set rollout.enabled=false --set metrics.service.enabled=false \
-         --set acme.http01.enabled=false",
+         --set acme.http01.enabled=false --set acme.ownPods.enabled=false",
         "--set acme.privateNetworks={10.20.0.0/16,fd00::/8} --set acme.resolvers={192.0.2.53,[2001:db8::53]:5353}",
         "--set replicas=1 --set leaderElection.enabled=false --set networkPolicy.enabled=false",
         "--set replicas=3 --set podDisruptionBudget.enabled=false --set leaderElection.leaseDuration=15s",
@@ -55,15 +55,17 @@ async fn nothing_reaches_beyond_namespaces_where_that_is_asked_for() {
     let cluster = prepared().await;
     let rendered = render(cluster, NARROW).await.unwrap();
     for document in documents(&rendered) {
-        assert!(document["metadata"]["namespace"].is_string(), "{document}");
+        let namespace = document["metadata"]["namespace"].as_str();
+        let named = namespace.is_some_and(|name| ["matrix", "shop", "pki"].contains(&name));
+        assert!(named, "{document}");
     }
 }
 
 #[tokio::test]
 async fn rights_go_with_what_is_switched_off() {
     let cluster = prepared().await;
-    let resources = async |values: &str| {
-        let mut resources = BTreeSet::new();
+    let rights = async |values: &str| {
+        let mut rights = BTreeSet::new();
         for document in documents(&render(cluster, values).await.unwrap()) {
             let users = ["certwright-view", "certwright-edit"].map(Value::from);
             if users.contains(&document["metadata"]["name"]) {
@@ -71,37 +73,63 @@ async fn rights_go_with_what_is_switched_off() {
             }
             for rule in document["rules"].as_array().into_iter().flatten() {
                 for resource in rule["resources"].as_array().unwrap() {
-                    resources.insert(resource.as_str().unwrap().to_owned());
+                    for verb in rule["verbs"].as_array().unwrap() {
+                        let (resource, verb) = (resource.as_str().unwrap(), verb.as_str().unwrap());
+                        rights.insert(format!("{resource} {verb}"));
+                    }
                 }
             }
         }
-        resources
+        rights
     };
-    let all = resources("--set replicas=2").await;
+    let all = rights("--set replicas=2").await;
     let gone = async |values: &str| -> Vec<String> {
-        let left = resources(values).await;
+        let left = rights(values).await;
         assert!(left.is_subset(&all), "{left:?}");
         all.difference(&left).cloned().collect()
     };
-    let cluster_issuers = ["clusterissuers", "clusterissuers/status"];
+    let each = |resources: &[&str], verbs: &[&str]| -> Vec<String> {
+        let each = resources.iter().flat_map(|resource| {
+            let each = verbs.iter().map(move |verb| format!("{resource} {verb}"));
+            each.collect::<Vec<_>>()
+        });
+        each.collect()
+    };
+    let mut cluster_issuers = each(&["clusterissuers"], &["get", "list", "watch"]);
+    cluster_issuers.push("clusterissuers/status patch".to_owned());
     assert_eq!(gone("--set clusterIssuers=Disabled").await, cluster_issuers);
     assert_eq!(gone("--set watchNamespaces={shop}").await, cluster_issuers);
-    assert_eq!(
-        gone("--set rollout.enabled=false").await,
-        ["daemonsets", "deployments", "pods", "statefulsets"]
+    let workloads = ["daemonsets", "deployments", "statefulsets"];
+    let mut workloads = each(&workloads, &["get", "list", "patch", "watch"]);
+    assert_eq!(gone("--set rollout.enabled=false").await, workloads);
+    workloads.push("pods list".to_owned());
+    workloads.sort();
+    let rollout = "--set rollout.enabled=false --set acme.ownPods.enabled=false";
+    assert_eq!(gone(rollout).await, workloads);
+    let mut ways_in = each(
+        &["endpointslices", "httproutes", "ingresses", "services"],
+        &["create", "delete", "get", "patch"],
     );
-    assert_eq!(
-        gone("--set acme.http01.enabled=false").await,
-        [
-            "configmaps",
-            "endpointslices",
-            "httproutes",
-            "ingresses",
-            "services"
-        ]
-    );
+    ways_in.extend(each(
+        &["configmaps"],
+        &["create", "delete", "get", "list", "patch"],
+    ));
+    ways_in.push("endpointslices watch".to_owned());
+    ways_in.sort();
+    let http01 = "--set acme.http01.enabled=false";
+    assert_eq!(gone(http01).await, ways_in);
+    // Which addresses are whose is looked at in namespaces only where that is wanted.
+    let narrow =
+        format!("{http01} --set watchNamespaces={{shop}} --set acme.ownPods.enabled=false");
+    ways_in.extend(each(&["endpointslices", "services"], &["list"]));
+    ways_in.extend(cluster_issuers);
+    ways_in.sort();
+    assert_eq!(gone(&narrow).await, ways_in);
     let alone = "--set replicas=1 --set leaderElection.enabled=false";
-    assert_eq!(gone(alone).await, ["leases"]);
+    assert_eq!(
+        gone(alone).await,
+        each(&["leases"], &["create", "get", "update"])
+    );
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
     reason = "all of this is tests, also what is outside their functions"
 )]
 
+mod api_server;
 mod argocd;
 mod authorities;
 mod bounds;
@@ -23,6 +24,7 @@ mod kstatus;
 mod leadership;
 mod names;
 mod namespaces;
+mod own_addresses;
 mod pace;
 mod policies;
 mod reissue;

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::harness::eventually;
 use crate::installed::{Installed, text};
+use crate::servers::with_libraries;
 
 /// OpenSSL's TLS server in a Deployment behind a Service, both called `web`, with the Secret `web-tls`.
 pub(crate) struct Application<'o> {
@@ -131,23 +132,16 @@ impl<'o> Application<'o> {
     }
 }
 
-/// This machine's OpenSSL, with the libraries that it needs.
+/// This machine's OpenSSL.
 fn image() -> Image {
     let which = Program::new("sh")
         .args(["-c", "command -v openssl"])
         .output()
         .unwrap();
     let program = String::from_utf8(which.stdout).unwrap();
-    let program = program.trim();
-    let output = Program::new("ldd").arg(program).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let libraries = String::from_utf8(output.stdout).unwrap();
-    libraries
-        .lines()
-        .filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')))
-        .fold(
-            Image::new("certwright.test/openssl:1", ["/openssl"]),
-            |image, library| image.file(library, library),
-        )
-        .file("/openssl", program)
+    with_libraries(
+        "certwright.test/openssl:1",
+        "/openssl",
+        program.trim().into(),
+    )
 }

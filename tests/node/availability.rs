@@ -28,14 +28,14 @@ static CLUSTER: SharedCluster = SharedCluster::new(|| Options::new().audit(Audit
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Both replicas ready, and a namespace with a CA.
-struct Scene {
-    operator: Installed<'static>,
-    namespace: String,
+pub(crate) struct Scene {
+    pub(crate) operator: Installed<'static>,
+    pub(crate) namespace: String,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Scene {
-    async fn new(name: &str) -> Self {
+    pub(crate) async fn new(name: &str) -> Self {
         static INSTALLED: OnceCell<()> = OnceCell::const_new();
         let turn = TURN.lock().await;
         let cluster: &Cluster = CLUSTER.start().await.unwrap();
@@ -45,7 +45,7 @@ impl Scene {
                 cluster.import_archive(&archive()).await.unwrap();
                 operator.make_namespace().await;
                 let install = format!(
-                    "install certwright {CHART} --namespace {NAMESPACE} --wait --timeout 3m"
+                    "install certwright {CHART} --namespace {NAMESPACE} --set renewThrottle=1s --wait --timeout 3m"
                 );
                 operator.helm(&install).await;
             })

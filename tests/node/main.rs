@@ -14,4 +14,7 @@ mod chart;
 mod harness;
 mod image;
 mod installed;
+mod load;
 mod outside;
+mod renewals;
+mod servers;

@@ -100,7 +100,7 @@ impl Customer {
     async fn of(pebble: &Pebble, key: AccountKey) -> anyhow::Result<Self> {
         let outside = Arc::new(Outside::new(&OutsideSettings::default())?);
         let loopback = "127.0.0.0/8".parse().map_err(anyhow::Error::msg)?;
-        let allowed = Allowed::new(vec![loopback], Vec::new());
+        let allowed = Allowed::new(vec![loopback]);
         let known = Verification::Roots(Some(pebble.bundle()));
         let client = Client::new(
             Transport::new(outside, allowed, &known)?.within(PATIENCE),

@@ -26,6 +26,16 @@ rules:
     resources: [pods]
     verbs: [list]
   {{- end }}
+  {{- if .Values.acme.ownPods.enabled }}
+  # To know whether a private address that an Issuer leads to is that of a Pod of its own namespace, or of a Service that leads
+  # to such Pods alone.
+  - apiGroups: [""]
+    resources: [pods]
+    verbs: [list]
+  {{- end }}
+  {{- if or .Values.acme.ownPods.enabled (not .Values.watchNamespaces) }}
+  {{- include "certwright.addressRules" . }}
+  {{- end }}
   {{- if .Values.acme.http01.enabled }}
   # To lead an ACME CA's questions from the front door to the operator, as long as a CA asks: a Service without selector...
   - apiGroups: [""]
@@ -38,6 +48,17 @@ rules:
   {{- include "certwright.routeRules" . }}
   {{- end }}
   {{- include "certwright.eventRule" . }}
+{{- end -}}
+
+{{- define "certwright.addressRules" }}
+  # To know which addresses Services have: the API server's is never asked for those who write Issuers...
+  - apiGroups: [""]
+    resources: [services]
+    verbs: [list]
+  # ...nor is one that it leads to.
+  - apiGroups: [discovery.k8s.io]
+    resources: [endpointslices]
+    verbs: [list]
 {{- end -}}
 
 {{- define "certwright.routeRules" }}

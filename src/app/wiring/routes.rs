@@ -75,7 +75,7 @@ impl Routes {
             }
         }
         for issuer in self.context.issuers.readers(secret) {
-            self.wake_issuer(issuer.0.cluster, Named::new(&issuer.1, &issuer.0.name));
+            self.wake(&issuer);
             self.wake_certificates_of(&issuer);
         }
         let Named { namespace, name } = secret.clone();
@@ -151,6 +151,11 @@ impl Routes {
         for issuer in changed {
             self.wake_certificates_of(&issuer);
         }
+    }
+
+    /// An issuer has to look.
+    pub(super) fn wake(&self, (issuer, namespace): &IssuerKey) {
+        self.wake_issuer(issuer.cluster, Named::new(namespace, &issuer.name));
     }
 
     fn wake_issuer(&self, cluster: bool, issuer: Named) {

@@ -2,16 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use certwright_core::acme::AccountKey;
 use certwright_core::api::Group;
 use certwright_core::api::issuer::{Acme, AcmeStatus, DEFAULT_KEY_ENTRY};
 use certwright_core::pki::Facts;
-use certwright_core::plan::request::IssuerName;
 use certwright_core::plan::status::Pace;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
 
 use super::StepFailure;
@@ -21,16 +18,16 @@ use super::patience::{ASK, too_slow};
 use super::registration::{self, Held, Seeker};
 use super::rollover::{Rollover, Rollovers};
 use super::stored;
+use super::turns::Turns;
 use crate::acme::{AcmeError, Client, Transport, Verification};
+use crate::cluster::own_addresses::OwnAddresses;
 use crate::cluster::secrets::{IssuerKey, Named, Secrets};
-use crate::error::{CallError, Error, Object};
+use crate::error::Error;
 use crate::issuer::NotReady;
 use crate::outside::{Allowed, Outside};
 
 /// How long an account is used before the CA is asked for it again.
 const FRESH: SignedDuration = SignedDuration::from_hours(24);
-/// How long to wait while somebody else asks a CA.
-const TURN: Duration = Duration::from_secs(10);
 /// How long to wait before the CA is told again where to write to.
 const CONTACT_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 /// How long to wait after the CA could not be asked; it doubles up to five minutes.
@@ -61,8 +58,7 @@ pub struct Accounts {
     allowed: Allowed,
     pub(super) secrets: Arc<Secrets>,
     known: Mutex<HashMap<IssuerKey, Known>>,
-    /// Held while an issuer's CA is asked, so that many Certificates ask it once.
-    turns: Mutex<HashMap<IssuerKey, Arc<tokio::sync::Mutex<()>>>>,
+    pub(super) turns: Turns,
     budgets: Budgets,
     pub(super) keys: Keys,
     pub(super) rollovers: Rollovers,
@@ -93,7 +89,7 @@ impl Accounts {
             allowed,
             secrets,
             known: Mutex::default(),
-            turns: Mutex::default(),
+            turns: Turns::default(),
             budgets: Budgets::default(),
             keys: Keys::default(),
             rollovers: Rollovers::default(),
@@ -126,7 +122,7 @@ impl Accounts {
         generation: &str,
         acme: &Acme,
     ) -> Result<Result<Arc<Account>, NotReady>, Error> {
-        let _turn = self.turn(issuer).await?;
+        let _turn = self.turns.take(issuer).await?;
         let identity = || format!("{generation}.{}", self.version(namespace, acme));
         let failures = {
             let known = lock(&self.known);
@@ -164,24 +160,6 @@ impl Accounts {
         Ok(standing)
     }
 
-    /// What is held while an issuer's CA is asked.
-    ///
-    /// # Errors
-    /// When somebody else asks for so long that it is better to come back.
-    pub(super) async fn turn(&self, issuer: &IssuerKey) -> Result<OwnedMutexGuard<()>, Error> {
-        let turn = {
-            let mut turns = lock(&self.turns);
-            Arc::clone(turns.entry(issuer.clone()).or_default())
-        };
-        let (IssuerName { name, .. }, namespace) = issuer;
-        timeout(TURN, turn.lock_owned())
-            .await
-            .map_err(|_| Error::Read {
-                object: Object::new("account of issuer", namespace, name),
-                source: CallError::TimedOut(TURN),
-            })
-    }
-
     /// Another issuer that was last found to use this account. Only its own CA's word counts: any other could claim it.
     pub(super) fn other_user(&self, issuer: &IssuerKey, account: &Account) -> Option<IssuerKey> {
         let known = lock(&self.known);
@@ -205,7 +183,7 @@ impl Accounts {
     /// Forgets the accounts, and so the keys, of issuers that are gone.
     pub fn retain(&self, exists: impl Fn(&IssuerKey) -> bool) {
         lock(&self.known).retain(|issuer, _| exists(issuer));
-        lock(&self.turns).retain(|issuer, _| exists(issuer));
+        self.turns.retain(&exists);
         self.budgets.forget_unused();
         self.rollovers.retain(&exists);
         self.keys.retain(exists);
@@ -261,7 +239,12 @@ impl Accounts {
             Verification::Roots(acme.ca_bundle.clone())
         };
         let outside = Arc::clone(&self.outside);
-        let transport = match Transport::new(outside, self.allowed.clone(), &verification) {
+        let mut allowed = self.allowed.clone();
+        // Whoever writes a ClusterIssuer may have networks allowed.
+        if !issuer.0.cluster {
+            allowed = allowed.and_own(Arc::new(OwnAddresses::new(self.client.clone(), namespace)));
+        }
+        let transport = match Transport::new(outside, allowed, &verification) {
             Ok(transport) => transport,
             Err(problem) => {
                 return Ok(Err((
@@ -286,7 +269,7 @@ impl Accounts {
         // What was begun is gone on with the next time.
         let sought = match timeout(ASK, sought).await {
             Ok(sought) => sought?,
-            Err(_) => Err(Unfound::Refused(too_slow(&acme.server))),
+            Err(_) => Err(Unfound::Refused(too_slow(&acme.server, ASK))),
         };
         let error = match sought {
             Ok(account) => return Ok(Ok(Arc::new(account))),

@@ -1,7 +1,5 @@
 //! What a failed step means: in words, and when to try again.
 
-use std::time::Duration;
-
 use certwright_core::acme::limits::HoldUntil;
 use certwright_core::acme::order::{Failure as OrderFailure, Refusal, again};
 use certwright_core::acme::precheck::Stop;
@@ -153,14 +151,6 @@ impl StepFailure {
     pub(super) fn of_lost_order() -> Self {
         let message = "The CA knows the order no more. Another is made";
         Self::new("OrderGone", message, Pace::Soon, false)
-    }
-
-    /// The CA answers, but what a step asks takes too long.
-    pub(super) fn of_slow_ca(server: &str, within: Duration) -> Self {
-        let message = format!(
-            "{server} did not answer within {within:?} all that a step of the order asks. It is asked again"
-        );
-        Self::new(UNREACHABLE, &message, Pace::Soon, true)
     }
 
     /// The CA does not come to an end with it.

@@ -5,6 +5,7 @@
 
 mod account;
 mod budget;
+mod download;
 mod failure;
 mod keys;
 mod look;
@@ -16,6 +17,7 @@ pub mod renewal;
 mod revoke;
 pub mod rollover;
 mod stored;
+mod turns;
 mod ways_in;
 
 pub use account::{Account, Accounts};

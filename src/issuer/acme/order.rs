@@ -7,7 +7,7 @@ use std::time::Duration;
 use certwright_core::acme::limits::Wish;
 use certwright_core::acme::order::{Proof, Stage, Step, View, next};
 use certwright_core::acme::wire::{Authorization, Identifier, NewOrder, Order};
-use certwright_core::acme::{ari, chains, problem};
+use certwright_core::acme::{ari, problem};
 use certwright_core::api::certificate::OrderStatus;
 use certwright_core::api::issuer::Solver;
 use certwright_core::http01::Owner;
@@ -16,8 +16,9 @@ use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::time::timeout;
-use tracing::{debug, warn};
+use tracing::debug;
 
+use super::patience::too_slow;
 use super::{AcmeIssuer, StepFailure};
 use crate::acme::{AcmeError, Offer};
 use crate::error::Error;
@@ -96,7 +97,7 @@ impl AcmeIssuer {
     pub async fn begin(&self, asked: &Asked<'_>, ways: &Ways) -> Result<OrderStatus, StepFailure> {
         timeout(STEP, self.make(asked, ways))
             .await
-            .unwrap_or_else(|_| Err(self.too_slow()))
+            .unwrap_or_else(|_| Err(self.too_slow(asked.now)))
     }
 
     async fn make(&self, asked: &Asked<'_>, ways: &Ways) -> Result<OrderStatus, StepFailure> {
@@ -162,11 +163,11 @@ impl AcmeIssuer {
         // What the CA took before the time was over, it tells the next time.
         timeout(STEP, self.step(asked, ways, status))
             .await
-            .unwrap_or_else(|_| Ok(Err(self.too_slow())))
+            .unwrap_or_else(|_| Ok(Err(self.too_slow(asked.now))))
     }
 
-    fn too_slow(&self) -> StepFailure {
-        StepFailure::of_slow_ca(&self.settings.server, STEP)
+    fn too_slow(&self, now: Timestamp) -> StepFailure {
+        StepFailure::of_call(now, &too_slow(&self.settings.server, STEP))
     }
 
     async fn step(&self, asked: &Asked<'_>, ways: &Ways, status: &OrderStatus) -> Taken {
@@ -221,20 +222,6 @@ impl AcmeIssuer {
         }
         let again = come_back(asked.now, status, order.retry_after.as_deref());
         waits(status, again)
-    }
-
-    /// Fetches the certificate.
-    async fn fetch(&self, asked: &Asked<'_>, url: &str) -> Result<Progress, StepFailure> {
-        match self.download(url).await {
-            Ok(chain) if chains::is_cut_off(&chain, self.account.roots()) => {
-                Err(StepFailure::of_cut_off_chain())
-            }
-            Ok(chain) => Ok(Progress::Issued(Issued {
-                chain: chain.into_iter().map(|facts| facts.der).collect(),
-                ca: None,
-            })),
-            Err(error) => Err(self.failed(asked, &error)),
-        }
     }
 
     /// The next step, and when to come back if it is to wait.
@@ -305,42 +292,6 @@ impl AcmeIssuer {
         let budget = &self.account.budget;
         budget.heard(asked.now, asked.identifiers, error, false);
         StepFailure::of_call(asked.now, error)
-    }
-
-    async fn download(&self, url: &str) -> Result<Vec<Facts>, AcmeError> {
-        let account = &self.account;
-        let first = account
-            .client
-            .chain(&account.key, &account.url, url)
-            .await?;
-        let nonsense = |why: String| AcmeError::Nonsense {
-            host: url.to_owned(),
-            why,
-        };
-        let read = |pem: &[u8]| {
-            chains::read(pem)
-                .map_err(|problem| nonsense(format!("a certificate that can't be read: {problem}")))
-        };
-        let preferred = self.settings.preferred_chain();
-        let mut found = vec![read(&first.pem)?];
-        if chains::needs_alternates(&found[0], preferred) {
-            for url in first.alternates.iter().take(chains::MAX_CHAINS - 1) {
-                let client = &account.client;
-                let other = client.chain(&account.key, &account.url, url).await;
-                match other.and_then(|other| read(&other.pem)) {
-                    Ok(chain) => {
-                        let preferred = !chains::needs_alternates(&chain, preferred);
-                        found.push(chain);
-                        if preferred {
-                            break;
-                        }
-                    }
-                    // The first is a good one too.
-                    Err(problem) => warn!(%problem, "One of the CA's chains can't be had"),
-                }
-            }
-        }
-        chains::choose(found, preferred).ok_or_else(|| nonsense("no certificate".to_owned()))
     }
 }
 

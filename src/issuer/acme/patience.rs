@@ -19,15 +19,15 @@ pub(super) async fn in_time<T>(
 ) -> Result<T, AcmeError> {
     match timeout(ASK, asked).await {
         Ok(answer) => answer,
-        Err(_) => Err(too_slow(server)),
+        Err(_) => Err(too_slow(server, ASK)),
     }
 }
 
-/// That a CA was not done in time.
-pub(super) fn too_slow(server: &str) -> AcmeError {
+/// That a CA was not done in this time.
+pub(super) fn too_slow(server: &str, within: Duration) -> AcmeError {
     AcmeError::TooSlow {
         host: server.to_owned(),
-        within: ASK,
+        within,
     }
 }
 

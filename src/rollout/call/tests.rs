@@ -1,12 +1,14 @@
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
 use certwright_core::rollout::{Pod, Workload, WorkloadKind};
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::outside::Addresses;
 
 /// A server that answers every request with these bytes, and remembers what it was asked.
 struct Server {
@@ -77,9 +79,20 @@ fn callees(pods: &[Value]) -> Vec<Callee> {
     Callee::of(&workload(), &pods).collect()
 }
 
+/// The API server, which is there whatever the port.
+struct ApiServer;
+
+impl Addresses for ApiServer {
+    fn hold(&self, address: SocketAddr) -> BoxFuture<'_, anyhow::Result<bool>> {
+        Box::pin(std::future::ready(Ok(
+            address.ip().to_string() == "10.0.0.1"
+        )))
+    }
+}
+
 /// As in a cluster, but that the own host may be called.
 fn here() -> Allowed {
-    Allowed::new(vec!["127.0.0.0/8".parse().unwrap()], Vec::new())
+    Allowed::new(vec!["127.0.0.0/8".parse().unwrap()])
 }
 
 async fn refusal(allowed: &Allowed, call: &RolloutCall, pods: &[Value]) -> String {
@@ -156,7 +169,7 @@ async fn what_is_answered_besides_the_status_is_not_read() {
 #[tokio::test]
 async fn who_cant_be_called_is_said_with_the_reason() {
     let server = Server::saying("200 OK").await;
-    let in_cluster = Allowed::new(Vec::new(), vec!["10.0.0.1".parse::<IpAddr>().unwrap()]);
+    let in_cluster = Allowed::default().but_not(Arc::new(ApiServer));
     let at = |address: &str| {
         let mut pod = pod("web-0");
         pod["status"]["podIPs"][0]["ip"] = json!(address);

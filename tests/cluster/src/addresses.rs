@@ -26,13 +26,25 @@ impl OwnAddresses {
     /// # Errors
     /// When they can't be given: without root, without `ip`, or on a machine without IPv6.
     pub fn take() -> anyhow::Result<Self> {
+        Self::take_of([198, 51, 100], PREFIX)
+    }
+
+    /// The same from the ranges for benchmarks and for private networks (RFC 2544, RFC 4193).
+    ///
+    /// # Errors
+    /// When they can't be given.
+    pub fn take_private() -> anyhow::Result<Self> {
+        Self::take_of([198, 18, 100], PRIVATE_PREFIX)
+    }
+
+    fn take_of([a, b, c]: [u8; 3], prefix: u128) -> anyhow::Result<Self> {
         let mut problem = String::new();
         for _ in 0..TRIES {
             let mut random = [0; 9];
             aws_lc_rs::rand::fill(&mut random).context("failed to draw a random number")?;
             let [last, rest @ ..] = random;
-            let ipv4 = Ipv4Addr::new(198, 51, 100, last);
-            let ipv6 = Ipv6Addr::from_bits(PREFIX | u128::from(u64::from_be_bytes(rest)));
+            let ipv4 = Ipv4Addr::new(a, b, c, last);
+            let ipv6 = Ipv6Addr::from_bits(prefix | u128::from(u64::from_be_bytes(rest)));
             // Another test may have it.
             if let Err(refused) = ip("add", &format!("{ipv4}/32"), &[]) {
                 problem = format!("{refused:#}");
@@ -99,6 +111,7 @@ for address; do ip address del "$address" dev lo; done
 "#;
 
 const PREFIX: u128 = 0x2001_0db8_ce47_0000 << 64;
+const PRIVATE_PREFIX: u128 = 0xfdce_4700_0000_0000 << 64;
 const TRIES: usize = 32;
 
 #[cfg(test)]
@@ -109,13 +122,20 @@ mod tests {
 
     #[test]
     fn they_are_there_until_they_are_dropped() {
-        let addresses = OwnAddresses::take().unwrap();
-        let (ipv4, ipv6) = (addresses.ipv4(), addresses.ipv6());
-        assert!(!ipv4.is_loopback() && !ipv6.is_loopback());
-        TcpListener::bind((ipv4, 0)).unwrap();
-        TcpListener::bind((ipv6, 0)).unwrap();
-        drop(addresses);
-        assert!(TcpListener::bind((ipv4, 0)).is_err());
-        assert!(TcpListener::bind((ipv6, 0)).is_err());
+        for private in [false, true] {
+            let addresses = match private {
+                true => OwnAddresses::take_private(),
+                false => OwnAddresses::take(),
+            };
+            let addresses = addresses.unwrap();
+            let (ipv4, ipv6) = (addresses.ipv4(), addresses.ipv6());
+            assert!(!ipv4.is_loopback() && !ipv6.is_loopback());
+            assert_eq!(ipv6.is_unique_local(), private);
+            TcpListener::bind((ipv4, 0)).unwrap();
+            TcpListener::bind((ipv6, 0)).unwrap();
+            drop(addresses);
+            assert!(TcpListener::bind((ipv4, 0)).is_err());
+            assert!(TcpListener::bind((ipv6, 0)).is_err());
+        }
     }
 }

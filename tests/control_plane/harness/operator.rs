@@ -103,6 +103,7 @@ impl Operator {
             .await
             .unwrap();
         config.default_retry = false;
+        let url = config.cluster_url.clone();
         let client = Client::try_from(config).unwrap();
         let calls = RetryAfter.layer(layer.layer(calls(client)));
         let client = Client::new(calls, &scene.system);
@@ -113,7 +114,7 @@ impl Operator {
         let stop = CancellationToken::new();
         let task = tokio::spawn({
             let stop = stop.clone();
-            async move { app::operate(client, &settings, clock, listener, stop).await }
+            async move { app::operate((client, &url), &settings, clock, listener, stop).await }
         });
         Self {
             address,
@@ -219,7 +220,6 @@ fn settings(
         outside: OutsideSettings::default(),
         private_networks: Vec::new(),
         resolvers: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 9))],
-        api_server: None,
         http01: None,
         cluster_resource_namespace: scene.system.clone(),
         concurrency: 16,

@@ -24,6 +24,7 @@ pub struct Image {
     command: Vec<String>,
     files: Vec<(String, PathBuf)>,
     links: Vec<(String, String)>,
+    stop_signal: Option<String>,
 }
 
 impl Image {
@@ -34,7 +35,14 @@ impl Image {
             command: command.into_iter().map(str::to_owned).collect(),
             files: Vec::new(),
             links: Vec::new(),
+            stop_signal: None,
         }
+    }
+
+    /// Ends containers with this signal instead of `SIGTERM`.
+    pub fn stop_signal(mut self, signal: &str) -> Self {
+        self.stop_signal = Some(signal.to_owned());
+        self
     }
 
     /// Adds a file of this machine, executable and readable for everyone.
@@ -66,7 +74,11 @@ impl Image {
         let config = json!({
             "architecture": architecture(),
             "os": "linux",
-            "config": { "Entrypoint": self.command, "Env": ["PATH=/bin"] },
+            "config": {
+                "Entrypoint": self.command,
+                "Env": ["PATH=/bin"],
+                "StopSignal": self.stop_signal.as_deref().unwrap_or("SIGTERM"),
+            },
             "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{digest}")] },
         });
         let manifest = json!([{

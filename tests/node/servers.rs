@@ -1,0 +1,253 @@
+//! Servers of others, as their users run them: two replicas each, whose Pods go only when nobody is sent to them any more.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command as Program;
+
+use certwright_test_cluster::{Binaries, Image, Program as Fetched};
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::ResourceExt as _;
+use kube::api::ListParams;
+use serde_json::json;
+
+use crate::installed::Installed;
+
+/// Where all of them listen.
+const PORT: u16 = 8443;
+
+const NGINX: &str = r#"
+daemon off;
+pid /tmp/nginx.pid;
+error_log stderr;
+events {}
+http {
+    access_log off;
+    client_body_temp_path /tmp/body;
+    proxy_temp_path /tmp/proxy;
+    fastcgi_temp_path /tmp/fastcgi;
+    uwsgi_temp_path /tmp/uwsgi;
+    scgi_temp_path /tmp/scgi;
+    server {
+        listen 8443 ssl;
+        ssl_certificate /served/tls.crt;
+        ssl_certificate_key /served/tls.key;
+        location / { return 200 "nginx\n"; }
+    }
+}
+"#;
+
+/// Traefik reads its files again when anything changes in their folder.
+const TRAEFIK: &str = r#"
+http:
+  routers:
+    all: {rule: "PathPrefix(`/`)", entryPoints: [websecure], service: ping@internal, tls: {}}
+tls:
+  certificates: [{certFile: /served/tls.crt, keyFile: /served/tls.key}]
+"#;
+
+/// A server: a workload behind a Service, both of its name, with the Secret `NAME-tls`.
+pub(crate) struct Deployed<'o> {
+    operator: &'o Installed<'o>,
+    namespace: String,
+    kind: &'static str,
+    pub(crate) name: &'static str,
+    /// Of the Service.
+    pub(crate) address: SocketAddr,
+}
+
+/// What a server runs, and how it is told what to do.
+pub(crate) struct Software {
+    image: Image,
+    arguments: Vec<String>,
+    /// The name of its configuration file, and what is in it.
+    configuration: (&'static str, &'static str),
+    /// Whether it reads a certificate again by itself.
+    pub(crate) reloads: bool,
+}
+
+impl Software {
+    /// nginx, which reads its certificate when it starts.
+    pub(crate) fn nginx() -> Self {
+        let image = with_libraries("certwright.test/nginx:1", "/nginx", nginx());
+        Self {
+            // At this signal only, it lets the connections that it has come to their ends.
+            image: image.stop_signal("SIGQUIT"),
+            arguments: ["-c", "/served/nginx.conf"].map(String::from).into(),
+            configuration: ("nginx.conf", NGINX),
+            reloads: false,
+        }
+    }
+
+    /// Traefik with its file provider, which reads its certificate again by itself.
+    pub(crate) fn traefik() -> Self {
+        let program = Binaries::locate().unwrap().path(Fetched::Traefik).unwrap();
+        let arguments = [
+            "--global.checknewversion=false",
+            "--global.sendanonymoususage=false",
+            "--entrypoints.websecure.address=:8443",
+            "--ping=true",
+            "--ping.manualrouting=true",
+            "--providers.file.directory=/served",
+        ];
+        Self {
+            image: Image::new("certwright.test/traefik:1", ["/traefik"]).file("/traefik", program),
+            arguments: arguments.map(String::from).into(),
+            configuration: ("routes.yaml", TRAEFIK),
+            reloads: true,
+        }
+    }
+}
+
+impl<'o> Deployed<'o> {
+    /// Starts it as a Deployment or StatefulSet, and waits until it answers at its Service.
+    pub(crate) async fn start(
+        operator: &'o Installed<'o>,
+        namespace: &str,
+        (kind, name): (&'static str, &'static str),
+        software: &Software,
+    ) -> Self {
+        operator.cluster.import(&software.image).await.unwrap();
+        let (file, content) = software.configuration;
+        let get = json!({ "path": "/", "port": PORT, "scheme": "HTTPS" });
+        let container = json!({
+            "name": name,
+            "image": software.image.name(),
+            "args": software.arguments,
+            "ports": [{ "name": "https", "containerPort": PORT }],
+            "readinessProbe": { "httpGet": get, "periodSeconds": 1 },
+            // By then nobody sends new connections.
+            "lifecycle": { "preStop": { "sleep": { "seconds": 5 } } },
+            "volumeMounts": [
+                { "name": "served", "mountPath": "/served", "readOnly": true },
+                { "name": "tmp", "mountPath": "/tmp" },
+            ],
+        });
+        // What a server reads stands in one folder, whose files change all at once.
+        let sources = json!([
+            { "secret": { "name": format!("{name}-tls"), "items": [
+                { "key": "tls.crt", "path": "tls.crt" }, { "key": "tls.key", "path": "tls.key" },
+            ] } },
+            { "configMap": { "name": name } },
+        ]);
+        let labels = json!({ "app": name });
+        let template = json!({
+            "metadata": { "labels": labels },
+            "spec": {
+                "terminationGracePeriodSeconds": 30,
+                "securityContext": { "runAsUser": 1000, "runAsNonRoot": true },
+                "containers": [container],
+                "volumes": [
+                    { "name": "served", "projected": { "sources": sources } },
+                    { "name": "tmp", "emptyDir": {} },
+                ],
+            },
+        });
+        let annotations = match software.reloads {
+            true => json!({ "certwright.dev/rollout": "None" }),
+            false => json!({}),
+        };
+        let mut spec = json!({
+            "replicas": 2,
+            "selector": { "matchLabels": labels },
+            "template": template,
+        });
+        // A StatefulSet replaces one Pod after the other; a Deployment's new ones can come first.
+        match kind {
+            "StatefulSet" => spec["serviceName"] = json!(name),
+            _ => {
+                spec["strategy"] =
+                    json!({ "rollingUpdate": { "maxUnavailable": 0, "maxSurge": 1 } })
+            }
+        }
+        let workload = json!({
+            "apiVersion": "apps/v1", "kind": kind,
+            "metadata": { "name": name, "annotations": annotations }, "spec": spec,
+        });
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": { "name": name },
+            "spec": { "selector": labels, "ports": [{ "port": 443, "targetPort": PORT }] },
+        });
+        let config_map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": { file: content },
+        });
+        let apply = format!("apply --namespace {namespace} -f -");
+        let manifests = format!("{config_map}\n---\n{workload}\n---\n{service}");
+        operator.kubectl(&apply, &manifests).await;
+        let service = operator.api::<Service>(namespace).get(name).await.unwrap();
+        let address = service.spec.unwrap().cluster_ip.unwrap();
+        let deployed = Self {
+            operator,
+            namespace: namespace.to_owned(),
+            kind,
+            name,
+            address: SocketAddr::new(address.parse().unwrap(), 443),
+        };
+        deployed.has_rolled().await;
+        deployed
+    }
+
+    /// Waits until all Pods are as the template says, and no others are left.
+    pub(crate) async fn has_rolled(&self) {
+        let Self {
+            kind,
+            name,
+            namespace,
+            ..
+        } = self;
+        let status = format!("rollout status {kind}/{name} --namespace {namespace} --timeout=3m");
+        self.operator.kubectl(&status, "").await;
+    }
+
+    /// Its generation, which each change of its Pods counts up.
+    pub(crate) async fn generation(&self) -> i64 {
+        let Self {
+            kind,
+            name,
+            namespace,
+            ..
+        } = self;
+        let path = "jsonpath={.metadata.generation}";
+        let get = format!("get {kind}/{name} --namespace {namespace} --output {path}");
+        self.operator.kubectl(&get, "").await.parse().unwrap()
+    }
+
+    /// Where each of its Pods listens that is not on its way out.
+    pub(crate) async fn pods(&self) -> Vec<(String, SocketAddr)> {
+        let named = ListParams::default().labels(&format!("app={}", self.name));
+        let pods = self.operator.api::<Pod>(&self.namespace).list(&named).await;
+        let mut pods = pods.unwrap().items;
+        pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+        pods.iter()
+            .filter_map(|pod| {
+                let address = pod.status.as_ref()?.pod_ip.as_deref()?.parse().ok()?;
+                Some((pod.name_any(), SocketAddr::new(address, PORT)))
+            })
+            .collect()
+    }
+}
+
+/// nginx as Debian has it: installed, or unpacked by `tests/run needs`.
+fn nginx() -> PathBuf {
+    let cache = std::env::var("CERTWRIGHT_CACHE")
+        .unwrap_or_else(|_| format!("{}/.cache/certwright", std::env::var("HOME").unwrap()));
+    let unpacked = PathBuf::from(format!("{cache}/tools/nginx/usr/sbin/nginx"));
+    let installed = PathBuf::from("/usr/sbin/nginx");
+    [installed, unpacked]
+        .into_iter()
+        .find(|program| program.exists())
+        .expect("there is no nginx; unpack it with: tests/run needs")
+}
+
+/// A program of this machine with the libraries that it needs.
+pub(crate) fn with_libraries(name: &str, inside: &str, program: PathBuf) -> Image {
+    let output = Program::new("ldd").arg(&program).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let libraries = String::from_utf8(output.stdout).unwrap();
+    libraries
+        .lines()
+        .filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')))
+        .fold(Image::new(name, [inside]), |image, library| {
+            image.file(library, library)
+        })
+        .file(inside, program)
+}
