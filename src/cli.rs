@@ -12,6 +12,7 @@ use clap::Parser;
 mod arguments;
 mod inspect;
 mod revoke;
+mod rollout;
 mod settings;
 
 use arguments::Arguments;

@@ -16,7 +16,6 @@ use futures::channel::mpsc::{UnboundedReceiver, unbounded};
 use kube::api::Api;
 use kube::core::{DeserializeGuard, DynamicResourceScope};
 use kube::runtime::WatchStreamExt;
-use kube::runtime::reflector::Store;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, Event};
 use kube::{Client, Resource, ResourceExt};
@@ -28,7 +27,7 @@ use tracing::warn;
 
 use super::tasks::Tasks;
 use crate::backoff::Backoff;
-use crate::cli::{RunSettings, host_name};
+use crate::cli::{RolloutSettings, RunSettings, host_name};
 use crate::clock::Clock;
 use crate::cluster::api_server::ApiServer;
 use crate::cluster::events::Events;
@@ -46,7 +45,7 @@ use crate::issuer::acme::{RenewalPolls, Ways};
 use crate::issuer::{Accounts, Issuers};
 use crate::metrics::{Metrics, series};
 use crate::outside::{Allowed, Outside, Records};
-use crate::rollout::{self, Notice, Rollout};
+use crate::rollout::{self, Limits, Rollout};
 use crate::server::Report;
 use answering::Through;
 use around::{Around, while_leading};
@@ -62,7 +61,8 @@ pub(super) struct Parts {
     cluster_issuers: Option<Writer<ClusterIssuer>>,
     lost_accounts: UnboundedReceiver<IssuerKey>,
     scope: Scope,
-    rollout: bool,
+    rollout: Option<RolloutSettings>,
+    allowed: Allowed,
 }
 
 const SECRETS: &str = "Secrets";
@@ -105,7 +105,7 @@ impl Parts {
             ),
         ));
         let records = Arc::new(Records::new(&settings.resolvers)?);
-        let ways = ways(&client, settings, records, outside, allowed);
+        let ways = ways(&client, settings, records, outside, allowed.clone());
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, clock.as_ref());
         let leads = leadership.clone();
@@ -155,6 +155,7 @@ impl Parts {
             lost_accounts: losses,
             scope: settings.scope.clone(),
             rollout: settings.rollout,
+            allowed,
         })
     }
 
@@ -180,14 +181,25 @@ impl Parts {
         start_secrets(tasks, &routes);
         unreadable::start(tasks, &routes.context, ends.broken);
         let (client, group) = (&routes.context.client, &routes.context.group);
-        if self.rollout {
-            let certificates = self.certificates.as_reader();
-            start_rollout(
-                tasks,
-                &routes.context,
-                certificates,
-                self.scope.clone(),
-                ends.rollout,
+        if let Some(settings) = self.rollout {
+            let rollout = Rollout {
+                client: client.clone(),
+                group: group.clone(),
+                surroundings: Arc::new(Around {
+                    context: Arc::clone(&routes.context),
+                    defaults: settings.defaults,
+                }),
+                certificates: self.certificates.as_reader(),
+                scope: self.scope.clone(),
+                allowed: self.allowed,
+                limits: Limits {
+                    in_cluster: settings.max_concurrent,
+                    counted_for: settings.defaults.health_timeout,
+                },
+            };
+            tasks.serving(
+                "rollout",
+                rollout::run(rollout, ends.rollout, tasks.stop.clone()),
             );
         }
         let namespaced = apis(&self.scope, client, group);
@@ -264,26 +276,6 @@ fn start_secrets(tasks: &mut Tasks, routes: &Routes) {
         let changed = |change| routes.secret_changed(&change);
         routes.context.secrets.watch(changed).await;
     });
-}
-
-fn start_rollout(
-    tasks: &mut Tasks,
-    context: &Arc<Context>,
-    certificates: Store<Certificate>,
-    scope: Scope,
-    notices: UnboundedReceiver<Notice>,
-) {
-    let rollout = Rollout {
-        client: context.client.clone(),
-        group: context.group.clone(),
-        surroundings: Arc::new(Around(Arc::clone(context))),
-        certificates,
-        scope,
-    };
-    tasks.serving(
-        "rollout",
-        rollout::run(rollout, notices, tasks.stop.clone()),
-    );
 }
 
 fn start_certificates(

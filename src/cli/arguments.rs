@@ -12,6 +12,7 @@ use jiff::SignedDuration;
 use super::host_name;
 use super::inspect::{InspectArguments, VerifyArguments};
 use super::revoke::RevokeArguments;
+use super::rollout::RolloutArguments;
 use super::settings::{
     Command, CrdsSettings, Http01Settings, LeaderElection, LogFilter, LogFormat, LogSettings,
     OutsideSettings, RunSettings,
@@ -108,6 +109,9 @@ struct RunArguments {
     resolvers: Vec<SocketAddr>,
 
     #[command(flatten)]
+    rollout: RolloutArguments,
+
+    #[command(flatten)]
     http01: Http01Arguments,
 
     #[command(flatten)]
@@ -153,19 +157,6 @@ struct ScopeArguments {
         default_missing_value = "true"
     )]
     cluster_issuers: Option<bool>,
-
-    /// Whether workloads are restarted for new certificates
-    #[arg(
-        long,
-        env = "CERTWRIGHT_ROLLOUT",
-        value_name = "BOOLEAN",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value_t = true,
-        default_missing_value = "true",
-        action = clap::ArgAction::Set
-    )]
-    rollout: bool,
 }
 
 #[derive(Args, Debug)]
@@ -363,7 +354,7 @@ impl RunArguments {
                 .cluster_issuers
                 .unwrap_or(self.scope.namespaces == Scope::Cluster),
             scope: self.scope.namespaces,
-            rollout: self.scope.rollout,
+            rollout: self.rollout.into_settings(),
             outside: self.outside.into(),
             private_networks: self.private_networks,
             resolvers: self.resolvers,
@@ -394,7 +385,7 @@ impl GroupArguments {
     }
 }
 
-fn duration(text: &str) -> Result<SignedDuration, InvalidDuration> {
+pub(super) fn duration(text: &str) -> Result<SignedDuration, InvalidDuration> {
     DurationText::from(text).parse()
 }
 

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use certwright_core::api::Group;
+use certwright_core::rollout::Defaults;
 use clap::ValueEnum;
 use jiff::SignedDuration;
 use tracing_subscriber::EnvFilter;
@@ -44,8 +45,8 @@ pub struct RunSettings {
     pub scope: Scope,
     /// Whether ClusterIssuers are served.
     pub cluster_issuers: bool,
-    /// Whether workloads are restarted for new certificates.
-    pub rollout: bool,
+    /// How workloads are given new certificates; `None` if they are not.
+    pub rollout: Option<RolloutSettings>,
     /// How what is outside the cluster is reached and judged.
     pub outside: OutsideSettings,
     /// Private networks that servers which tenants name may be in.
@@ -70,6 +71,24 @@ pub struct RunSettings {
     pub leader_election: Option<LeaderElection>,
     /// How logs are written.
     pub log: LogSettings,
+}
+
+/// How workloads are given new certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RolloutSettings {
+    /// What goes for Certificates that say nothing else.
+    pub defaults: Defaults,
+    /// How many workloads may be under way at once, of all Certificates.
+    pub max_concurrent: usize,
+}
+
+impl Default for RolloutSettings {
+    fn default() -> Self {
+        Self {
+            defaults: Defaults::default(),
+            max_concurrent: 20,
+        }
+    }
 }
 
 /// How names are proven by HTTP-01.

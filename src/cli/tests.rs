@@ -1,6 +1,8 @@
 use std::time::Duration;
 
 use certwright_core::api::Group;
+use certwright_core::api::certificate::RolloutStrategy;
+use certwright_core::rollout::Defaults;
 use clap::CommandFactory;
 use jiff::SignedDuration;
 
@@ -25,7 +27,7 @@ fn run_has_these_defaults() {
             namespace: "certwright".into(),
             scope: Scope::Cluster,
             cluster_issuers: true,
-            rollout: true,
+            rollout: Some(RolloutSettings::default()),
             outside: OutsideSettings::default(),
             private_networks: Vec::new(),
             resolvers: Vec::new(),
@@ -55,7 +57,11 @@ fn run_takes_what_is_given() {
         "--pod-namespace=ops",
         "--namespaces=shop,pki",
         "--cluster-issuers",
-        "--rollout=false",
+        "--rollout-strategy=Reload",
+        "--rollout-max-concurrent=7",
+        "--rollout-max-concurrent-per-certificate=3",
+        "--rollout-min-gap=30s",
+        "--rollout-health-timeout=5m",
         "--https-proxy=http://me:hush@proxy:3128",
         "--no-proxy=.svc",
         "--extra-ca-file=/cas/ca.crt",
@@ -83,7 +89,15 @@ fn run_takes_what_is_given() {
             namespace: "ops".into(),
             scope: Scope::Namespaces(["pki".into(), "shop".into()].into()),
             cluster_issuers: true,
-            rollout: false,
+            rollout: Some(RolloutSettings {
+                defaults: Defaults {
+                    strategy: RolloutStrategy::Reload,
+                    max_concurrent: 3,
+                    min_gap: SignedDuration::from_secs(30),
+                    health_timeout: SignedDuration::from_mins(5),
+                },
+                max_concurrent: 7,
+            }),
             outside: OutsideSettings {
                 https_proxy: Some("http://me:hush@proxy:3128".into()),
                 no_proxy: Some(".svc".into()),
@@ -115,6 +129,23 @@ fn run_takes_what_is_given() {
             },
         }))
     );
+}
+
+#[test]
+fn rollouts_can_be_switched_off_and_make_sense() {
+    let Command::Run(settings) = parsed(&["run", "--rollout=false"]).unwrap() else {
+        unreachable!("it runs")
+    };
+    assert_eq!(settings.rollout, None);
+    for option in [
+        "--rollout-strategy=Call",
+        "--rollout-strategy=Reboot",
+        "--rollout-max-concurrent=0",
+        "--rollout-max-concurrent-per-certificate=1001",
+        "--rollout-min-gap=1d",
+    ] {
+        assert!(parsed(&["run", option]).is_err(), "{option}");
+    }
 }
 
 #[test]
@@ -312,7 +343,7 @@ fn each_option_of_run_has_its_environment_variable() {
         assert_eq!(argument.get_env().unwrap(), name.as_str());
         shown += usize::from(!argument.is_hide_set());
     }
-    assert_eq!(shown, 20);
+    assert_eq!(shown, 25);
     Arguments::command().debug_assert();
 }
 

@@ -74,7 +74,8 @@ pub async fn secret(
         })
 }
 
-/// Gives a workload its marks. `body` says which workload, as it was read, and all of its marks.
+/// Gives a workload its marks. `body` says which workload, as it was read, and all of its marks. Returns the workload as it
+/// then is.
 ///
 /// # Errors
 /// When the API server refuses, in particular with a conflict if the workload is no longer as it was read.
@@ -83,13 +84,12 @@ pub async fn marks<K>(
     group: &Group,
     name: &str,
     body: &Value,
-) -> Result<(), CallError>
+) -> Result<K, CallError>
 where
     K: Clone + std::fmt::Debug + DeserializeOwned,
 {
     let parameters = PatchParams::apply(&group.rollout_manager()).force();
-    call(workloads.patch(name, &parameters, &Patch::Apply(body))).await?;
-    Ok(())
+    call(workloads.patch(name, &parameters, &Patch::Apply(body))).await
 }
 
 /// Writes the rollout's part of a Certificate's status. `body` says which Certificate, as it was read. Returns the

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certwright_core::api::{Certificate, ConditionStatus, Group, condition};
 use certwright_core::plan::claim::Claimant;
+use certwright_core::rollout::{HALTED, ROLLED_OUT};
 use jiff::Timestamp;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
@@ -259,6 +260,9 @@ impl CertificateSeries for Certificates {
                     .and_then(|status| status.renewal_time.as_ref())
                     .map(|time| time.0),
                 ready: ready.map_or(ConditionStatus::Unknown, |condition| condition.status),
+                halted: status
+                    .and_then(|status| condition::find(&status.conditions, ROLLED_OUT))
+                    .is_some_and(|condition| condition.reason == HALTED),
             });
         }
     }

@@ -36,6 +36,8 @@ pub struct CertificateSample<'a> {
     pub renewal_time: Option<Timestamp>,
     /// Its condition `Ready`.
     pub ready: ConditionStatus,
+    /// Whether its rollout has come to a halt.
+    pub halted: bool,
 }
 
 /// Knows every Issuer and ClusterIssuer. A replica that doesn't lead shows none.
@@ -144,6 +146,15 @@ impl Collector for Certificates {
                 Some(&Unit::Seconds),
             ),
             |sample| sample.renewal_time.map(Timestamp::as_second),
+        )?;
+        self.for_each(
+            &mut encoder,
+            (
+                "certwright_rollouts_halted",
+                "1 where no workload is given the certificate, because one that was given it is not well.",
+                None,
+            ),
+            |sample| sample.halted.then_some(1_i64),
         )?;
         let mut metric = encoder.encode_descriptor(
             "certwright_certificate_ready",

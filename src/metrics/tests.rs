@@ -61,6 +61,9 @@ certwright_certificate_not_after_timestamp_seconds{namespace="shop",name="old"} 
 # TYPE certwright_certificate_renewal_timestamp_seconds gauge
 # UNIT certwright_certificate_renewal_timestamp_seconds seconds
 certwright_certificate_renewal_timestamp_seconds{namespace="shop",name="web"} 1793615401
+# HELP certwright_rollouts_halted 1 where no workload is given the certificate, because one that was given it is not well.
+# TYPE certwright_rollouts_halted gauge
+certwright_rollouts_halted{namespace="shop",name="old"} 1
 # HELP certwright_certificate_ready The Certificate's condition Ready: 1 at the status it has, 0 at the others.
 # TYPE certwright_certificate_ready gauge
 certwright_certificate_ready{namespace="shop",name="web",condition="True"} 1
@@ -107,7 +110,7 @@ fn each_metric_has_one_help_one_type_and_the_unit_in_its_name() {
             assert!(line.starts_with(family), "{line} stands outside its family");
         }
     }
-    assert_eq!(seen.len(), 12);
+    assert_eq!(seen.len(), 13);
 }
 
 #[test]
@@ -122,6 +125,7 @@ fn label_values_are_escaped() {
                 not_after: Some("2026-11-02T11:00:01Z".parse().unwrap()),
                 renewal_time: None,
                 ready: ConditionStatus::True,
+                halted: false,
             });
         }
     }
@@ -182,6 +186,7 @@ impl CertificateSeries for Shop {
                 not_after,
                 renewal_time,
                 ready,
+                halted: name == "old",
             });
         }
     }

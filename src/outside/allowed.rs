@@ -92,6 +92,22 @@ impl Allowed {
             (Err(Forbidden::Private(_)), Some(own)) if told(own, address).await == Some(true) => {}
             (checked, _) => checked?,
         }
+        self.spares_api_server(address).await
+    }
+
+    /// Whether the address of a Pod may be asked that belongs to whoever wants it asked: it may be private.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn admit_pod(&self, address: SocketAddr) -> Result<(), Forbidden> {
+        let address = SocketAddr::new(unwrapped(address.ip()), address.port());
+        match self.check(address.ip()) {
+            Ok(()) | Err(Forbidden::Private(_)) => self.spares_api_server(address).await,
+            refused => refused,
+        }
+    }
+
+    async fn spares_api_server(&self, address: SocketAddr) -> Result<(), Forbidden> {
         let Some(never) = &self.never else {
             return Ok(());
         };

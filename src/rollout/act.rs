@@ -1,20 +1,20 @@
 //! Looks after one workload.
 
+use certwright_core::api::certificate::RolloutCall;
 use certwright_core::rollout::{
-    Inputs, Marks, Observed, Pod, Pods, RolloutPlan, Skip, UpdateStrategy, Workload, WorkloadKind,
-    WorkloadName, apply_body, plan_rollout,
+    Callee, Inputs, Marks, Observed, Pod, Pods, RolloutPlan, Skip, Workload, WorkloadName,
+    apply_body, plan_rollout,
 };
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Api;
 use kube::api::ListParams;
 use kube::runtime::controller::Action;
 
-use super::context::{Context, Kind, named};
+use super::context::{Begun, Context, Kind, named};
 use super::error::{self, Error};
-use super::{Report, Surroundings};
+use super::{Surroundings, call, report};
 use crate::clock;
-use crate::cluster::{apply, call};
+use crate::cluster::{self, apply};
 
 /// How many Pods are read at a time, and how often.
 const PAGE: u32 = 500;
@@ -32,8 +32,19 @@ pub(super) async fn reconcile<K: Kind, S: Surroundings>(
     context: &Context<S>,
 ) -> Result<Action, Error> {
     let now = context.surroundings.now();
+    // Without its turn it is not even read. It is woken when it may be its turn.
+    let mut begun = None;
     match plan(now, context, &observed.workload, None) {
-        RolloutPlan::NeedPods | RolloutPlan::Baseline { .. } | RolloutPlan::Roll { .. } => {}
+        RolloutPlan::NeedPods { paced: true } => {
+            begun = begin(now, context, &observed.workload);
+            if begun.is_none() {
+                return Ok(Action::await_change());
+            }
+        }
+        RolloutPlan::NeedPods { paced: false }
+        | RolloutPlan::Baseline { .. }
+        | RolloutPlan::Roll { .. }
+        | RolloutPlan::Call { .. } => {}
         nothing_to_write => {
             return Ok(rest(now, context, &observed.workload, &nothing_to_write).await);
         }
@@ -44,7 +55,7 @@ pub(super) async fn reconcile<K: Kind, S: Surroundings>(
     }
     let name = named(observed);
     let workloads: Api<Observed<K>> = Api::namespaced(context.client.clone(), &name.namespace);
-    let live = call(workloads.get_opt(&name.name))
+    let live = cluster::call(workloads.get_opt(&name.name))
         .await
         .map_err(|source| Error::ReadWorkload {
             workload: error::Workload(name.clone()),
@@ -54,30 +65,84 @@ pub(super) async fn reconcile<K: Kind, S: Surroundings>(
         return Ok(Action::await_change());
     };
     let mut decided = plan(now, context, &workload, None);
-    if decided == RolloutPlan::NeedPods {
-        let pods = read_pods(context, &workload).await?;
+    let mut callees = Vec::new();
+    if matches!(decided, RolloutPlan::NeedPods { .. }) {
+        let pods;
+        (pods, callees) = read_pods(context, &workload).await?;
         decided = plan(now, context, &workload, Some(pods));
+    }
+    let needs_turn = matches!(
+        decided,
+        RolloutPlan::Roll { paced: true, .. } | RolloutPlan::Call { .. }
+    );
+    if needs_turn && begun.is_none() {
+        begun = begin(now, context, &workload);
+        if begun.is_none() {
+            return Ok(Action::await_change());
+        }
     }
     match &decided {
         RolloutPlan::Baseline { marks } => {
             mark(&workloads, context, &workload, marks).await?;
             tracing::debug!(workload = %error::Workload(name), "Noted held certificates on workload");
         }
-        RolloutPlan::Roll { marks, secrets } => {
+        RolloutPlan::Roll { marks, secrets, .. } => {
             mark(&workloads, context, &workload, marks).await?;
             context.not_skipped(&name);
             tracing::info!(workload = %error::Workload(name), ?secrets, "Rolled out new certificate");
-            context
-                .surroundings
-                .publish(rolled(&workload, secrets))
-                .await;
+            let report = report::rolled(&workload, secrets);
+            context.surroundings.publish(report).await;
+        }
+        RolloutPlan::Call {
+            call,
+            marks,
+            secrets,
+        } => {
+            call_pods(context, &workload, call, callees, secrets).await?;
+            mark(&workloads, context, &workload, marks).await?;
+            context.not_skipped(&name);
+            tracing::info!(workload = %error::Workload(name), ?secrets, "Called Pods for new certificate");
+            let report = report::called(&workload, secrets);
+            context.surroundings.publish(report).await;
         }
         nothing_to_write => return Ok(rest(now, context, &workload, nothing_to_write).await),
     }
+    drop(begun);
     Ok(Action::await_change())
 }
 
-fn plan<S: Surroundings>(
+/// Calls all of a workload's Pods. If one doesn't say yes, that is told once.
+async fn call_pods<S: Surroundings>(
+    context: &Context<S>,
+    workload: &Workload,
+    call: &RolloutCall,
+    callees: Vec<Callee>,
+    secrets: &[String],
+) -> Result<(), Error> {
+    let Err(problem) = call::call_all(&context.allowed, call, callees).await else {
+        return Ok(());
+    };
+    let (name, why) = (WorkloadName::from(workload), format!("{problem:#}"));
+    let report = report::not_called(workload, secrets, &why);
+    if context.is_news(name.clone(), &report.note) {
+        context.surroundings.publish(report).await;
+    }
+    let workload = error::Workload(name);
+    Err(Error::CallPods { workload, why })
+}
+
+fn begin<'c, S: Surroundings>(
+    now: Timestamp,
+    context: &'c Context<S>,
+    workload: &Workload,
+) -> Option<Begun<'c, S>> {
+    // Who doesn't lead takes nothing up.
+    let leads = context.surroundings.may_write();
+    leads.then(|| context.begin(now, workload, &context.held(workload)))?
+}
+
+/// What is to be done to a workload, as far as these Pods tell.
+pub(super) fn plan<S: Surroundings>(
     now: Timestamp,
     context: &Context<S>,
     workload: &Workload,
@@ -104,6 +169,12 @@ async fn rest<S: Surroundings>(
     let name = WorkloadName::from(workload);
     match plan {
         RolloutPlan::Wait { until, .. } => return at(now, *until),
+        RolloutPlan::Misconfigured { problem, secrets } => {
+            let report = report::misconfigured(workload, problem, secrets);
+            if context.surroundings.may_write() && context.is_news(name, &report.note) {
+                context.surroundings.publish(report).await;
+            }
+        }
         RolloutPlan::Skip {
             why,
             secrets,
@@ -112,7 +183,7 @@ async fn rest<S: Surroundings>(
             // What is under way passes; the rest stays until someone does something.
             let lasts = matches!(why, Skip::Paused | Skip::Unavailable);
             if lasts && !secrets.is_empty() && context.surroundings.may_write() {
-                let report = skipped(workload, *why, secrets, *until);
+                let report = report::skipped(workload, *why, secrets, *until);
                 if context.is_news(name, &report.note) {
                     context.surroundings.publish(report).await;
                 }
@@ -134,22 +205,23 @@ fn at(now: Timestamp, moment: Timestamp) -> Action {
 async fn read_pods<S: Surroundings>(
     context: &Context<S>,
     workload: &Workload,
-) -> Result<Pods, Error> {
+) -> Result<(Pods, Vec<Callee>), Error> {
     let named = || error::Workload(WorkloadName::from(workload));
     let api: Api<Pod> = Api::namespaced(context.client.clone(), workload.namespace());
     let mut page = ListParams::default().labels(&workload.selector).limit(PAGE);
-    let mut pods = Pods::default();
+    let (mut pods, mut callees) = (Pods::default(), Vec::new());
     for _ in 0..PAGES {
-        let list = call(api.list(&page))
+        let list = cluster::call(api.list(&page))
             .await
             .map_err(|source| Error::ListPods {
                 workload: named(),
                 source,
             })?;
         pods = pods.and(Pods::of(workload, &list.items));
+        callees.extend(Callee::of(workload, &list.items));
         match list.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => page = page.continue_token(&token),
-            None => return Ok(pods),
+            None => return Ok((pods, callees)),
         }
     }
     Err(Error::TooManyPods {
@@ -165,61 +237,12 @@ async fn mark<K: Kind, S: Surroundings>(
     marks: &Marks,
 ) -> Result<(), Error> {
     let body = apply_body(workload, marks);
-    apply::marks(workloads, &context.group, workload.name(), &body)
+    let marked = apply::marks(workloads, &context.group, workload.name(), &body)
         .await
         .map_err(|source| Error::MarkWorkload {
             workload: error::Workload(WorkloadName::from(workload)),
             source,
-        })
-}
-
-fn rolled(workload: &Workload, secrets: &[String]) -> Report {
-    let mut note = format!(
-        "New certificate in Secret {}: its Pods are replaced",
-        secrets.join(", ")
-    );
-    match workload.update {
-        UpdateStrategy::OnDelete => note.push_str(" as they are deleted (updateStrategy OnDelete)"),
-        UpdateStrategy::From { partition } => {
-            note.push_str(&format!(
-                ", but the first {partition} (updateStrategy rollingUpdate.partition)"
-            ));
-        }
-        UpdateStrategy::All | UpdateStrategy::Nodes { .. } => {}
-    }
-    report(workload, false, "RolledOut", note)
-}
-
-fn skipped(workload: &Workload, why: Skip, secrets: &[String], until: Option<Timestamp>) -> Report {
-    let why = match why {
-        Skip::Paused => "it is paused; `kubectl rollout resume` it",
-        Skip::RollingOut => "another change of its Pods is under way",
-        Skip::Unavailable => "not all its Pods are available; it is rolled once they are",
-    };
-    let mut note = format!(
-        "New certificate in Secret {} is not rolled out: {why}",
-        secrets.join(", ")
-    );
-    if let Some(until) = until {
-        note.push_str(&format!(", or at {until} if none is by then"));
-    }
-    report(workload, true, "RolloutSkipped", note)
-}
-
-fn report(workload: &Workload, warning: bool, reason: &'static str, note: String) -> Report {
-    Report {
-        about: ObjectReference {
-            api_version: Some(WorkloadKind::API_VERSION.to_owned()),
-            kind: Some(workload.kind.as_str().to_owned()),
-            name: Some(workload.name().to_owned()),
-            namespace: Some(workload.namespace().to_owned()),
-            resource_version: workload.metadata.resource_version.clone(),
-            uid: workload.metadata.uid.clone(),
-            ..ObjectReference::default()
-        },
-        warning,
-        reason,
-        action: "Restart",
-        note,
-    }
+        })?;
+    context.wrote(marked.workload);
+    Ok(())
 }

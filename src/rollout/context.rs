@@ -5,17 +5,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certwright_core::api::{Certificate, Group};
 use certwright_core::rollout::{
-    DependentKind, Held, Index, Observed, SecretName, Workload, WorkloadKind, WorkloadName,
+    Dependent, DependentKind, Held, Index, Observed, Pace, SecretName, Turn, Workload,
+    WorkloadKind, WorkloadName, is_due, under_way_since,
 };
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use kube::Client;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 
-use super::{Notice, Rollout, Surroundings};
+use super::turns::Turns;
+use super::{Limits, Notice, Rollout, Surroundings};
 use crate::backoff::Backoff;
 use crate::cluster::scope::Scope;
+use crate::outside::Allowed;
 
 /// What all parts of the rollout share.
 pub(super) struct Context<S> {
@@ -26,11 +30,15 @@ pub(super) struct Context<S> {
     pub(super) certificates: Store<Certificate>,
     pub(super) backoff: Backoff<WorkloadName>,
     pub(super) status_backoff: Backoff<ObjectRef<Certificate>>,
+    pub(super) allowed: Allowed,
+    limits: Limits,
     deployments: Watched<Deployment>,
     stateful_sets: Watched<StatefulSet>,
     daemon_sets: Watched<DaemonSet>,
     wake_certificate: UnboundedSender<ObjectRef<Certificate>>,
     index: Mutex<Index>,
+    /// Taken before the index.
+    turns: Mutex<Turns>,
     /// What was last told of a workload that was skipped: an Event is published once, not at each look.
     skips: Mutex<HashMap<WorkloadName, String>>,
 }
@@ -105,11 +113,14 @@ impl<S: Surroundings> Context<S> {
             certificates: rollout.certificates,
             backoff: Backoff::default(),
             status_backoff: Backoff::default(),
+            allowed: rollout.allowed,
+            limits: rollout.limits,
             deployments,
             stateful_sets,
             daemon_sets,
             wake_certificate,
             index: Mutex::default(),
+            turns: Mutex::default(),
             skips: Mutex::default(),
         };
         let sources = Sources {
@@ -141,13 +152,131 @@ impl<S: Surroundings> Context<S> {
         held.collect()
     }
 
-    /// The workloads that read a Secret.
-    pub(super) fn dependents(&self, secret: &SecretName) -> Vec<Arc<Workload>> {
-        let readers: Vec<WorkloadName> = self.index().readers(secret).cloned().collect();
-        readers
-            .iter()
-            .filter_map(|name| self.workload(name))
-            .collect()
+    /// Where the workloads that read a Secret stand, as last seen or written, and how they are to be taken up.
+    pub(super) fn readers(&self, now: Timestamp, secret: &SecretName, held: &Held) -> Readers {
+        self.readers_by(&self.turns(), now, secret, held)
+    }
+
+    fn readers_by(
+        &self,
+        turns: &Turns,
+        now: Timestamp,
+        secret: &SecretName,
+        held: &Held,
+    ) -> Readers {
+        let names: Vec<WorkloadName> = self.index().readers(secret).cloned().collect();
+        let workloads = names.iter().filter_map(|name| {
+            let workload = turns.newest(name, self.workload(name))?;
+            Some((workload, turns.is_begun(name)))
+        });
+        let workloads: Vec<_> = workloads.collect();
+        let dependents = workloads.iter().map(dependent);
+        let pace = Pace::of(now, &self.group, &secret.name, held, dependents);
+        Readers {
+            workloads,
+            pace,
+            full: self.room(turns, now) == 0,
+        }
+    }
+
+    /// How many more workloads of the cluster may be taken up.
+    fn room(&self, turns: &Turns, now: Timestamp) -> usize {
+        let under_way = turns.count(now, self.limits.counted_for);
+        self.limits.in_cluster.saturating_sub(under_way)
+    }
+
+    /// Takes up a workload that is due for some of what is `held`, if all whose certificate it is due for let it, and the
+    /// cluster does. It counts as under way from then on, before anybody else is judged; `None` if it isn't its turn.
+    pub(super) fn begin<'c>(
+        &'c self,
+        now: Timestamp,
+        workload: &Workload,
+        held: &BTreeMap<String, Held>,
+    ) -> Option<Begun<'c, S>> {
+        let name = WorkloadName::from(workload);
+        let mut turns = self.turns();
+        let lets = self.lets(&turns, now, workload, held);
+        match (lets, self.room(&turns, now)) {
+            (true, 0) => turns.wait(name),
+            (true, _) => {
+                turns.begin(name.clone());
+                return Some(Begun {
+                    context: self,
+                    name,
+                    secrets: workload.secrets.clone(),
+                });
+            }
+            // Somebody else may have the place that this one was woken for.
+            (false, room) => self.wake_each(turns.next(room.min(1))),
+        }
+        None
+    }
+
+    /// Whether all Certificates let a workload be taken up that it is due for.
+    pub(super) fn may_begin(&self, now: Timestamp, workload: &Workload) -> bool {
+        self.lets(&self.turns(), now, workload, &self.held(workload))
+    }
+
+    fn lets(
+        &self,
+        turns: &Turns,
+        now: Timestamp,
+        workload: &Workload,
+        held: &BTreeMap<String, Held>,
+    ) -> bool {
+        held.iter()
+            .filter(|(secret, held)| is_due(&self.group, workload, secret, held))
+            .all(|(secret, held)| {
+                let name = SecretName {
+                    namespace: workload.namespace().to_owned(),
+                    name: secret.clone(),
+                };
+                let readers = self.readers_by(turns, now, &name, held);
+                readers.pace.turn(now, &self.group, workload, held, false) == Turn::Now
+            })
+    }
+
+    /// Has those looked at that wait until fewer workloads are under way in the cluster, as far as there is room.
+    pub(super) fn fill(&self, now: Timestamp) {
+        let mut turns = self.turns();
+        let room = self.room(&turns, now);
+        self.wake_each(turns.next(room));
+    }
+
+    /// A workload was written.
+    pub(super) fn wrote(&self, workload: Arc<Workload>) {
+        let since = under_way_since(&self.group, &workload);
+        self.turns().wrote(workload, since);
+    }
+
+    /// The watch shows a workload.
+    pub(super) fn saw(&self, workload: &Workload) {
+        let since = under_way_since(&self.group, workload);
+        self.turns().saw(workload, since);
+        self.fill(self.surroundings.now());
+    }
+
+    /// A workload has gone.
+    pub(super) fn forget(&self, name: &WorkloadName) {
+        self.turns().forget(name);
+        self.fill(self.surroundings.now());
+    }
+
+    /// All workloads of a kind were listed: those that were not among them have gone.
+    pub(super) fn listed(&self, kind: WorkloadKind) {
+        let gone = |name: &WorkloadName| name.kind == kind && self.workload(name).is_none();
+        self.turns().forget_all(gone);
+        self.fill(self.surroundings.now());
+    }
+
+    fn wake_each(&self, names: impl IntoIterator<Item = WorkloadName>) {
+        for name in names {
+            self.wake(&name);
+        }
+    }
+
+    fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn notice(&self, notice: &Notice) {
@@ -226,6 +355,49 @@ impl<S: Surroundings> Context<S> {
         let certificate = ObjectRef::new_with(name, self.group.clone()).within(namespace);
         // It fails only when the controller has stopped.
         let _ = self.wake_certificate.unbounded_send(certificate);
+    }
+}
+
+/// The workloads that read a Secret.
+pub(super) struct Readers {
+    /// Each with whether it is being restarted or called at this moment.
+    workloads: Vec<(Arc<Workload>, bool)>,
+    pub(super) pace: Pace,
+    /// Whether as many are under way in the cluster as may be.
+    pub(super) full: bool,
+}
+
+impl Readers {
+    pub(super) fn iter(&self) -> impl Iterator<Item = Dependent<'_>> {
+        self.workloads.iter().map(dependent)
+    }
+}
+
+fn dependent((workload, begun): &(Arc<Workload>, bool)) -> Dependent<'_> {
+    Dependent {
+        workload,
+        begun: *begun,
+    }
+}
+
+/// A workload that was taken up: it counts as under way until this is dropped.
+pub(super) struct Begun<'c, S: Surroundings> {
+    context: &'c Context<S>,
+    name: WorkloadName,
+    secrets: BTreeSet<String>,
+}
+
+impl<S: Surroundings> Drop for Begun<'_, S> {
+    fn drop(&mut self) {
+        self.context.turns().end(&self.name);
+        // Whatever came of it, others may have their turn now.
+        for secret in &self.secrets {
+            self.context.wake_owner(&SecretName {
+                namespace: self.name.namespace.clone(),
+                name: secret.clone(),
+            });
+        }
+        self.context.fill(self.context.surroundings.now());
     }
 }
 

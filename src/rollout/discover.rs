@@ -54,6 +54,7 @@ fn heard<K: Kind, S: Surroundings>(context: &Context<S>, event: &Event<Observed<
             for observed in context.watched::<K>().store.state() {
                 context.wake(&named(&observed));
             }
+            context.listed(K::KIND);
             context.index().list_ends(K::KIND)
         }
         Event::InitApply(observed) => applied(context, observed),
@@ -64,6 +65,7 @@ fn heard<K: Kind, S: Surroundings>(context: &Context<S>, event: &Event<Observed<
         Event::Delete(observed) => {
             let name = named(observed);
             context.not_skipped(&name);
+            context.forget(&name);
             context.backoff.succeeded(&name);
             context.index().deleted(&name)
         }
@@ -78,5 +80,6 @@ fn applied<K: Kind, S: Surroundings>(
     if let Some(problem) = &observed.workload.problem {
         tracing::warn!(workload = ?named(observed), problem, "Workload can't be read");
     }
+    context.saw(&observed.workload);
     context.index().applied(&observed.workload)
 }

@@ -45,6 +45,14 @@ pub(super) enum Error {
         #[source]
         source: CallError,
     },
+    /// Its Pods were not all called.
+    #[error("failed to call the Pods of {workload}: {why}")]
+    CallPods {
+        /// Which.
+        workload: Workload,
+        /// Why.
+        why: String,
+    },
     /// A Certificate's status was not written.
     #[error("failed to write the rollout of Certificate {name}")]
     WriteStatus {
@@ -79,7 +87,7 @@ impl Error {
             | Self::ListPods { source, .. }
             | Self::MarkWorkload { source, .. }
             | Self::WriteStatus { source, .. } => source.retry(),
-            Self::TooManyPods { .. } => Retry::Backoff,
+            Self::TooManyPods { .. } | Self::CallPods { .. } => Retry::Backoff,
         }
     }
 

@@ -1,15 +1,19 @@
 //! Carries new certificates into the workloads that read them.
 //!
 //! Everything is decided in [`certwright_core::rollout`]. Here the workloads are watched (`discover`), one of them
-//! is read, judged and marked (`act`), and a Certificate is told how far its own has come (`status`).
+//! is read, judged and marked (`act`) or has its Pods called (`call`), once it is its turn (`turns`), and a Certificate is
+//! told how far its own has come (`status`).
 
 mod act;
+mod call;
 mod context;
 mod discover;
 mod error;
+mod report;
 mod status;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::fmt::Debug;
 use std::future::ready;
@@ -21,7 +25,7 @@ use certwright_core::api::{Certificate, Group};
 use certwright_core::rollout::{Held, SecretName};
 use futures::stream::pending;
 use futures::{Stream, StreamExt};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
@@ -31,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::scope::Scope;
 use crate::error::Retry;
+use crate::outside::Allowed;
 use context::Context;
 
 /// How many workloads of a kind, or Certificates, are worked on at a time.
@@ -63,14 +68,14 @@ pub trait Surroundings: Send + Sync + 'static {
     fn publish(&self, report: Report) -> impl Future<Output = ()> + Send;
 }
 
-/// An Event about a workload.
+/// An Event about a workload or a Certificate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// The workload.
+    /// The object.
     pub about: ObjectReference,
     /// Whether someone should look.
     pub warning: bool,
-    /// `RolledOut` or `RolloutSkipped`.
+    /// One word for what happened, such as `RolledOut`.
     pub reason: &'static str,
     /// What was done, or was to be done.
     pub action: &'static str,
@@ -104,6 +109,19 @@ pub struct Rollout<S> {
     pub certificates: Store<Certificate>,
     /// Which namespaces' workloads are watched.
     pub scope: Scope,
+    /// Which addresses are never called.
+    pub allowed: Allowed,
+    /// How many workloads are taken up at once, whichever Certificates they are of.
+    pub limits: Limits,
+}
+
+/// How many workloads of the cluster may be under way at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many.
+    pub in_cluster: usize,
+    /// How long one counts that does not come up.
+    pub counted_for: SignedDuration,
 }
 
 /// Rolls out until `stop` is cancelled, and comes back when what was under way has ended.

@@ -3,14 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use certwright_core::api::Certificate;
-use certwright_core::rollout::{SecretName, carried, status_body};
+use certwright_core::api::{Certificate, condition};
+use certwright_core::rollout::{
+    Dependent, HALTED, Held, ROLLED_OUT, RolloutPlan, SecretName, Turn, Workload, WorkloadName,
+    carried, is_due, status_body,
+};
+use jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
 
-use super::Surroundings;
-use super::context::Context;
+use super::context::{Context, Readers};
 use super::error::Error;
+use super::{Surroundings, act, report};
+use crate::clock;
 use crate::cluster::apply;
 
 /// How long changes are gathered before they are told: several dependents that move together cost one write.
@@ -46,12 +51,13 @@ pub(super) async fn reconcile<S: Surroundings>(
     let Some(held) = held.filter(|held| held.certificate == name) else {
         return Ok(Action::await_change());
     };
-    let dependents = context.dependents(&secret);
-    let dependents = dependents.iter().map(|workload| &**workload);
     let now = context.surroundings.now();
-    let carried = carried(now, &context.group, certificate, &held, dependents);
+    let readers = context.readers(now, &secret, &held);
+    let again = take_up(now, context, &secret.name, &held, &readers);
+    let by = (&readers.pace, readers.full);
+    let carried = carried(now, &context.group, certificate, &held, readers.iter(), by);
     let Some(body) = status_body(&context.group, certificate, carried.as_ref()) else {
-        return Ok(Action::await_change());
+        return Ok(again);
     };
     if !context.surroundings.may_write() {
         // It is looked at again once this replica leads.
@@ -65,6 +71,68 @@ pub(super) async fn reconcile<S: Surroundings>(
             name: format!("{namespace}/{name}"),
             source,
         })?;
+    let news = carried
+        .filter(|carried| carried.condition.reason == HALTED && !is_halted(certificate))
+        .map(|carried| report::halted(&context.group, certificate, &carried.condition.message));
     context.surroundings.wrote(written);
-    Ok(Action::await_change())
+    if let Some(report) = news {
+        context.surroundings.publish(report).await;
+    }
+    Ok(again)
+}
+
+/// Has those workloads looked at whose turn it is, as many as may be taken up, and says when it may be another's.
+///
+/// Those that failed are left to their own next try.
+fn take_up<S: Surroundings>(
+    now: Timestamp,
+    context: &Context<S>,
+    secret: &str,
+    held: &Held,
+    readers: &Readers,
+) -> Action {
+    context.fill(now);
+    let pace = &readers.pace;
+    let room = pace.room(held);
+    let (mut ready, mut moments) = (Vec::new(), Vec::from_iter(pace.fails_at));
+    for Dependent { workload, begun } in readers.iter() {
+        if begun || !is_due(&context.group, workload, secret, held) {
+            continue;
+        }
+        // Whether there is room in the cluster it asks itself, and waits for it.
+        match pace.turn(now, &context.group, workload, held, false) {
+            Turn::Now if ready.len() < room && is_ready(now, context, workload) => {
+                ready.push(WorkloadName::from(workload));
+            }
+            Turn::Now => {}
+            Turn::Later { until, .. } => moments.extend(until),
+        }
+    }
+    for name in &ready {
+        context.wake(name);
+    }
+    match moments.into_iter().min() {
+        Some(moment) => Action::requeue(clock::wait(now, moment)),
+        None => Action::await_change(),
+    }
+}
+
+/// Whether nothing but its turn has to come.
+fn is_ready<S: Surroundings>(now: Timestamp, context: &Context<S>, workload: &Workload) -> bool {
+    let failed = context.backoff.failures(&WorkloadName::from(workload)) > 0;
+    let due = || {
+        matches!(
+            act::plan(now, context, workload, None),
+            RolloutPlan::NeedPods { .. }
+        )
+    };
+    !failed && due() && context.may_begin(now, workload)
+}
+
+/// Whether it says already that its rollout has come to a halt.
+fn is_halted(certificate: &Certificate) -> bool {
+    let status = certificate.status.as_ref();
+    status
+        .and_then(|status| condition::find(&status.conditions, ROLLED_OUT))
+        .is_some_and(|condition| condition.reason == HALTED)
 }

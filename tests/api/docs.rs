@@ -36,6 +36,7 @@ const OTHER_WORDS: &[&str] = &[
     // A condition.
     "Issuing",
     // What an Event says was done.
+    "Call",
     "Issue",
     "Read",
     "Reconcile",
@@ -44,6 +45,11 @@ const OTHER_WORDS: &[&str] = &[
     "Restart",
     "Revoke",
     "Verify",
+    // What the controllers of workloads and kubelets say.
+    "NewReplicaSetAvailable",
+    "ProgressDeadlineExceeded",
+    "Progressing",
+    "True",
     // Phases of Pods, and field managers' operations.
     "Apply",
     "Failed",

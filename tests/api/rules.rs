@@ -14,6 +14,7 @@ mod issuers;
 mod keys;
 mod names;
 mod odd_input;
+mod rollout;
 mod secrets;
 mod times;
 
@@ -59,6 +60,7 @@ fn certificate_cases() -> Vec<Case> {
         keys::cases(),
         secrets::cases(),
         fallback::cases(),
+        rollout::cases(),
     ]
     .into_iter()
     .flatten()

@@ -25,6 +25,7 @@ mod leadership;
 mod names;
 mod namespaces;
 mod own_addresses;
+mod pace;
 mod policies;
 mod reissue;
 mod renewal;

@@ -167,6 +167,21 @@ impl<'s> Workload<'s> {
             .await;
     }
 
+    /// Waits until all its Pods are available.
+    pub(crate) async fn up(&self) {
+        self.scene
+            .wait(&self.api(), &self.name, "available", |workload| {
+                let status = &workload.data["status"];
+                is_at_rest(workload) && status["availableReplicas"] == status["replicas"]
+            })
+            .await;
+    }
+
+    /// It as it is now.
+    pub(crate) async fn live(&self) -> DynamicObject {
+        self.api().get(&self.name).await.unwrap()
+    }
+
     fn api(&self) -> Api<DynamicObject> {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", self.kind));
         let client = self.scene.client.clone();
@@ -197,7 +212,7 @@ impl<'s> Workload<'s> {
     }
 
     /// Its Pods are those it was created with.
-    async fn untouched(&self) {
+    pub(crate) async fn untouched(&self) {
         eventually("the first revision is there", async || {
             match self.revisions().await {
                 0 => Err(self.name.clone()),
@@ -206,7 +221,7 @@ impl<'s> Workload<'s> {
         })
         .await;
         assert_eq!(self.revisions().await, 1, "{}", self.name);
-        let workload = self.api().get(&self.name).await.unwrap();
+        let workload = self.live().await;
         assert!(template_marks(self.scene, &workload).is_empty());
     }
 

@@ -1,10 +1,10 @@
 //! Servers of others, as their users run them: two replicas each, whose Pods go only when nobody is sent to them any more.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command as Program;
 
-use certwright_test_cluster::{Binaries, Image, Program as Fetched};
+use certwright_test_cluster::{Binaries, Image, Program as Fetched, unpacked};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::ResourceExt as _;
 use kube::api::ListParams;
@@ -291,9 +291,7 @@ impl<'o> Deployed<'o> {
 
 /// A server as Debian has it, with the libraries that it needs: installed, or unpacked by `tests/run needs`.
 fn debian(name: &str) -> Image {
-    let cache = std::env::var("CERTWRIGHT_CACHE")
-        .unwrap_or_else(|_| format!("{}/.cache/certwright", std::env::var("HOME").unwrap()));
-    let roots = [String::new(), format!("{cache}/tools/{name}")];
+    let roots = [PathBuf::new(), unpacked(name)].map(|root| root.display().to_string());
     let root = roots
         .iter()
         .find(|root| Path::new(&format!("{root}/usr/sbin/{name}")).exists())

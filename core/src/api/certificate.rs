@@ -23,7 +23,11 @@ pub use names::{NameConstraintItems, NameConstraints, OtherName, Subject};
 pub use order::{OrderStatus, PresentedChallenge};
 pub use renewal::{Renewal, RenewalPolicy, RenewalWindow};
 pub use revocation::{RevocationState, RevocationStatus};
-pub use rollout::{Rollout, RolloutStatus, RolloutStrategy, WaitingWorkload};
+pub use rollout::{
+    CallMethod, CallPort, LabelOperator, LabelRequirement, Rollout, RolloutCall, RolloutKind,
+    RolloutProbe, RolloutRule, RolloutStatus, RolloutStrategy, StartTls, WaitingWorkload,
+    WorkloadSelector,
+};
 pub use secret::{AdditionalOutputFormat, OutputFormat, SecretDeletionPolicy, SecretTemplate};
 pub use status::{CertificateStatus, LastFailure, SuggestedWindow};
 
@@ -192,14 +196,6 @@ impl CertificateSpec {
             .unwrap_or(SignedDuration::from_hours(1))
     }
 
-    /// What is done to the workloads that read the Secret: `Restart` if the spec doesn't say.
-    pub fn rollout_strategy(&self) -> RolloutStrategy {
-        self.rollout
-            .as_ref()
-            .and_then(|rollout| rollout.strategy)
-            .unwrap_or_default()
-    }
-
     /// What becomes of the Secret when the Certificate is deleted: `Retain` if the spec doesn't say.
     pub fn secret_deletion_policy(&self) -> SecretDeletionPolicy {
         self.secret_deletion_policy.unwrap_or_default()
@@ -249,7 +245,6 @@ mod tests {
     fn an_empty_spec_has_the_documented_defaults() {
         let spec = CertificateSpec::default();
         assert_eq!(spec.issuer_kind(), "Issuer");
-        assert_eq!(spec.rollout_strategy(), RolloutStrategy::Restart);
         assert_eq!(spec.secret_deletion_policy(), SecretDeletionPolicy::Retain);
         assert_eq!(spec.rotation_policy(), RotationPolicy::Always);
         assert_eq!(spec.key_encoding(), KeyEncoding::Pkcs8);
@@ -265,9 +260,6 @@ mod tests {
                 kind: Some("ClusterIssuer".into()),
                 ..IssuerRef::default()
             },
-            rollout: Some(Rollout {
-                strategy: Some(RolloutStrategy::None),
-            }),
             secret_deletion_policy: Some(SecretDeletionPolicy::Delete),
             private_key: Some(PrivateKey {
                 rotation_policy: Some(RotationPolicy::Never),
@@ -279,7 +271,6 @@ mod tests {
             ..CertificateSpec::default()
         };
         assert_eq!(spec.issuer_kind(), "ClusterIssuer");
-        assert_eq!(spec.rollout_strategy(), RolloutStrategy::None);
         assert_eq!(spec.secret_deletion_policy(), SecretDeletionPolicy::Delete);
         assert_eq!(spec.rotation_policy(), RotationPolicy::Never);
         assert_eq!(spec.key_encoding(), KeyEncoding::Pkcs1);

@@ -8,7 +8,8 @@ use aws_lc_rs::digest;
 use jiff::{SignedDuration, Timestamp};
 
 pub use self::suggested::REST;
-use self::window::{Open, Window};
+use self::window::Open;
+pub use self::window::Windows;
 use super::InvalidSpec;
 use crate::api::CertificateSpec;
 use crate::api::certificate::RenewalPolicy;
@@ -21,7 +22,7 @@ pub const MAX_LOOK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 pub struct RenewalRule {
     policy: RenewalPolicy,
     before: Before,
-    windows: Vec<Window>,
+    windows: Windows,
 }
 
 /// How long before its end a certificate is due.
@@ -81,15 +82,10 @@ impl RenewalRule {
             Some(renewal) => (renewal.policy, renewal.windows.as_slice()),
             None => (RenewalPolicy::RenewBefore, [].as_slice()),
         };
-        let windows = windows
-            .iter()
-            .enumerate()
-            .map(|(at, window)| Window::of(at, window))
-            .collect::<Result<_, _>>()?;
         Ok(Self {
             policy,
             before,
-            windows,
+            windows: Windows::of("spec.renewal.windows", windows)?,
         })
     }
 
@@ -129,10 +125,10 @@ impl RenewalRule {
         let earliest = due - (due - begin) / 10;
         let latest = due.max(begin + life - div_ceil(life, 10));
         let spread_over = |open: Open| open.begin + part(spread, open.end - open.begin);
-        let at = match window::first_open(&self.windows, moment, latest) {
+        let at = match self.windows.first_open(moment, latest) {
             Some(open) if open.begin == moment => Some(moment),
             Some(open) => Some(spread_over(open)),
-            None => window::first_open(&self.windows, earliest, latest).map(spread_over),
+            None => self.windows.first_open(earliest, latest).map(spread_over),
         };
         let no_window = at.is_none().then_some(RenewalNote::NoWindowInTime);
         Renewal {

@@ -2,6 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::WorkloadKind;
 use super::raw::{RawRollingUpdate, RawStatus, RawUpdateStrategy};
 
 /// How many Pods there are to be, and are.
@@ -35,6 +36,18 @@ pub enum UpdateStrategy {
     },
     /// Nothing, until someone deletes the Pods.
     OnDelete,
+}
+
+/// How the last change of the Pod template goes, as the workload's controller last said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Progress {
+    /// It says nothing that lasts.
+    #[default]
+    Unknown,
+    /// All Pods were replaced and well, whatever became of them since.
+    Complete,
+    /// It has not come further for so long that the controller says so (`progressDeadlineSeconds`).
+    Stuck,
 }
 
 /// Whether a workload may be rolled now.
@@ -75,6 +88,25 @@ impl Replicas {
 }
 
 impl RawStatus {
+    /// How the last change goes.
+    pub(super) fn progress_of(&self, kind: WorkloadKind) -> Progress {
+        match kind {
+            WorkloadKind::Deployment => match self.progress() {
+                Some("NewReplicaSetAvailable") => Progress::Complete,
+                Some("ProgressDeadlineExceeded") => Progress::Stuck,
+                _ => Progress::Unknown,
+            },
+            // Its controller makes them the same once all Pods were replaced and ready.
+            WorkloadKind::StatefulSet
+                if self.update_revision.is_some()
+                    && self.current_revision == self.update_revision =>
+            {
+                Progress::Complete
+            }
+            WorkloadKind::StatefulSet | WorkloadKind::DaemonSet => Progress::Unknown,
+        }
+    }
+
     /// The numbers of a Deployment or StatefulSet, `replicas` as in its spec.
     pub(super) fn replicas(&self, replicas: Option<i32>) -> Replicas {
         Replicas {

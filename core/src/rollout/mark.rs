@@ -8,10 +8,13 @@ use crate::api::Group;
 
 /// The annotation by which a workload chooses for itself, such as `certwright.dev/rollout`, without the group.
 ///
-/// It stands in the workload's own `metadata.annotations` and wins over the Certificate's `rollout.strategy`:
-/// `Restart` has the workload restarted, `None` opts it out. Any other value opts it out too: whoever wrote it
-/// wanted something else than a restart.
+/// It stands in the workload's own `metadata.annotations` and wins over all that its Certificate says: a strategy.
 pub const CHOICE: &str = "rollout";
+
+/// The annotation that says when a workload was last restarted or called for a certificate, without the group.
+pub(super) const ROLLED_AT: &str = "rolled-at";
+/// The annotation that says until when all certificates are valid that a workload runs with, without the group.
+pub(super) const RUNS_UNTIL: &str = "runs-until";
 
 const PLAIN: &str = "secret-";
 /// No Secret's name holds an underscore, so that a hashed key never meets a plain one.
@@ -44,8 +47,9 @@ pub fn is_mark(group: &Group, key: &str) -> bool {
 
 /// Whether an annotation may be one of ours, whatever the group: what is decoded does not know the group.
 pub(super) fn may_be_ours(key: &str) -> bool {
-    key.split_once('/')
-        .is_some_and(|(_, name)| name == CHOICE || is_mark_name(name))
+    key.split_once('/').is_some_and(|(_, name)| {
+        name.starts_with(CHOICE) || [ROLLED_AT, RUNS_UNTIL].contains(&name) || is_mark_name(name)
+    })
 }
 
 fn is_mark_name(name: &str) -> bool {

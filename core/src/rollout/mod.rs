@@ -5,13 +5,15 @@
 //! needs no roll is noted in the workload's own annotations, which restarts nothing.
 //!
 //! [`Workload`] is what is kept of a Deployment, StatefulSet or DaemonSet, [`Index`] finds the ones that read a
-//! Secret, [`plan_rollout`] says what is to be done to one, [`apply_body`] is the write that does it, and
-//! [`carried`] tells a Certificate how far it has come.
+//! Secret, [`Policy`] says what is wanted for each, [`plan_rollout`] what is to be done to one, and [`Pace`] whether it is
+//! its turn; [`apply_body`] is the write that does it, and [`carried`] tells a Certificate how far it has come.
 
 mod apply;
+mod choice;
 mod health;
 mod index;
 mod mark;
+mod pace;
 mod plan;
 mod pods;
 mod raw;
@@ -19,12 +21,14 @@ mod status;
 mod workload;
 
 pub use apply::apply_body;
-pub use health::{Health, Replicas, UpdateStrategy};
+pub use choice::{Choice, Defaults, Misconfigured, Policy};
+pub use health::{Health, Progress, Replicas, UpdateStrategy};
 pub use index::{Index, SecretName, WorkloadName};
 pub use mark::{CHOICE, is_mark, mark_key};
-pub use plan::{Held, Inputs, Marks, RolloutPlan, SETTLE, Skip, Wait, plan_rollout, strategy};
-pub use pods::{Pod, Pods};
-pub use status::{Carried, ROLLED_OUT, Standing, carried, standing, status_body};
+pub use pace::{Dependent, Hold, Pace, Turn, is_due, under_way_since};
+pub use plan::{Held, Inputs, Marks, PROJECTION, RolloutPlan, SETTLE, Skip, Wait, plan_rollout};
+pub use pods::{Callee, Pod, Pods};
+pub use status::{Carried, HALTED, ROLLED_OUT, Standing, carried, standing, status_body};
 pub use workload::{DependentKind, Observed, Workload, WorkloadKind};
 
 #[cfg(test)]

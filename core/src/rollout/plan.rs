@@ -1,12 +1,16 @@
 //! What to do to one workload.
 
+mod carry;
+mod marks;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{CHOICE, Health, Pods, Workload, is_mark, mark_key};
+use self::carry::carry;
+use super::{Choice, Misconfigured, Pods, Policy, Workload, mark_key};
 use crate::api::Group;
-use crate::api::certificate::RolloutStrategy;
+use crate::api::certificate::{RolloutCall, RolloutStrategy};
 
 /// How long after a certificate was issued its dependents are left alone, so that certificates that are issued
 /// together cost one roll.
@@ -15,16 +19,12 @@ pub const SETTLE: SignedDuration = SignedDuration::from_secs(5);
 /// How long another issuance under way holds a roll back: one that fails must not do so for ever.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 
-/// How long after the certificate was issued a workload of which no Pod is available is rolled all the same: it may be
-/// so because the certificate before has expired. Long enough for Pods that are just starting.
-const LAST_RESORT: SignedDuration = SignedDuration::from_mins(10);
-
-/// How much later than the certificate a container must have started to be trusted to have read it: its node has
-/// a clock of its own, and its kubelet may serve Secrets from a cache.
-const LAG: SignedDuration = SignedDuration::from_secs(60);
+/// How long after the certificate was issued it has surely reached the files of running Pods: their kubelet looks every
+/// minute, at what its cache says, which may be a minute old.
+pub const PROJECTION: SignedDuration = SignedDuration::from_mins(2);
 
 /// The certificate held in a Secret of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Held {
     /// The Certificate that owns the Secret, by name.
     pub certificate: String,
@@ -32,8 +32,12 @@ pub struct Held {
     pub fingerprint: String,
     /// When we stored it, as the Secret says; `None` if it was not us.
     pub issued_at: Option<Timestamp>,
-    /// What the Certificate wants done to workloads.
-    pub strategy: RolloutStrategy,
+    /// Until when it is valid.
+    pub not_after: Timestamp,
+    /// Whether the one before was revoked.
+    pub replaces_revoked: bool,
+    /// What the Certificate wants done to workloads, or why that can't be read.
+    pub policy: Result<Policy, Misconfigured>,
     /// Whether another issuance of the Certificate is under way.
     pub issuing: bool,
 }
@@ -60,6 +64,9 @@ pub struct Marks {
     pub baseline: BTreeMap<String, String>,
 }
 
+/// What is wanted for a workload, if it can be read.
+type Choosing = Result<Choice, Misconfigured>;
+
 /// What to do to a workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RolloutPlan {
@@ -81,8 +88,19 @@ pub enum RolloutPlan {
         /// When to look again although nothing changed.
         until: Option<Timestamp>,
     },
+    /// Somebody wrote something that can't be read: it is left alone.
+    Misconfigured {
+        /// What.
+        problem: Misconfigured,
+        /// The Secrets whose certificate it is left without, by name.
+        secrets: Vec<String>,
+    },
     /// Its own marks don't tell: read its current Pods and plan again.
-    NeedPods,
+    NeedPods {
+        /// Whether nothing needs to be read as long as it isn't its turn: its marks say that it was marked for another
+        /// certificate.
+        paced: bool,
+    },
     /// Its Pods have what is held: note that on the workload, which restarts nothing.
     Baseline {
         /// What it is to carry.
@@ -90,6 +108,17 @@ pub enum RolloutPlan {
     },
     /// Replace its Pods.
     Roll {
+        /// What it is to carry.
+        marks: Marks,
+        /// The Secrets that ask for it, by name.
+        secrets: Vec<String>,
+        /// Whether it has to be its turn: not where there is nothing that could get worse.
+        paced: bool,
+    },
+    /// Once it is its turn, send its Pods a request, and note that on the workload.
+    Call {
+        /// The request.
+        call: RolloutCall,
         /// What it is to carry.
         marks: Marks,
         /// The Secrets that ask for it, by name.
@@ -104,6 +133,8 @@ pub enum Wait {
     Settling,
     /// Another issuance for the same workload is under way.
     Issuing,
+    /// The certificate has to reach the files of its Pods ([`PROJECTION`]).
+    Projecting,
 }
 
 /// What stands in the way of a roll.
@@ -121,21 +152,25 @@ pub enum Skip {
 ///
 /// The first that holds:
 /// 1. it could not be read, or is being deleted → Nothing;
-/// 2. it reads no Secret of ours that it is to be restarted for → Nothing;
+/// 2. it reads no Secret of ours of which it is to be given the certificate → Nothing;
 /// 3. each of those is up to date: the template's mark or the baseline says the held fingerprint → Nothing;
-/// 4. of the others, one was issued less than [`SETTLE`] ago, or less than a minute ago while another issuance for
+/// 4. what is wanted for one of the others can't be read → Misconfigured;
+/// 5. of the others, one was issued less than [`SETTLE`] ago, or less than a minute ago while another issuance for
 ///    the workload is under way → Wait;
-/// 5. it is scaled to zero: whatever starts later reads what is held → Baseline;
-/// 6. it is paused or not healthy → Skip, unless there is nothing that a roll could take away: none of its Pods is
-///    available ten minutes after the certificate was issued, though a container has started;
-/// 7. its Pods were not read → NeedPods;
-/// 8. none of the others asks for a roll → Baseline;
-/// 9. Roll, once for all, with a baseline for each, so that a template put back to an older one by its owner,
-///    which restarts the Pods too, costs no second roll.
+/// 6. it is scaled to zero: whatever starts later reads what is held → Baseline;
+/// 7. it reads the others again by itself (Reload): it has once they have reached its files → Wait, then Baseline;
+/// 8. it is paused or not healthy → Skip, unless there is nothing that a roll could take away: none of its Pods is
+///    available ten minutes after the certificate was issued, though a container has started. Pods of a paused Deployment
+///    can be called all the same;
+/// 9. its Pods were not read → NeedPods;
+/// 10. none of the others asks for a roll or a call → Baseline;
+/// 11. one asks for a roll → Roll, once for all, with a baseline for each, so that a template put back to an older one by
+///     its owner, which restarts the Pods too, costs no second roll;
+/// 12. Call.
 ///
-/// Of the others, one without marks asks for a roll if it was issued after a container of the current Pods had
+/// Of the others, one without marks asks for a roll or a call if it was issued after a container of the current Pods had
 /// started: nothing rolls at installation, nothing is missed while nobody looked. One whose marks say another
-/// certificate asks for a roll unless all containers are known to have started well after it was issued.
+/// certificate asks for it unless all containers are known to have started well after it was issued.
 pub fn plan_rollout(now: Timestamp, inputs: &Inputs<'_>) -> RolloutPlan {
     let Inputs {
         group, workload, ..
@@ -143,10 +178,14 @@ pub fn plan_rollout(now: Timestamp, inputs: &Inputs<'_>) -> RolloutPlan {
     if workload.problem.is_some() || workload.deleting() {
         return RolloutPlan::Nothing;
     }
-    let followed = inputs.followed();
-    if followed.is_empty() {
-        return RolloutPlan::Nothing;
-    }
+    let chosen = inputs.chosen();
+    let followed: BTreeMap<&str, &Held> = chosen
+        .iter()
+        .filter(|(_, (_, choice))| {
+            !matches!(choice, Ok(choice) if choice.strategy == RolloutStrategy::None)
+        })
+        .map(|(secret, (held, _))| (*secret, *held))
+        .collect();
     let open: BTreeMap<&str, &Held> = followed
         .iter()
         .filter(|(secret, held)| !is_up_to_date(group, workload, secret, &held.fingerprint))
@@ -155,62 +194,25 @@ pub fn plan_rollout(now: Timestamp, inputs: &Inputs<'_>) -> RolloutPlan {
     if open.is_empty() {
         return RolloutPlan::Nothing;
     }
+    let mut choices: BTreeMap<&str, &Choice> = BTreeMap::new();
+    for secret in open.keys() {
+        match &chosen[secret].1 {
+            Ok(choice) => choices.insert(secret, choice),
+            Err(problem) => {
+                return RolloutPlan::Misconfigured {
+                    problem: problem.clone(),
+                    secrets: open.keys().map(|secret| (*secret).to_owned()).collect(),
+                };
+            }
+        };
+    }
     if let Some((until, why)) = wait(now, &followed, &open) {
         return RolloutPlan::Wait { until, why };
     }
     if workload.is_scaled_to_zero() {
-        let marks = inputs.marks(&open, &BTreeSet::new());
-        return RolloutPlan::Baseline { marks };
+        return inputs.baseline(&open);
     }
-    let last_resort = inputs.last_resort(now, &open);
-    if let Some(why) = skip(workload.health())
-        && last_resort.is_none_or(|at| at > now)
-    {
-        let changed = open
-            .keys()
-            .filter(|secret| is_marked(group, workload, secret));
-        let secrets = changed.map(|secret| (*secret).to_owned()).collect();
-        return RolloutPlan::Skip {
-            why,
-            secrets,
-            until: last_resort,
-        };
-    }
-    let Some(pods) = inputs.pods else {
-        return RolloutPlan::NeedPods;
-    };
-    let due: BTreeSet<&str> = open
-        .iter()
-        .filter(|(secret, held)| {
-            asks_for_roll(is_marked(group, workload, secret), held.issued_at, pods)
-        })
-        .map(|(secret, _)| *secret)
-        .collect();
-    let marks = inputs.marks(&open, &due);
-    if due.is_empty() {
-        return RolloutPlan::Baseline { marks };
-    }
-    RolloutPlan::Roll {
-        marks,
-        secrets: due.into_iter().map(String::from).collect(),
-    }
-}
-
-/// What is to be done to `workload` for a Certificate of this strategy: the workload's own word wins.
-pub fn strategy(
-    group: &Group,
-    workload: &Workload,
-    certificate: RolloutStrategy,
-) -> RolloutStrategy {
-    match workload
-        .annotations()
-        .get(&group.key(CHOICE))
-        .map(String::as_str)
-    {
-        None => certificate,
-        Some("Restart") => RolloutStrategy::Restart,
-        Some(_) => RolloutStrategy::None,
-    }
+    carry(now, inputs, &open, &choices)
 }
 
 /// Whether the workload's own marks say that it runs with this certificate of the Secret.
@@ -257,84 +259,33 @@ fn latest_issue(now: Timestamp, open: &BTreeMap<&str, &Held>) -> Option<Timestam
     issued.filter(|issued_at| *issued_at <= now).max()
 }
 
-fn skip(health: Health) -> Option<Skip> {
-    match health {
-        Health::Healthy => None,
-        Health::Paused => Some(Skip::Paused),
-        Health::RollingOut => Some(Skip::RollingOut),
-        Health::Unavailable => Some(Skip::Unavailable),
-    }
-}
-
-fn asks_for_roll(marked: bool, issued_at: Option<Timestamp>, pods: Pods) -> bool {
-    match (marked, issued_at, pods.earliest_start) {
-        (false, Some(issued_at), Some(start)) => issued_at > start,
-        (false, _, _) => false,
-        (true, Some(issued_at), Some(start)) => start.duration_since(issued_at) <= LAG,
-        (true, _, _) => true,
-    }
-}
-
 impl<'a> Inputs<'a> {
-    /// The Secrets the workload reads and is to be restarted for.
-    fn followed(&self) -> BTreeMap<&'a str, &'a Held> {
+    /// The Secrets of ours that the workload reads, each with what is wanted for it.
+    fn chosen(&self) -> BTreeMap<&'a str, (&'a Held, Choosing)> {
         let Inputs {
             group, workload, ..
         } = *self;
         self.held
             .iter()
             .filter(|(secret, _)| workload.secrets.contains(*secret))
-            .filter(|(_, held)| {
-                strategy(group, workload, held.strategy) == RolloutStrategy::Restart
-            })
-            .map(|(secret, held)| (secret.as_str(), held))
+            .map(|(secret, held)| (secret.as_str(), (held, held.choice(group, workload))))
             .collect()
     }
 
-    /// From when on the workload is rolled although it is not healthy; `None` if not.
-    ///
-    /// Containers that have not started yet will read what is held.
-    fn last_resort(&self, now: Timestamp, open: &BTreeMap<&str, &Held>) -> Option<Timestamp> {
-        let waits_for_start = self.pods.is_some_and(|pods| pods.earliest_start.is_none());
-        if !self.workload.has_none_available() || waits_for_start {
-            return None;
+    fn baseline(&self, open: &BTreeMap<&str, &Held>) -> RolloutPlan {
+        RolloutPlan::Baseline {
+            marks: self.marks(open, &BTreeSet::new()),
         }
-        latest_issue(now, open)?.saturating_add(LAST_RESORT).ok()
-    }
-
-    /// All marks as just read, with those of `open` set in the baselines and those of `due` in the template.
-    ///
-    /// The template keeps even those of Secrets that are no longer read: taking one out would roll. Baselines of
-    /// such Secrets go.
-    fn marks(&self, open: &BTreeMap<&str, &Held>, due: &BTreeSet<&str>) -> Marks {
-        let Inputs {
-            group, workload, ..
-        } = *self;
-        let read: BTreeSet<String> = workload
-            .secrets
-            .iter()
-            .map(|secret| mark_key(group, secret))
-            .collect();
-        let mut marks = Marks {
-            template: marks_of(group, &workload.template_annotations),
-            baseline: marks_of(group, workload.annotations()),
-        };
-        marks.baseline.retain(|key, _| read.contains(key));
-        for (secret, held) in open {
-            let key = mark_key(group, secret);
-            if due.contains(secret) {
-                marks.template.insert(key.clone(), held.fingerprint.clone());
-            }
-            marks.baseline.insert(key, held.fingerprint.clone());
-        }
-        marks
     }
 }
 
-fn marks_of(group: &Group, annotations: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    annotations
-        .iter()
-        .filter(|(key, _)| is_mark(group, key))
-        .map(|(key, mark)| (key.clone(), mark.clone()))
-        .collect()
+impl Held {
+    /// What is to be done to a workload for this certificate.
+    ///
+    /// # Errors
+    /// When what somebody wrote can't be read.
+    pub fn choice(&self, group: &Group, workload: &Workload) -> Result<Choice, Misconfigured> {
+        let policy = self.policy.as_ref().map_err(Clone::clone)?;
+        policy.choice(group, workload)
+    }
 }

@@ -1,6 +1,7 @@
-//! Since when a workload's Pods run.
+//! Since when a workload's Pods run, and where.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -8,6 +9,7 @@ use kube::core::NamespaceResourceScope;
 use serde::Deserialize;
 
 use super::{Workload, WorkloadKind};
+use crate::api::certificate::CallPort;
 
 /// What is read of the current Pods of a workload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,12 +42,67 @@ impl Pods {
     }
 }
 
+/// A Pod that can be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Callee {
+    /// The Pod's name.
+    pub pod: String,
+    /// Its own address; `None` if it has none of its own: with `hostNetwork`, it is the node's.
+    pub address: Option<IpAddr>,
+    /// The ports that its containers give names.
+    ports: Vec<(String, u16)>,
+}
+
+impl Callee {
+    /// Those of `pods` that belong to `workload` and are ready.
+    pub fn of<'a>(
+        workload: &Workload,
+        pods: impl IntoIterator<Item = &'a Pod>,
+    ) -> impl Iterator<Item = Self> {
+        pods.into_iter()
+            .filter(|pod| pod.is_current() && pod.is_ready() && pod.belongs_to(workload))
+            .map(Pod::callee)
+    }
+
+    /// The number of a port of it; `None` if no container gives it such a name.
+    pub fn port(&self, port: &CallPort) -> Option<u16> {
+        match port {
+            CallPort::Number(number) => Some(*number),
+            CallPort::Name(name) => {
+                let named = self.ports.iter().find(|(known, _)| known == name);
+                named.map(|(_, number)| *number)
+            }
+        }
+    }
+}
+
 /// The parts of a Pod that are read.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Pod {
     metadata: ObjectMeta,
+    spec: Option<PodSpec>,
     status: Option<PodStatus>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PodSpec {
+    host_network: Option<bool>,
+    containers: Option<Vec<Container>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Container {
+    ports: Option<Vec<ContainerPort>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ContainerPort {
+    name: Option<String>,
+    container_port: Option<u16>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -54,6 +111,23 @@ struct PodStatus {
     phase: Option<String>,
     container_statuses: Option<Vec<ContainerStatus>>,
     init_container_statuses: Option<Vec<ContainerStatus>>,
+    conditions: Option<Vec<PodCondition>>,
+    #[serde(rename = "podIPs")]
+    pod_ips: Option<Vec<PodIp>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct PodCondition {
+    #[serde(rename = "type")]
+    type_: Option<String>,
+    status: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct PodIp {
+    ip: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -82,6 +156,33 @@ impl Pod {
             .as_ref()
             .and_then(|status| status.phase.as_deref());
         self.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Succeeded" | "Failed"))
+    }
+
+    fn is_ready(&self) -> bool {
+        let conditions = self.status.iter().flat_map(|status| &status.conditions);
+        conditions.flatten().any(|condition| {
+            condition.type_.as_deref() == Some("Ready")
+                && condition.status.as_deref() == Some("True")
+        })
+    }
+
+    fn callee(&self) -> Callee {
+        let spec = self.spec.as_ref();
+        let of_host = spec.and_then(|spec| spec.host_network).unwrap_or(false);
+        let addresses = self.status.iter().flat_map(|status| &status.pod_ips);
+        let containers = spec.and_then(|spec| spec.containers.as_ref());
+        let ports = containers.into_iter().flatten();
+        let ports = ports.flat_map(|container| container.ports.iter().flatten());
+        Callee {
+            pod: self.metadata.name.clone().unwrap_or_default(),
+            address: addresses
+                .flatten()
+                .find_map(|address| address.ip.as_ref()?.parse().ok())
+                .filter(|_| !of_host),
+            ports: ports
+                .filter_map(|port| Some((port.name.clone()?, port.container_port?)))
+                .collect(),
+        }
     }
 
     /// A selector may match Pods of others too.

@@ -65,6 +65,27 @@ pub(super) struct RawStatus {
     pub(super) current_number_scheduled: Option<i32>,
     pub(super) updated_number_scheduled: Option<i32>,
     pub(super) number_available: Option<i32>,
+    pub(super) current_revision: Option<String>,
+    pub(super) update_revision: Option<String>,
+    conditions: Option<Vec<RawCondition>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct RawCondition {
+    #[serde(rename = "type")]
+    type_: Option<String>,
+    reason: Option<String>,
+}
+
+impl RawStatus {
+    /// Why a Deployment's last change goes on, has ended or hangs.
+    pub(super) fn progress(&self) -> Option<&str> {
+        let conditions = self.conditions.iter().flatten();
+        conditions
+            .filter(|condition| condition.type_.as_deref() == Some("Progressing"))
+            .find_map(|condition| condition.reason.as_deref())
+    }
 }
 
 #[derive(Deserialize, Default)]

@@ -4,13 +4,17 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
-use super::plan::{is_up_to_date, strategy};
-use super::{Health, Held, UpdateStrategy, Workload, mark_key};
+use super::pace::{Restart, is_held_back, restart};
+use super::plan::is_up_to_date;
+use super::{Dependent, Health, Held, Hold, Pace, Turn, UpdateStrategy, Workload};
 use crate::api::certificate::{RolloutStatus, RolloutStrategy, WaitingWorkload};
 use crate::api::{Certificate, Condition, ConditionStatus, Group};
 
 /// The type of the condition that tells whether all dependents run with the held certificate.
 pub const ROLLED_OUT: &str = "RolledOut";
+
+/// The reason of [`ROLLED_OUT`] where a workload that was restarted is not well, and so no other is.
+pub const HALTED: &str = "Halted";
 
 /// How many workloads `status.rollout.waiting` names.
 const NAMED: usize = 20;
@@ -36,6 +40,18 @@ pub enum Standing {
     RollingOut,
     /// Not all its Pods are available.
     Unavailable,
+    /// Another one that was restarted for the same certificate is not well.
+    Halted,
+    /// Others are to be done first.
+    NextWave,
+    /// No window is open; until when, if that is known.
+    Window(Option<Timestamp>),
+    /// As many as may be are under way.
+    Busy,
+    /// Its Pods are being called, or could not be.
+    Calling,
+    /// What is wanted for it can't be read.
+    Misconfigured,
     /// It could not be read.
     Unreadable,
 }
@@ -52,6 +68,12 @@ impl Standing {
             Self::Paused => "Paused",
             Self::RollingOut => "RollingOut",
             Self::Unavailable => "Unavailable",
+            Self::Halted => HALTED,
+            Self::NextWave => "NextWave",
+            Self::Window(_) => "Window",
+            Self::Busy => "Busy",
+            Self::Calling => "Calling",
+            Self::Misconfigured => "Misconfigured",
             Self::Unreadable => "Unreadable",
         }
     }
@@ -60,42 +82,64 @@ impl Standing {
     fn passes(self) -> bool {
         matches!(
             self,
-            Self::UpToDate | Self::OptedOut | Self::Pending | Self::RollingOut
+            Self::UpToDate
+                | Self::OptedOut
+                | Self::Pending
+                | Self::RollingOut
+                | Self::NextWave
+                | Self::Window(_)
+                | Self::Busy
+                | Self::Calling
         )
     }
 }
 
-/// Says where `workload` stands with the certificate held in `secret`.
-pub fn standing(group: &Group, workload: &Workload, secret: &str, held: &Held) -> Standing {
+/// Says where `workload` stands with the certificate held in `secret`, if it is or is not its `turn`.
+pub fn standing(
+    now: Timestamp,
+    group: &Group,
+    workload: &Workload,
+    secret: &str,
+    held: &Held,
+    turn: Turn,
+) -> Standing {
     if workload.problem.is_some() {
         return Standing::Unreadable;
     }
     if is_up_to_date(group, workload, secret, &held.fingerprint) {
-        return held_back(group, workload, secret, held).unwrap_or(Standing::UpToDate);
+        if is_held_back(group, workload, secret, &held.fingerprint) {
+            return match workload.update {
+                UpdateStrategy::OnDelete => Standing::OnDelete,
+                _ => Standing::Partition,
+            };
+        }
+        return match restart(now, group, workload, secret, held) {
+            None => Standing::UpToDate,
+            Some(Restart::UnderWay) => Standing::RollingOut,
+            Some(Restart::Failed) => Standing::Unavailable,
+        };
     }
-    if strategy(group, workload, held.strategy) == RolloutStrategy::None {
-        return Standing::OptedOut;
-    }
-    match workload.health() {
-        Health::Healthy => Standing::Pending,
-        Health::Paused => Standing::Paused,
-        Health::RollingOut => Standing::RollingOut,
-        Health::Unavailable => Standing::Unavailable,
-    }
-}
-
-/// A template that was marked, and whose Pods its update strategy leaves as they are.
-///
-/// A later change of the template by its owner looks the same; it is told the same way, since those Pods wait too.
-fn held_back(group: &Group, workload: &Workload, secret: &str, held: &Held) -> Option<Standing> {
-    let standing = match workload.update {
-        UpdateStrategy::OnDelete => Standing::OnDelete,
-        UpdateStrategy::From { .. } => Standing::Partition,
-        UpdateStrategy::All | UpdateStrategy::Nodes { .. } => return None,
+    let strategy = match held.choice(group, workload) {
+        Ok(choice) => choice.strategy,
+        Err(_) => return Standing::Misconfigured,
     };
-    let mark = workload.template_annotations.get(&mark_key(group, secret));
-    let marked = mark.is_some_and(|mark| *mark == held.fingerprint);
-    (marked && workload.replicas.updated < workload.replicas.desired).then_some(standing)
+    match (strategy, workload.health()) {
+        (RolloutStrategy::None, _) => Standing::OptedOut,
+        (RolloutStrategy::Reload, _) => Standing::Pending,
+        (RolloutStrategy::Restart, Health::Paused) => Standing::Paused,
+        (_, Health::RollingOut) => Standing::RollingOut,
+        (_, Health::Unavailable) => Standing::Unavailable,
+        (_, Health::Paused | Health::Healthy) => match turn {
+            Turn::Now if strategy == RolloutStrategy::Call => Standing::Calling,
+            Turn::Now => Standing::Pending,
+            Turn::Later { why, until } => match why {
+                Hold::Halted => Standing::Halted,
+                Hold::NextWave => Standing::NextWave,
+                Hold::Window => Standing::Window(until),
+                Hold::Busy => Standing::Busy,
+            },
+        },
+    }
 }
 
 /// What a Certificate's status says of its dependents.
@@ -107,30 +151,42 @@ pub struct Carried {
     pub condition: Condition,
 }
 
-/// Says how far the certificate held in a Certificate's Secret has been carried into its `dependents`.
+/// Says how far the certificate held in a Certificate's Secret has been carried into its `dependents`, of which `pace` tells
+/// how they are taken up, and `full` whether as many are under way in the cluster as may be.
 ///
-/// `None` if none of them is to be restarted for it: there is nothing to tell then. Nothing is said of whether the
-/// Pods serve it: the marks are what is judged.
+/// `None` if none of them is to be given it: there is nothing to tell then. Nothing is said of whether the
+/// Pods serve it: the marks and the workloads' own status are what is judged.
 pub fn carried<'a>(
     now: Timestamp,
     group: &Group,
     certificate: &Certificate,
     held: &Held,
-    dependents: impl IntoIterator<Item = &'a Workload>,
+    dependents: impl IntoIterator<Item = Dependent<'a>>,
+    (pace, full): (&Pace, bool),
 ) -> Option<Carried> {
     let secret = &certificate.spec.secret_name;
+    let stands = |Dependent { workload, begun }| {
+        let turn = if begun {
+            Turn::Now
+        } else {
+            pace.turn(now, group, workload, held, full)
+        };
+        let standing = standing(now, group, workload, secret, held, turn);
+        (workload, standing)
+    };
     let mut dependents: Vec<(&Workload, Standing)> = dependents
         .into_iter()
-        .filter(|workload| !workload.deleting())
-        .map(|workload| (workload, standing(group, workload, secret, held)))
+        .filter(|dependent| !dependent.workload.deleting())
+        .map(stands)
         .collect();
     dependents.sort_by_key(|(workload, _)| (workload.kind, workload.name()));
-    let followed = dependents
-        .iter()
-        .any(|(workload, _)| strategy(group, workload, held.strategy) == RolloutStrategy::Restart);
+    let followed = dependents.iter().any(|(workload, _)| {
+        let choice = held.choice(group, workload);
+        !matches!(choice, Ok(choice) if choice.strategy == RolloutStrategy::None)
+    });
     followed.then(|| Carried {
         status: rollout_status(held, &dependents),
-        condition: condition(now, certificate, &dependents),
+        condition: condition(now, certificate, &dependents, pace),
     })
 }
 
@@ -156,6 +212,7 @@ fn condition(
     now: Timestamp,
     certificate: &Certificate,
     dependents: &[(&Workload, Standing)],
+    pace: &Pace,
 ) -> Condition {
     let opted_out = count(dependents, |standing| standing == Standing::OptedOut);
     let waiting: Vec<&(&Workload, Standing)> = dependents
@@ -166,22 +223,30 @@ fn condition(
     let all = count(dependents, |standing| standing != Standing::OptedOut);
     let (status, reason) = if waiting.is_empty() {
         (ConditionStatus::True, "RolledOut")
+    } else if pace.failed.is_some() {
+        (ConditionStatus::False, HALTED)
     } else if waiting.iter().all(|(_, standing)| standing.passes()) {
         (ConditionStatus::False, "RollingOut")
     } else {
         (ConditionStatus::False, "Waiting")
     };
     let mut message = format!("{done} of {all} workloads run with the held certificate");
+    if let Some(failed) = &pace.failed {
+        message.push_str(&format!(
+            "; no other is taken up, since the Pods of {} {} did not come up in time",
+            failed.kind.as_str(),
+            failed.name
+        ));
+    }
     let told: Vec<String> = waiting
         .iter()
         .take(TOLD)
         .map(|(workload, standing)| {
-            format!(
-                "{} {} ({})",
-                workload.kind.as_str(),
-                workload.name(),
-                standing.as_str()
-            )
+            let (kind, name, reason) = (workload.kind.as_str(), workload.name(), standing.as_str());
+            match standing {
+                Standing::Window(Some(until)) => format!("{kind} {name} ({reason} until {until})"),
+                _ => format!("{kind} {name} ({reason})"),
+            }
         })
         .collect();
     if !told.is_empty() {

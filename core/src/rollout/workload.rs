@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::mark::may_be_ours;
 use super::raw::{RawSpec, RawStatus, RawWorkload};
-use super::{Health, Replicas, UpdateStrategy};
+use super::{Health, Progress, Replicas, UpdateStrategy};
 
 /// The kinds of workload that are rolled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +50,8 @@ impl WorkloadKind {
     }
 }
 
+static NONE: BTreeMap<String, String> = BTreeMap::new();
+
 /// What is kept of a workload: what it references, our marks on it, and whether it is healthy.
 ///
 /// A cluster has thousands of them, and everything else of them is dropped while decoding.
@@ -58,7 +60,7 @@ pub struct Workload {
     /// Which kind.
     pub kind: WorkloadKind,
     /// Name, namespace, uid, resourceVersion, generation, deletion timestamp, and of the annotations those that
-    /// may be ours, baselines among them. The rest is left out.
+    /// may be ours, baselines among them; the labels of one that reads a Secret. The rest is left out.
     pub metadata: ObjectMeta,
     /// The Secrets of its namespace that its containers read, in any way.
     pub secrets: BTreeSet<String>,
@@ -70,6 +72,8 @@ pub struct Workload {
     pub replicas: Replicas,
     /// The generation that `replicas` speaks of.
     pub observed_generation: i64,
+    /// How the last change of the Pod template goes.
+    pub progress: Progress,
     /// Whether a Deployment is paused.
     pub paused: bool,
     /// Selects its Pods, as in a list request; empty if unknown.
@@ -116,8 +120,12 @@ impl Workload {
 
     /// The kept annotations of the workload itself.
     pub fn annotations(&self) -> &BTreeMap<String, String> {
-        static NONE: BTreeMap<String, String> = BTreeMap::new();
         self.metadata.annotations.as_ref().unwrap_or(&NONE)
+    }
+
+    /// Its labels, if it reads a Secret.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        self.metadata.labels.as_ref().unwrap_or(&NONE)
     }
 
     /// Whether it may be rolled now.
@@ -125,7 +133,26 @@ impl Workload {
         if self.paused {
             return Health::Paused;
         }
+        self.health_of_pods()
+    }
+
+    /// Whether its Pods are well, paused or not.
+    pub(super) fn health_of_pods(&self) -> Health {
         self.replicas.health(self.update, self.is_observed())
+    }
+
+    /// Whether the last change of its Pod template was carried through, whatever became of its Pods since.
+    pub(super) fn is_carried_through(&self) -> bool {
+        let said = self.is_observed() && self.progress == Progress::Complete;
+        // A DaemonSet's Pods that are replaced are not told from those that broke since: its controller waits for none.
+        let nodes =
+            self.kind == WorkloadKind::DaemonSet && self.health_of_pods() == Health::Unavailable;
+        said || nodes || self.health_of_pods() == Health::Healthy
+    }
+
+    /// Whether its controller says that the last change hangs.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.is_observed() && self.progress == Progress::Stuck
     }
 
     /// Whether it is to have no Pods at all.
@@ -150,14 +177,16 @@ impl Workload {
         let (replicas, update) = numbers(kind, &spec, &status);
         let template = spec.template.unwrap_or_default();
         let template_annotations = template.metadata.and_then(|metadata| metadata.annotations);
+        let secrets = template.spec.map(|pod| pod.secrets()).unwrap_or_default();
         Self {
             kind,
-            metadata: reduce(raw.metadata),
-            secrets: template.spec.map(|pod| pod.secrets()).unwrap_or_default(),
+            metadata: reduce(raw.metadata, !secrets.is_empty()),
+            secrets,
             template_annotations: ours(template_annotations.unwrap_or_default()),
             update,
             replicas,
             observed_generation: status.observed_generation.unwrap_or(0),
+            progress: status.progress_of(kind),
             paused: kind == WorkloadKind::Deployment && spec.paused.unwrap_or(false),
             selector: spec
                 .selector
@@ -188,7 +217,7 @@ fn numbers(kind: WorkloadKind, spec: &RawSpec, status: &RawStatus) -> (Replicas,
     }
 }
 
-fn reduce(metadata: ObjectMeta) -> ObjectMeta {
+fn reduce(metadata: ObjectMeta, reads: bool) -> ObjectMeta {
     ObjectMeta {
         annotations: metadata
             .annotations
@@ -196,6 +225,8 @@ fn reduce(metadata: ObjectMeta) -> ObjectMeta {
             .filter(|kept| !kept.is_empty()),
         deletion_timestamp: metadata.deletion_timestamp,
         generation: metadata.generation,
+        // Rules of Certificates go by them.
+        labels: metadata.labels.filter(|_| reads),
         name: metadata.name,
         namespace: metadata.namespace,
         resource_version: metadata.resource_version,

@@ -1,10 +1,12 @@
 //! What the rollout and the metrics see of the rest.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use certwright_core::api::Certificate;
-use certwright_core::rollout::{Held, SecretName};
-use jiff::Timestamp;
+use certwright_core::api::certificate::RevocationState;
+use certwright_core::rollout::{Defaults, Held, Policy, SecretName};
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::events::Kind;
@@ -14,46 +16,63 @@ use crate::controller::Context;
 use crate::metrics::{CertificateSample, CertificateSeries, IssuerSample, IssuerSeries};
 use crate::rollout::{Report, Surroundings};
 
-pub(super) struct Around(pub(super) Arc<Context>);
+/// How long after a revocation the next certificate is taken for the one that replaces what was revoked.
+const REPLACED_WITHIN: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+pub(super) struct Around {
+    pub(super) context: Arc<Context>,
+    pub(super) defaults: Defaults,
+}
 
 impl Surroundings for Around {
     fn now(&self) -> Timestamp {
-        self.0.clock.now()
+        self.context.clock.now()
     }
 
     fn may_write(&self) -> bool {
-        self.0.leadership.leads()
+        self.context.leadership.leads()
     }
 
     async fn term(&self) -> CancellationToken {
-        self.0.leadership.term().await
+        self.context.leadership.term().await
     }
 
     fn held(&self, secret: &SecretName) -> Option<Held> {
         let name = Named::new(&secret.namespace, &secret.name);
-        let held = self.0.secrets.held(&name)?;
+        let held = self.context.secrets.held(&name)?;
         let pair = held.pair.as_ref().ok()?;
         let owner = held.marks.certificate_name.clone()?;
         let certificate = self
-            .0
+            .context
             .certificates
             .get(&Named::new(&secret.namespace, &owner))?;
-        (certificate.spec.secret_name == secret.name).then(|| Held {
+        if certificate.spec.secret_name != secret.name {
+            return None;
+        }
+        Some(Held {
             certificate: owner,
             fingerprint: pair.fingerprint.to_string(),
             issued_at: held.issued_at(),
-            strategy: certificate.spec.rollout_strategy(),
+            not_after: pair.facts()?.not_after,
+            replaces_revoked: replaces_revoked(&certificate, held.issued_at()),
+            policy: Policy::of(
+                &self.context.group,
+                certificate.spec.rollout.as_ref(),
+                // Namespaces are not watched yet.
+                &BTreeMap::new(),
+                &self.defaults,
+            ),
             // Issuers inside the cluster answer at once.
             issuing: false,
         })
     }
 
     fn certificate(&self, namespace: &str, name: &str) -> Option<Arc<Certificate>> {
-        self.0.certificates.get(&Named::new(namespace, name))
+        self.context.certificates.get(&Named::new(namespace, name))
     }
 
     fn wrote(&self, certificate: Certificate) {
-        self.0.certificates.wrote(certificate);
+        self.context.certificates.wrote(certificate);
     }
 
     async fn publish(&self, report: Report) {
@@ -69,11 +88,24 @@ impl Surroundings for Around {
             note,
             ..
         } = report;
-        let events = &self.0.events;
+        let events = &self.context.events;
         events
             .publish(self.now(), about, kind, reason, action, &note)
             .await;
     }
+}
+
+/// Whether the certificate that was issued then stands in for one that was revoked.
+fn replaces_revoked(certificate: &Certificate, issued_at: Option<Timestamp>) -> bool {
+    let status = certificate.status.as_ref();
+    let revocation = status.and_then(|status| status.revocation.as_ref());
+    let revoked = revocation.filter(|revocation| revocation.state == RevocationState::Revoked);
+    revoked
+        .zip(issued_at)
+        .is_some_and(|(revocation, issued_at)| {
+            let since = issued_at.duration_since(revocation.time.0);
+            !since.is_negative() && since <= REPLACED_WITHIN
+        })
 }
 
 /// What is known of each object, for as long as this replica leads.

@@ -145,6 +145,23 @@ async fn ones_own_addresses_are_asked_only_where_they_are_private() {
 }
 
 #[tokio::test]
+async fn a_pods_address_may_be_private_and_nothing_else_that_is_refused() {
+    let allowed = Allowed::default().but_not(only(API_SERVER));
+    for (address, admits) in [
+        ("10.1.2.3:80", true),
+        ("[fd00::1]:80", true),
+        ("192.0.2.1:80", true),
+        (API_SERVER, false),
+        ("127.0.0.1:80", false),
+        ("[::ffff:127.0.0.1]:80", false),
+        ("169.254.169.254:80", false),
+    ] {
+        let answer = allowed.admit_pod(address.parse().unwrap()).await;
+        assert_eq!(answer.is_ok(), admits, "{address}: {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_api_server_is_asked_by_nobodys_leave_and_nobody_who_may_be_it() {
     let all = networks(&["0.0.0.0/0", "127.0.0.0/8"]);
     for (api_server, address, admits) in [

@@ -5,22 +5,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use certwright_core::api::certificate::RolloutStrategy;
 use certwright_core::api::{Certificate, Group};
-use certwright_core::rollout::{Held, SecretName, WorkloadKind};
+use certwright_core::rollout::{Defaults, Held, Misconfigured, Policy, SecretName, WorkloadKind};
 use futures::channel::mpsc;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
 use self::server::{DEPLOYMENT, Server};
 use super::context::Context;
-use super::{Notice, Report, Rollout, Surroundings, act, run, status};
+use super::{Limits, Notice, Report, Rollout, Surroundings, act, run, status};
 use crate::cluster::scope::Scope;
 use crate::error::Retry;
+use crate::outside::Allowed;
 
 const MARK: &str = "certwright.dev/secret-web-tls";
 
@@ -81,9 +82,22 @@ fn held(fingerprint: &str) -> Held {
         certificate: "web".to_owned(),
         fingerprint: fingerprint.to_owned(),
         issued_at: Some(at("12:00:00")),
-        strategy: RolloutStrategy::Restart,
+        not_after: "2027-01-31T12:00:00Z".parse().unwrap(),
+        replaces_revoked: false,
+        policy: policy(&json!({})),
         issuing: false,
     }
+}
+
+fn policy(rollout: &Value) -> Result<Policy, Misconfigured> {
+    let rollout = serde_json::from_value(rollout.clone()).unwrap();
+    let defaults = Defaults::default();
+    Policy::of(
+        &Group::default(),
+        Some(&rollout),
+        &BTreeMap::new(),
+        &defaults,
+    )
 }
 
 impl Surroundings for Around {
@@ -151,6 +165,11 @@ fn rollout(server: &Arc<Server>, around: &Arc<Around>) -> Rollout<Around> {
         surroundings: Arc::clone(around),
         certificates: certificates().1,
         scope: Scope::Cluster,
+        allowed: Allowed::any(),
+        limits: Limits {
+            in_cluster: 20,
+            counted_for: SignedDuration::from_mins(10),
+        },
     }
 }
 
@@ -176,9 +195,14 @@ async fn a_new_certificate_costs_one_write_and_is_told_once() {
         ],
     );
     let new = json!({ MARK: "new" });
+    let noted = json!({
+        MARK: "new",
+        "certwright.dev/rolled-at": "2026-11-02T13:00:00Z",
+        "certwright.dev/runs-until": "2027-01-31T12:00:00Z",
+    });
     let body = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": { "name": "web", "namespace": "shop", "uid": "u-web", "resourceVersion": "41", "annotations": new },
+        "metadata": { "name": "web", "namespace": "shop", "uid": "u-web", "resourceVersion": "41", "annotations": noted },
         "spec": { "template": { "metadata": { "annotations": new } } },
     });
     assert_eq!(
@@ -272,6 +296,66 @@ async fn one_that_is_down_is_told_when_it_will_be_rolled_and_looked_at_again_the
     around.held.lock().unwrap().issued_at = Some(at("12:50:00"));
     act::reconcile(&server.observed(), &context).await.unwrap();
     assert_eq!(around.reports()[0].0, "RolledOut");
+}
+
+#[tokio::test]
+async fn one_that_is_called_is_marked_only_once_its_pods_have_said_yes() {
+    let (server, around) = (Server::new(deployment()), Around::new());
+    let context = context(&server, &around);
+    let pod = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .unwrap();
+    let port = pod.local_addr().unwrap().port();
+    let call = json!({ "path": "/-/reload", "port": port });
+    around.held.lock().unwrap().policy = policy(&json!({ "strategy": "Call", "call": call }));
+    let answer = async |status: &str| {
+        let observed = server.observed();
+        let answered = async {
+            let (mut stream, _) = pod.accept().await.unwrap();
+            let mut request = [0; 4];
+            stream.read_exact(&mut request).await.unwrap();
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream
+        };
+        let (acted, _stream) = tokio::join!(act::reconcile(&observed, &context), answered);
+        acted
+    };
+    for _ in 0..2 {
+        let refused = answer("503 Not Now").await.unwrap_err();
+        assert_eq!(refused.retry(), Retry::Backoff, "{refused:?}");
+    }
+    assert_eq!(server.writes(), []);
+    let note =
+        "New certificate in Secret web-tls: Pod  answered with status 503; it is tried again";
+    assert_eq!(
+        around.reports(),
+        [("Calling", note.to_owned())],
+        "told once"
+    );
+
+    answer("200 OK").await.unwrap();
+    let writes = server.writes();
+    assert_eq!(writes.len(), 1);
+    assert_eq!(writes[0].1["metadata"]["annotations"][MARK], "new");
+    assert!(writes[0].1["spec"].is_null(), "a call restarts nothing");
+    let note = "New certificate in Secret web-tls: its Pods were called".to_owned();
+    assert_eq!(around.reports(), [("RolledOut", note)]);
+}
+
+#[tokio::test]
+async fn who_waits_for_its_turn_costs_no_call() {
+    let (server, around) = (Server::new(deployment()), Around::new());
+    let closed = json!({ "cron": "0 22 * * *", "windowDuration": "1h" });
+    around.held.lock().unwrap().policy = policy(&json!({ "windows": [closed] }));
+    let until = json!("2026-12-24T00:00:00Z");
+    server.deployment.lock().unwrap()["metadata"]["annotations"]["certwright.dev/runs-until"] =
+        until;
+    let action = act::reconcile(&server.observed(), &context(&server, &around))
+        .await
+        .unwrap();
+    assert_eq!(action, Action::await_change(), "its Certificate wakes it");
+    assert_eq!((server.calls(), around.reports()), (vec![], vec![]));
 }
 
 #[tokio::test]
@@ -387,7 +471,7 @@ async fn a_notice_rolls_the_workload_and_the_certificate_tells() {
         json!({ MARK: "newer" })
     );
     let told = writes.remove("\"Certificate\"").unwrap();
-    assert_eq!(told["status"]["rollout"]["waiting"][0]["name"], "web");
+    assert_eq!(told["status"]["rollout"]["fingerprint"], "newer");
     assert_eq!(told["status"]["conditions"][0]["type"], "RolledOut");
 
     stop.cancel();

@@ -154,6 +154,8 @@ fn pods() -> Value {
         }] },
         "status": {
             "phase": "Running",
+            "podIPs": [{ "ip": "127.0.0.1" }],
+            "conditions": [{ "type": "Ready", "status": "True" }],
             "containerStatuses": [{ "state": { "running": { "startedAt": "2026-11-02T11:00:00Z" } } }],
         },
     }] })

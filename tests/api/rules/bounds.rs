@@ -79,9 +79,9 @@ async fn bounds_and_closed_sets_are_said_by_the_api_server() {
             json!({ "secretDeletionPolicy": "Delete" }),
         ),
         (
-            json!({ "rollout": { "strategy": "Reload" } }),
+            json!({ "rollout": { "strategy": "Reboot" } }),
             "spec.rollout.strategy",
-            "\"Restart\", \"None\"",
+            "\"Restart\", \"Reload\", \"Call\", \"None\"",
             json!({ "rollout": { "strategy": "None" } }),
         ),
         (

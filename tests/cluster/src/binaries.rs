@@ -100,6 +100,16 @@ pub struct Binaries {
     built: HashMap<String, PathBuf>,
 }
 
+/// The folder in which `tests/run needs` unpacks a package of Debian's.
+pub fn unpacked(package: &str) -> PathBuf {
+    let cache = env::var_os("CERTWRIGHT_CACHE").map(PathBuf::from);
+    let cache = cache.unwrap_or_else(|| {
+        let home = env::var_os("HOME").unwrap_or_default();
+        PathBuf::from(home).join(".cache/certwright")
+    });
+    cache.join("tools").join(package)
+}
+
 impl Binaries {
     /// Asks `tests/cluster/build` and `tests/cluster/fetch` where they put things: the versions are written in
     /// `tests/cluster/tools` only.

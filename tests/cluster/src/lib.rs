@@ -49,7 +49,7 @@ mod workloads;
 
 pub use addresses::OwnAddresses;
 pub use audit::{AuditEvent, AuditObject, AuditStatus, AuditUser};
-pub use binaries::{Binaries, Program};
+pub use binaries::{Binaries, Program, unpacked};
 pub use cluster::Cluster;
 pub use control_plane::ControlPlane;
 pub use node::Image;

@@ -216,7 +216,7 @@ fn settings(
         namespace: scene.system.clone(),
         scope: scene.scope.clone(),
         cluster_issuers: scene.serves_cluster_issuers,
-        rollout: true,
+        rollout: Some(scene.rollout),
         outside: OutsideSettings::default(),
         private_networks: Vec::new(),
         resolvers: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 9))],

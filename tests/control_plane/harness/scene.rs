@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, Once};
 
+use certwright::cli::RolloutSettings;
 use certwright::clock::{Clock, SystemClock};
 use certwright::cluster::scope::Scope;
 use certwright_core::api::{Certificate, ClusterIssuer, Group, Issuer, schema};
@@ -46,6 +47,8 @@ pub(crate) struct Scene<'c> {
     pub(crate) namespaces: Arc<Mutex<Vec<String>>>,
     /// The operator's clock.
     pub(crate) clock: Arc<ShiftedClock>,
+    /// How workloads are given new certificates.
+    pub(crate) rollout: RolloutSettings,
 }
 
 /// The machine's clock, moved by what a test says.
@@ -111,6 +114,7 @@ impl<'c> Scene<'c> {
             serves_cluster_issuers: true,
             namespaces: Arc::new(Mutex::new(namespaces)),
             clock: Arc::default(),
+            rollout: RolloutSettings::default(),
         }
     }
 
@@ -129,6 +133,7 @@ impl<'c> Scene<'c> {
             scope: self.scope.clone(),
             serves_cluster_issuers: self.serves_cluster_issuers,
             clock: Arc::clone(&self.clock),
+            rollout: self.rollout,
         }
     }
 

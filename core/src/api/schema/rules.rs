@@ -12,6 +12,7 @@ use super::structural::at;
 mod acme;
 mod certificate;
 mod issuer;
+mod rollout;
 mod syntax;
 
 pub use certificate::certificate_rules;

@@ -2,7 +2,6 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::window;
 use super::{Renewal, RenewalNote, RenewalRule, div_ceil, part, timestamp};
 use crate::api::certificate::{RenewalPolicy, SuggestedWindow};
 
@@ -49,7 +48,7 @@ impl RenewalRule {
         // What opened before anybody knew of the suggestion is past.
         let heard = heard.unwrap_or(start);
         let moment = moment.max(heard.min(latest));
-        let inside = |from: i64| window::first_open(&self.windows, from, latest);
+        let inside = |from: i64| self.windows.first_open(from, latest);
         let at = match inside(moment) {
             Some(open) if open.begin == moment => Some(moment),
             found => found

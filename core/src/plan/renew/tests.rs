@@ -290,7 +290,7 @@ proptest! {
         let (not_before, not_after) = (Timestamp::from_second(begin).unwrap(), Timestamp::from_second(begin + life).unwrap());
         let renewal = rule.renewal(not_before, not_after, spread);
         let at = renewal.at.unwrap().as_second();
-        let plain = RenewalRule { windows: vec![], ..rule.clone() };
+        let plain = RenewalRule { windows: Windows::default(), ..rule.clone() };
         let due = plain.renewal(not_before, not_after, 0.0).at.unwrap().as_second();
         prop_assert!(begin <= at && at <= due.max(begin + life - life / 10));
         if renewal.note.is_none() && !windows.is_empty() {
@@ -314,5 +314,7 @@ proptest! {
 
 /// Whether a window is open at a second.
 fn is_open(rule: &RenewalRule, second: i64) -> bool {
-    window::first_open(&rule.windows, second, second).is_some_and(|open| open.begin == second)
+    rule.windows
+        .first_open(second, second)
+        .is_some_and(|open| open.begin == second)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::cron::Cron;
@@ -11,9 +12,50 @@ use crate::plan::InvalidSpec;
 /// The zones that the binary carries; the host's own are never read.
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
+/// How far ahead a window is looked for, in seconds: a year.
+const HORIZON: i64 = 366 * 24 * 3600;
+
+/// Recurring spans of time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Windows(Vec<Window>);
+
+impl Windows {
+    /// Reads the windows in `field`, such as `spec.renewal.windows`.
+    ///
+    /// # Errors
+    /// For one whose cron line, length or time zone can't be read.
+    pub fn of(field: &str, windows: &[RenewalWindow]) -> Result<Self, InvalidSpec> {
+        let read = windows
+            .iter()
+            .enumerate()
+            .map(|(at, window)| Window::of(field, at, window));
+        Ok(Self(read.collect::<Result<_, _>>()?))
+    }
+
+    /// Whether there is none, so that nothing is held back.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The first moment from `now` on, in whole seconds, at which one of them is open; `None` if there is none within a year.
+    pub fn open_from(&self, now: Timestamp) -> Option<Timestamp> {
+        let from = now.as_second();
+        let open = self.first_open(from, from.saturating_add(HORIZON))?;
+        Timestamp::from_second(open.begin).ok()
+    }
+
+    /// The first stretch between `from` and `latest`, both included, in which one of them is open.
+    pub(super) fn first_open(&self, from: i64, latest: i64) -> Option<Open> {
+        self.0
+            .iter()
+            .filter_map(|window| window.first_open(from, latest))
+            .min()
+    }
+}
+
 /// A recurring span of time.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Window {
+struct Window {
     opens: Cron,
     zone: TimeZone,
     /// How long it stays open, in seconds.
@@ -21,11 +63,9 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Reads the window at `at` of `spec.renewal.windows`.
-    pub(super) fn of(at: usize, window: &RenewalWindow) -> Result<Self, InvalidSpec> {
-        let invalid = |field, problem| {
-            InvalidSpec::new(format!("spec.renewal.windows[{at}].{field}"), problem)
-        };
+    /// Reads the window at `at` of `list`.
+    fn of(list: &str, at: usize, window: &RenewalWindow) -> Result<Self, InvalidSpec> {
+        let invalid = |field, problem| InvalidSpec::new(format!("{list}[{at}].{field}"), problem);
         let opens = Cron::parse(&window.cron).map_err(|problem| invalid("cron", problem))?;
         let length = window
             .window_duration
@@ -72,12 +112,4 @@ impl Window {
 pub(super) struct Open {
     pub(super) begin: i64,
     pub(super) end: i64,
-}
-
-/// The first stretch between `from` and `latest`, both included, in which one of `windows` is open.
-pub(super) fn first_open(windows: &[Window], from: i64, latest: i64) -> Option<Open> {
-    windows
-        .iter()
-        .filter_map(|window| window.first_open(from, latest))
-        .min()
 }

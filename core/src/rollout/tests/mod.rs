@@ -1,5 +1,7 @@
+mod choice;
 mod index;
 mod model;
+mod pace;
 mod plan;
 mod status;
 mod workload;
@@ -11,7 +13,6 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::Group;
-use crate::api::certificate::RolloutStrategy;
 
 /// The template's mark and the baseline of the Secret `web-tls`.
 const WEB: &str = "certwright.dev/secret-web-tls";
@@ -74,9 +75,22 @@ fn held(fingerprint: &str) -> Held {
         certificate: "web".to_owned(),
         fingerprint: fingerprint.to_owned(),
         issued_at: Some(at("12:00:00")),
-        strategy: RolloutStrategy::Restart,
+        not_after: "2027-01-31T12:00:00Z".parse().unwrap(),
+        replaces_revoked: false,
+        policy: policy(json!({})),
         issuing: false,
     }
+}
+
+/// What a Certificate's `rollout` comes to in a namespace that says nothing.
+fn policy(rollout: Value) -> Result<Policy, Misconfigured> {
+    let rollout = serde_json::from_value(rollout).unwrap();
+    Policy::of(
+        &group(),
+        Some(&rollout),
+        &BTreeMap::new(),
+        &Defaults::default(),
+    )
 }
 
 fn marks(marks: &[(&str, &str)]) -> BTreeMap<String, String> {

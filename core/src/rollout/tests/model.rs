@@ -178,7 +178,7 @@ impl Cluster {
                     self.apply(marks);
                     assert_eq!(self.pods, before, "a baseline restarted the Pods");
                 }
-                RolloutPlan::Roll { marks, secrets } => {
+                RolloutPlan::Roll { marks, secrets, .. } => {
                     self.past.push((
                         self.object["spec"]["template"]["metadata"]["annotations"].clone(),
                         self.object["metadata"]["annotations"].clone(),
@@ -203,9 +203,7 @@ impl Cluster {
                     self.apply(marks);
                     assert_ne!(self.pods, before, "a roll restarted nothing");
                 }
-                RolloutPlan::Skip { .. } | RolloutPlan::NeedPods => {
-                    panic!("healthy, and its Pods were read: {plan:?}")
-                }
+                other => panic!("healthy, restarted, and its Pods were read: {other:?}"),
             }
         }
         panic!("the operator never comes to rest");

@@ -3,6 +3,9 @@ use serde_json::json;
 
 use super::*;
 
+const ROLLED_AT: &str = "certwright.dev/rolled-at";
+const RUNS_UNTIL: &str = "certwright.dev/runs-until";
+
 /// What [`plan_rollout`] looks at, to be changed one thing at a time. It is past one o'clock, an hour after both
 /// certificates were issued, and the Pods started at eleven.
 struct Case {
@@ -42,7 +45,32 @@ impl Case {
         self.held.get_mut("web-tls").unwrap()
     }
 
+    /// Without the notes beside the marks, which are looked at here.
     fn plan(&self) -> RolloutPlan {
+        let mut plan = self.plan_with_notes();
+        let paced = match &plan {
+            RolloutPlan::Roll { paced, .. } => Some(*paced),
+            RolloutPlan::Call { .. } => Some(true),
+            _ => None,
+        };
+        if let RolloutPlan::Roll { marks, .. }
+        | RolloutPlan::Call { marks, .. }
+        | RolloutPlan::Baseline { marks } = &mut plan
+        {
+            let begun = marks.baseline.remove(ROLLED_AT);
+            let noted = paced.unwrap_or(false).then(|| self.now.to_string());
+            assert_eq!(begun, noted, "{marks:?}");
+            let until = marks.baseline.remove(RUNS_UNTIL);
+            let ends = self.held.values().map(|held| held.not_after.to_string());
+            assert!(
+                ends.clone().any(|end| until.as_ref() == Some(&end)),
+                "{until:?}"
+            );
+        }
+        plan
+    }
+
+    fn plan_with_notes(&self) -> RolloutPlan {
         let (group, workload) = (group(), read(&self.object));
         plan_rollout(
             self.now,
@@ -69,6 +97,19 @@ fn roll(template: &[(&str, &str)], baseline: &[(&str, &str)], secrets: &[&str]) 
             baseline: marks(baseline),
         },
         secrets: secrets.iter().map(|secret| (*secret).to_owned()).collect(),
+        paced: true,
+    }
+}
+
+/// The same of one that has nothing to lose.
+fn at_once(plan: RolloutPlan) -> RolloutPlan {
+    match plan {
+        RolloutPlan::Roll { marks, secrets, .. } => RolloutPlan::Roll {
+            marks,
+            secrets,
+            paced: false,
+        },
+        other => panic!("{other:?}"),
     }
 }
 
@@ -85,6 +126,10 @@ fn rolled() -> RolloutPlan {
     roll(&[(WEB, "new")], &[(WEB, "new")], &["web-tls"])
 }
 
+fn noted() -> RolloutPlan {
+    baseline(&[(WEB, "old")], &[(WEB, "new")])
+}
+
 fn wait(until: &str, why: Wait) -> RolloutPlan {
     RolloutPlan::Wait {
         until: at(until),
@@ -94,6 +139,26 @@ fn wait(until: &str, why: Wait) -> RolloutPlan {
 
 fn paused(case: &mut Case) {
     case.object["spec"]["paused"] = json!(true);
+}
+
+fn reloads(case: &mut Case) {
+    case.web().policy = policy(json!({ "strategy": "Reload" }));
+}
+
+fn calls(case: &mut Case) {
+    let call = json!({ "path": "/-/reload", "port": 9000 });
+    case.web().policy = policy(json!({ "strategy": "Call", "call": call }));
+}
+
+fn called() -> RolloutPlan {
+    RolloutPlan::Call {
+        call: serde_json::from_value(json!({ "path": "/-/reload", "port": 9000 })).unwrap(),
+        marks: Marks {
+            template: marks(&[(WEB, "old")]),
+            baseline: marks(&[(WEB, "new")]),
+        },
+        secrets: vec!["web-tls".to_owned()],
+    }
 }
 
 fn unread(case: &mut Case) {
@@ -133,20 +198,21 @@ fn rule_2_nothing_is_done_for_secrets_that_are_not_followed() {
     assert_eq!(not_read.plan(), RolloutPlan::Nothing);
     let not_ours = Case::due().with(|case| case.held.clear());
     assert_eq!(not_ours.plan(), RolloutPlan::Nothing);
-    let strategy_none = Case::due().with(|case| case.web().strategy = RolloutStrategy::None);
+    let strategy_none =
+        Case::due().with(|case| case.web().policy = policy(json!({ "strategy": "None" })));
     assert_eq!(strategy_none.plan(), RolloutPlan::Nothing);
 }
 
 #[test]
 fn rule_2_the_workloads_own_word_wins() {
     for (word, certificate, wanted) in [
-        ("None", RolloutStrategy::Restart, RolloutPlan::Nothing),
-        ("Restart", RolloutStrategy::None, rolled()),
-        ("Reload", RolloutStrategy::Restart, RolloutPlan::Nothing),
+        ("None", "Restart", RolloutPlan::Nothing),
+        ("Restart", "None", rolled()),
+        ("Reload", "Restart", noted()),
     ] {
         let case = Case::due().with(|case| {
             on_workload(&mut case.object, "certwright.dev/rollout", word);
-            case.web().strategy = certificate;
+            case.web().policy = policy(json!({ "strategy": certificate }));
         });
         assert_eq!(case.plan(), wanted, "{word}");
     }
@@ -166,7 +232,26 @@ fn rule_3_either_mark_makes_it_up_to_date_even_just_after_the_issue() {
 }
 
 #[test]
-fn rule_4_a_certificate_settles_for_five_seconds_even_with_no_pods() {
+fn rule_4_what_cant_be_read_is_told_at_once_unless_it_is_up_to_date() {
+    let case = |word: &str| {
+        Case::due()
+            .with(just_issued)
+            .with(|case| on_workload(&mut case.object, "certwright.dev/rollout", word))
+    };
+    let RolloutPlan::Misconfigured { problem, secrets } = case("Reboot").plan() else {
+        panic!("{:?}", case("Reboot").plan())
+    };
+    assert_eq!(
+        problem.to_string(),
+        "annotation certwright.dev/rollout: \"Reboot\" is no strategy; write Restart, Reload, Call or None"
+    );
+    assert_eq!(secrets, ["web-tls"]);
+    let done = case("Reboot").with(|case| on_template(&mut case.object, WEB, "new"));
+    assert_eq!(done.plan(), RolloutPlan::Nothing);
+}
+
+#[test]
+fn rule_5_a_certificate_settles_for_five_seconds_even_with_no_pods() {
     let case = || Case::due().with(scaled_to_zero);
     assert_eq!(
         case().with(just_issued).plan(),
@@ -179,7 +264,7 @@ fn rule_4_a_certificate_settles_for_five_seconds_even_with_no_pods() {
 }
 
 #[test]
-fn rule_4_the_last_of_those_to_be_carried_counts() {
+fn rule_5_the_last_of_those_to_be_carried_counts() {
     let both = Case::due().with(|case| {
         let api = Held {
             issued_at: Some(at("12:00:03")),
@@ -197,7 +282,7 @@ fn rule_4_the_last_of_those_to_be_carried_counts() {
 }
 
 #[test]
-fn rule_4_another_issuance_holds_it_back_for_a_minute_at_most() {
+fn rule_5_another_issuance_holds_it_back_for_a_minute_at_most() {
     let case = |now: &str| {
         Case::due().with(|case| {
             let api = Held {
@@ -219,7 +304,7 @@ fn rule_4_another_issuance_holds_it_back_for_a_minute_at_most() {
 }
 
 #[test]
-fn rule_4_a_certificate_from_the_future_or_of_unknown_age_is_not_waited_for() {
+fn rule_5_a_certificate_from_the_future_or_of_unknown_age_is_not_waited_for() {
     let future = Case::due().with(|case| case.now = at("11:59:59"));
     assert_eq!(future.plan(), rolled());
     let unknown = Case::due()
@@ -229,13 +314,50 @@ fn rule_4_a_certificate_from_the_future_or_of_unknown_age_is_not_waited_for() {
 }
 
 #[test]
-fn rule_5_scaled_to_zero_it_is_only_noted_even_if_paused() {
+fn rule_6_scaled_to_zero_it_is_only_noted_even_if_paused() {
     let case = Case::due().with(scaled_to_zero).with(paused).with(unread);
     assert_eq!(case.plan(), baseline(&[(WEB, "old")], &[(WEB, "new")]));
 }
 
 #[test]
-fn rule_6_what_stands_in_the_way_is_told_before_pods_are_read() {
+fn rule_6_scaled_to_zero_one_that_reloads_has_nothing_to_wait_for() {
+    let case = Case::due().with(scaled_to_zero).with(reloads);
+    assert_eq!(case.with(|case| case.now = at("12:01:00")).plan(), noted());
+}
+
+#[test]
+fn rule_7_what_reloads_is_noted_once_the_files_are_there_whatever_its_health() {
+    let case = |now: &str| {
+        Case::due()
+            .with(reloads)
+            .with(paused)
+            .with(unread)
+            .with(|case| case.now = at(now))
+    };
+    assert_eq!(case("12:01:59").plan(), wait("12:02:00", Wait::Projecting));
+    assert_eq!(case("12:02:00").plan(), noted());
+    let unknown = case("12:00:00").with(|case| case.web().issued_at = None);
+    assert_eq!(unknown.plan(), noted());
+}
+
+#[test]
+fn rule_8_pods_of_a_paused_deployment_can_be_called_and_broken_ones_not() {
+    assert_eq!(Case::due().with(calls).with(paused).plan(), called());
+    let broken = Case::due()
+        .with(calls)
+        .with(|case| case.object["status"]["availableReplicas"] = json!(0));
+    assert_eq!(
+        broken.plan(),
+        RolloutPlan::Skip {
+            why: Skip::Unavailable,
+            secrets: vec!["web-tls".to_owned()],
+            until: None,
+        }
+    );
+}
+
+#[test]
+fn rule_8_what_stands_in_the_way_is_told_before_pods_are_read() {
     type Change = fn(&mut Case);
     let cases: [(Change, Skip); 3] = [
         (paused, Skip::Paused),
@@ -269,7 +391,7 @@ fn rule_6_what_stands_in_the_way_is_told_before_pods_are_read() {
 }
 
 #[test]
-fn rule_6_with_no_pod_available_it_is_rolled_after_ten_minutes_all_the_same() {
+fn rule_8_with_no_pod_available_it_is_rolled_after_ten_minutes_all_the_same() {
     let down = |now: &str| {
         Case::due().with(|case| {
             case.object["status"]["availableReplicas"] = json!(0);
@@ -283,11 +405,15 @@ fn rule_6_with_no_pod_available_it_is_rolled_after_ten_minutes_all_the_same() {
     };
     let later = skipped(Skip::Unavailable, Some(at("12:10:00")));
     assert_eq!(down("12:09:59").plan(), later);
-    assert_eq!(down("12:10:00").with(unread).plan(), RolloutPlan::NeedPods);
-    assert_eq!(down("12:10:00").plan(), rolled());
+    let unpaced = RolloutPlan::NeedPods { paced: false };
+    assert_eq!(down("12:10:00").with(unread).plan(), unpaced);
+    assert_eq!(down("12:10:00").plan(), at_once(rolled()));
     // Stuck in another change it is the same.
     let stuck = |case: &mut Case| case.object["status"]["updatedReplicas"] = json!(1);
-    assert_eq!(down("12:10:00").with(stuck).plan(), rolled());
+    assert_eq!(down("12:10:00").with(stuck).plan(), at_once(rolled()));
+    // What was noted of a restart before says nothing any more.
+    let before = |case: &mut Case| on_workload(&mut case.object, ROLLED_AT, "2026-11-01T00:00:00Z");
+    assert_eq!(down("12:10:00").with(before).plan(), at_once(rolled()));
 
     // Pods that have started since have what is held, and those that are to start will.
     let young = |case: &mut Case| case.pods = Some(started("12:05:00"));
@@ -313,13 +439,14 @@ fn rule_6_with_no_pod_available_it_is_rolled_after_ten_minutes_all_the_same() {
 }
 
 #[test]
-fn rule_7_pods_are_read_before_anything_is_written() {
-    assert_eq!(Case::due().with(unread).plan(), RolloutPlan::NeedPods);
-    assert_eq!(Case::unmarked().with(unread).plan(), RolloutPlan::NeedPods);
+fn rule_9_pods_are_read_before_anything_is_written() {
+    for (case, paced) in [(Case::due(), true), (Case::unmarked(), false)] {
+        assert_eq!(case.with(unread).plan(), RolloutPlan::NeedPods { paced });
+    }
 }
 
 #[test]
-fn rule_8_without_marks_only_pods_older_than_the_certificate_roll() {
+fn rule_10_without_marks_only_pods_older_than_the_certificate_roll() {
     let noted = baseline(&[], &[(WEB, "new")]);
     for (pods, wanted) in [
         (Pods::default(), noted.clone()),
@@ -335,7 +462,7 @@ fn rule_8_without_marks_only_pods_older_than_the_certificate_roll() {
 }
 
 #[test]
-fn rule_8_with_an_old_mark_only_pods_surely_younger_than_the_certificate_do_not_roll() {
+fn rule_10_with_an_old_mark_only_pods_surely_younger_than_the_certificate_do_not_roll() {
     let noted = baseline(&[(WEB, "old")], &[(WEB, "new")]);
     for (pods, wanted) in [
         (Pods::default(), rolled()),
@@ -351,7 +478,7 @@ fn rule_8_with_an_old_mark_only_pods_surely_younger_than_the_certificate_do_not_
 }
 
 #[test]
-fn rule_9_one_write_carries_all() {
+fn rule_11_one_write_carries_all() {
     let case = Case::due().with(|case| {
         case.held.insert("api-tls".to_owned(), held("api"));
         on_template(&mut case.object, API, "old");
@@ -369,6 +496,67 @@ fn rule_9_one_write_carries_all() {
         one_needs_no_roll.plan(),
         roll(&[(API, "old"), (WEB, "new")], &both, &["web-tls"]),
     );
+}
+
+#[test]
+fn rule_11_a_restart_reads_what_would_have_been_called_or_reloaded_for() {
+    for strategy in ["Call", "Reload"] {
+        let case = Case::due().with(|case| {
+            let api = Held {
+                policy: policy(json!({ "strategy": strategy, "call": { "path": "/", "port": 1 } })),
+                issued_at: Some(at("12:59:30")),
+                ..held("api")
+            };
+            case.held.insert("api-tls".to_owned(), api);
+            on_template(&mut case.object, API, "old");
+        });
+        let template = [(API, "old"), (WEB, "new")];
+        assert_eq!(
+            case.plan(),
+            roll(&template, &[(API, "api"), (WEB, "new")], &["web-tls"]),
+            "{strategy}"
+        );
+    }
+}
+
+#[test]
+fn rule_12_a_call_leaves_the_template_and_what_still_reloads_for_later() {
+    assert_eq!(Case::due().with(calls).plan(), called());
+    let young = Case::due().with(calls).with(|case| {
+        let api = Held {
+            policy: policy(json!({ "strategy": "Reload" })),
+            issued_at: Some(at("12:59:00")),
+            ..held("api")
+        };
+        case.held.insert("api-tls".to_owned(), api);
+        on_workload(&mut case.object, API, "old");
+    });
+    let RolloutPlan::Call { marks, .. } = young.plan() else {
+        panic!("{:?}", young.plan())
+    };
+    assert_eq!(marks.baseline[API], "old");
+    assert_eq!(marks.baseline[WEB], "new");
+    // Pods that have started since have read it.
+    let restarted = Case::due()
+        .with(calls)
+        .with(|case| case.pods = Some(started("12:05:00")));
+    assert_eq!(restarted.plan(), noted());
+}
+
+#[test]
+fn the_earliest_end_of_all_it_runs_with_is_noted() {
+    let case = Case::due().with(|case| {
+        let api = Held {
+            not_after: at("20:00:00"),
+            ..held("api")
+        };
+        case.held.insert("api-tls".to_owned(), api);
+        on_template(&mut case.object, API, "older");
+    });
+    let RolloutPlan::Roll { marks, .. } = case.plan_with_notes() else {
+        panic!("{:?}", case.plan_with_notes())
+    };
+    assert_eq!(marks.baseline[RUNS_UNTIL], "2026-11-02T20:00:00Z");
 }
 
 #[test]
@@ -412,7 +600,10 @@ fn an_on_delete_workload_is_marked_whatever_its_health() {
             pods: Some(Pods::default()),
         },
     );
-    assert_eq!(plan, rolled());
+    let RolloutPlan::Roll { marks, .. } = plan else {
+        panic!("{plan:?}")
+    };
+    assert_eq!(marks.template[WEB], "new");
 }
 
 #[test]
@@ -426,7 +617,7 @@ fn nothing_overflows_at_the_ends_of_time() {
                 earliest_start: Some(Timestamp::MIN + SignedDuration::from_secs(1)),
             });
         });
-        assert_ne!(case.plan(), RolloutPlan::Nothing);
+        assert_ne!(case.plan_with_notes(), RolloutPlan::Nothing);
     }
 }
 

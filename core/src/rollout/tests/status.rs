@@ -28,13 +28,17 @@ fn done(name: &str) -> Workload {
 }
 
 fn tell(workloads: &[Workload]) -> Option<Carried> {
-    carried(
-        at("13:00:00"),
-        &group(),
-        &certificate(),
-        &held("new"),
-        workloads,
-    )
+    tell_of(&certificate(), &held("new"), workloads)
+}
+
+fn tell_of(certificate: &Certificate, held: &Held, workloads: &[Workload]) -> Option<Carried> {
+    let dependents = workloads.iter().map(|workload| Dependent {
+        workload,
+        begun: false,
+    });
+    let now = at("13:00:00");
+    let pace = Pace::of(now, &group(), "web-tls", held, dependents.clone());
+    carried(now, &group(), certificate, held, dependents, (&pace, false))
 }
 
 fn waiting(name: &str, reason: &str) -> WaitingWorkload {
@@ -42,6 +46,67 @@ fn waiting(name: &str, reason: &str) -> WaitingWorkload {
         kind: "Deployment".to_owned(),
         name: name.to_owned(),
         reason: reason.to_owned(),
+    }
+}
+
+/// One that was restarted then, and of which one Pod is not available since.
+fn restarted(name: &str, time: &str) -> Workload {
+    named(name, |object| {
+        on_template(object, WEB, "new");
+        on_workload(object, "certwright.dev/rolled-at", &at(time).to_string());
+        object["status"]["availableReplicas"] = json!(1);
+    })
+}
+
+#[test]
+fn who_waits_for_its_turn_is_told_what_for() {
+    let held = |rollout: Value| Held {
+        policy: policy(rollout),
+        ..held("new")
+    };
+    let due = || named("b", |_| ());
+    let tell = |held: &Held, workloads: &[Workload]| {
+        let told = tell_of(&certificate(), held, workloads).unwrap();
+        (told.status.waiting, told.condition.message)
+    };
+    let one = held(json!({ "maxConcurrent": 1 }));
+    let (told, _) = tell(&one, &[restarted("a", "12:55:00"), due()]);
+    assert_eq!(told, [waiting("a", "RollingOut"), waiting("b", "Busy")]);
+    let second = held(json!({ "rules": [{ "name": "b", "wave": 1 }] }));
+    let (told, _) = tell(&second, &[named("a", |_| ()), due()]);
+    assert_eq!(told, [waiting("a", "Pending"), waiting("b", "NextWave")]);
+    let window = json!({ "cron": "0 22 * * *", "windowDuration": "2h" });
+    let nightly = held(json!({ "windows": [window] }));
+    let lasts = named("b", |object| {
+        on_workload(object, "certwright.dev/runs-until", "2026-12-01T00:00:00Z");
+    });
+    let (told, message) = tell(&nightly, &[lasts]);
+    assert_eq!(told, [waiting("b", "Window")]);
+    assert!(
+        message.contains("b (Window until 2026-11-02T22:00:00Z)"),
+        "{message}"
+    );
+    let called = held(json!({ "strategy": "Call", "call": { "path": "/", "port": 80 } }));
+    assert_eq!(tell(&called, &[due()]).0, [waiting("b", "Calling")]);
+}
+
+#[test]
+fn a_halt_is_told_with_who_caused_it_even_if_nobody_waits() {
+    for others in [vec![], vec![named("b", |_| ())]] {
+        let workloads: Vec<_> = others
+            .into_iter()
+            .chain([restarted("a", "12:50:00")])
+            .collect();
+        let told = tell(&workloads).unwrap();
+        assert_eq!(told.condition.reason, "Halted");
+        assert_eq!(told.condition.status, ConditionStatus::False);
+        let message = &told.condition.message;
+        assert!(
+            message.contains("the Pods of Deployment a did not come up"),
+            "{message}"
+        );
+        let halted = waiting("b", "Halted");
+        assert_eq!(told.status.waiting.contains(&halted), workloads.len() == 2);
     }
 }
 
@@ -82,6 +147,14 @@ fn standings() {
             Standing::Unavailable,
         ),
         (
+            named("web", |object| {
+                on_workload(object, "certwright.dev/rollout", "Reboot")
+            }),
+            Standing::Misconfigured,
+        ),
+        (restarted("web", "12:55:00"), Standing::RollingOut),
+        (restarted("web", "12:50:00"), Standing::Unavailable),
+        (
             named("web", |object| object["spec"]["paused"] = json!("yes")),
             Standing::Unreadable,
         ),
@@ -91,7 +164,14 @@ fn standings() {
         (stateful(json!({}), on_template), Standing::UpToDate),
     ] {
         assert_eq!(
-            standing(&group(), &workload, "web-tls", &held("new")),
+            standing(
+                at("13:00:00"),
+                &group(),
+                &workload,
+                "web-tls",
+                &held("new"),
+                Turn::Now
+            ),
             wanted
         );
     }
@@ -227,12 +307,17 @@ fn only_changes_are_written_and_only_what_is_ours() {
 fn the_transition_time_stays_while_the_status_does() {
     let told = tell(&[named("web", |_| ())]).unwrap();
     let later = |workload: &Workload| {
+        let dependent = Dependent {
+            workload,
+            begun: false,
+        };
         carried(
             at("14:00:00"),
             &group(),
             &told_before(&told),
             &held("new"),
-            [workload],
+            [dependent],
+            (&Pace::default(), false),
         )
         .unwrap()
         .condition

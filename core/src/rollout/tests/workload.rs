@@ -72,10 +72,11 @@ fn only_what_is_needed_is_kept() {
         marks(&[("certwright.dev/rollout", "None"), (WEB, "two")])
     );
     assert_eq!(workload.selector, "app=web");
-    assert_eq!(
-        (workload.metadata.labels, workload.metadata.managed_fields),
-        (None, None)
-    );
+    assert_eq!(*workload.labels(), marks(&[("app", "web")]));
+    assert_eq!(workload.metadata.managed_fields, None);
+    // Rules go by labels, but only of those that read something.
+    object["spec"]["template"]["spec"] = json!({});
+    assert_eq!(read(&object).metadata.labels, None);
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! What is refused of a Certificate.
 
-use super::Rule;
 use super::syntax::{
     BROKEN_ESCAPE, CRON, LABEL_VALUE, LOCAL_PART, OBJECT_IDENTIFIER, OBJECT_NAME, QUALIFIED_NAME,
     TIME_ZONE, URI, host, is, is_duration,
 };
+use super::{Rule, rollout};
 use crate::api::Group;
 
 /// What is refused of a Certificate's spec.
@@ -18,6 +18,7 @@ pub fn certificate_rules(group: &Group) -> Vec<Rule> {
     rules.extend(names());
     rules.extend(times());
     rules.extend(renewal());
+    rules.extend(rollout::rules());
     rules.extend(authority());
     rules.extend(key());
     rules.extend(secret(group));
@@ -205,7 +206,7 @@ fn names() -> Vec<Rule> {
     ]
 }
 
-const DURATION_FORM: &str = "write hours, minutes and seconds in this order, such as 2160h or 1h30m: days are not a unit, 90 days are 2160h";
+pub(super) const DURATION_FORM: &str = "write hours, minutes and seconds in this order, such as 2160h or 1h30m: days are not a unit, 90 days are 2160h";
 
 /// CEL: how long the certificate is valid, to be evaluated only where the text is readable.
 const LIFETIME: &str = "(has(self.duration) ? duration(self.duration) : duration('2160h'))";
@@ -241,27 +242,39 @@ fn times() -> Vec<Rule> {
 }
 
 fn renewal() -> Vec<Rule> {
-    let readable = is_duration("self");
-    vec![
+    let mut rules = vec![
         Rule::new(
             "renewal",
             "self.policy != 'Disabled' || !has(self.windows) || self.windows.size() == 0",
             "policy Disabled renews at no time: leave windows out, or write policy: RenewBefore",
         )
         .shown_at(".windows"),
+    ];
+    rules.extend(windows([
+        "renewal.windows[].cron",
+        "renewal.windows[].windowDuration",
+        "renewal.windows[].timezone",
+    ]));
+    rules
+}
+
+/// What is refused of the parts of a window: cron line, length and time zone.
+pub(super) fn windows([cron, length, zone]: [&'static str; 3]) -> Vec<Rule> {
+    let readable = is_duration("self");
+    vec![
         Rule::new(
-            "renewal.windows[].cron",
+            cron,
             is("self", CRON),
             "write the five fields of cron, minute, hour, day of month, month and day of week, such as 0 2 * * 6",
         ),
-        Rule::new("renewal.windows[].windowDuration", &readable, DURATION_FORM),
+        Rule::new(length, &readable, DURATION_FORM),
         Rule::new(
-            "renewal.windows[].windowDuration",
+            length,
             format!("!{readable} || duration(self) >= duration('1s')"),
             "a window stays open for some time: write it, such as 4h",
         ),
         Rule::new(
-            "renewal.windows[].timezone",
+            zone,
             is("self", TIME_ZONE),
             "write the IANA name of a time zone, such as Europe/Berlin, or leave it out for UTC",
         ),
@@ -360,7 +373,7 @@ fn secret(group: &Group) -> Vec<Rule> {
         format!("keys that begin with {prefix} are written by the operator: leave them out");
     vec![
         Rule::new("secretTemplate.labels", format!("self.all(key, {})", is("key", QUALIFIED_NAME)), LABEL_KEY),
-        Rule::new("secretTemplate.labels{}", is("self", LABEL_VALUE), "write at most 63 letters, digits, -, _ and ., with a letter or digit at both ends"),
+        Rule::new("secretTemplate.labels{}", is("self", LABEL_VALUE), LABEL_VALUE_FORM),
         Rule::new("secretTemplate.labels", &own, &own_message),
         Rule::new("secretTemplate.annotations", format!("self.all(key, {})", is("key.lowerAscii()", QUALIFIED_NAME)), LABEL_KEY),
         Rule::new("secretTemplate.annotations", own, own_message),
@@ -378,4 +391,6 @@ fn secret(group: &Group) -> Vec<Rule> {
     ]
 }
 
-const LABEL_KEY: &str = "write keys such as app or example.com/app: an optional lower-case DNS name and /, then at most 63 letters, digits, -, _ and ., with a letter or digit at both ends";
+pub(super) const LABEL_VALUE_FORM: &str =
+    "write at most 63 letters, digits, -, _ and ., with a letter or digit at both ends";
+pub(super) const LABEL_KEY: &str = "write keys such as app or example.com/app: an optional lower-case DNS name and /, then at most 63 letters, digits, -, _ and ., with a letter or digit at both ends";

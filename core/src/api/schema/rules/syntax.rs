@@ -46,6 +46,9 @@ pub(super) const QUALIFIED_NAME: &str =
 /// The name of an entry of a Secret; the empty text counts as absent.
 pub(super) const SECRET_ENTRY: &str = "^[0-9A-Za-z._-]*$";
 
+/// The path of a request, with a query if need be (RFC 3986): only characters that stand there.
+pub(super) const REQUEST_PATH: &str = r"^/[!$-;=?-Z_a-z~\x27]*$";
+
 /// The value of a label.
 pub(super) const LABEL_VALUE: &str = "^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$";
 

@@ -1,0 +1,318 @@
+//! What is to be done to a workload: by its own word, its Certificate's, its namespace's, or the operator's.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use http::uri::PathAndQuery;
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::{Selector, SelectorExt as _};
+
+use super::{CHOICE, Workload, WorkloadKind};
+use crate::api::certificate::{
+    CallMethod, CallPort, Rollout, RolloutCall, RolloutKind, RolloutRule, RolloutStrategy,
+};
+use crate::api::{DurationText, Group};
+use crate::plan::renew::Windows;
+
+/// The annotation by which a workload says when it is taken up, without the group.
+const WAVE: &str = "rollout-wave";
+/// The annotation by which a workload says how it is called, such as `POST :9000/-/reload`, without the group.
+const CALL: &str = "rollout-call";
+/// The annotations by which a namespace gives its Certificates defaults, besides [`CHOICE`], without the group.
+const MAX_CONCURRENT: &str = "rollout-max-concurrent";
+const MIN_GAP: &str = "rollout-min-gap";
+
+const LAST_WAVE: i32 = 100;
+const MOST_AT_ONCE: usize = 1000;
+const URGENT_BEFORE: SignedDuration = SignedDuration::from_hours(72);
+
+/// What the operator is started with, for Certificates and namespaces that say nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// What is done to workloads.
+    pub strategy: RolloutStrategy,
+    /// How many workloads of a Certificate may be under way at once.
+    pub max_concurrent: usize,
+    /// The least time between the starts of two.
+    pub min_gap: SignedDuration,
+    /// How long a restart may take until its Pods are well.
+    pub health_timeout: SignedDuration,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            strategy: RolloutStrategy::Restart,
+            max_concurrent: 5,
+            min_gap: SignedDuration::ZERO,
+            health_timeout: SignedDuration::from_mins(10),
+        }
+    }
+}
+
+/// Something that somebody wrote and that can't be read: what, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: {problem}")]
+pub struct Misconfigured {
+    what: String,
+    problem: String,
+}
+
+impl Misconfigured {
+    fn new(what: impl Display, problem: impl Display) -> Self {
+        Self {
+            what: what.to_string(),
+            problem: problem.to_string(),
+        }
+    }
+}
+
+/// What a Certificate says of its workloads, with all defaults filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    strategy: RolloutStrategy,
+    call: Option<RolloutCall>,
+    rules: Vec<Rule>,
+    /// How many workloads may be under way at once.
+    pub max_concurrent: usize,
+    /// The least time between the starts of two.
+    pub min_gap: SignedDuration,
+    /// How long a restart may take until its Pods are well.
+    pub health_timeout: SignedDuration,
+    /// When restarts may begin; always, if there are none.
+    pub windows: Windows,
+    /// Windows hold nothing back for less than this.
+    pub urgent_before: SignedDuration,
+}
+
+/// A rule, read.
+#[derive(Clone, Debug, PartialEq)]
+struct Rule {
+    kind: Option<WorkloadKind>,
+    name: Option<String>,
+    selector: Option<Selector>,
+    strategy: Option<RolloutStrategy>,
+    call: Option<RolloutCall>,
+    wave: i32,
+}
+
+/// What is to be done to one workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// What.
+    pub strategy: RolloutStrategy,
+    /// The request; there is one where the strategy is `Call`.
+    pub call: Option<RolloutCall>,
+    /// When: after all of lower waves.
+    pub wave: i32,
+}
+
+impl Policy {
+    /// What a Certificate's `rollout` says, else the annotations of its namespace, else the operator's `defaults`.
+    ///
+    /// # Errors
+    /// For the first that can't be read. What the schema refuses is among it: it may have been written before.
+    pub fn of(
+        group: &Group,
+        rollout: Option<&Rollout>,
+        namespace: &BTreeMap<String, String>,
+        defaults: &Defaults,
+    ) -> Result<Self, Misconfigured> {
+        let plain = Rollout::default();
+        let rollout = rollout.unwrap_or(&plain);
+        let of_namespace = |name: &str| {
+            let key = group.key(name);
+            let text = namespace.get(&key)?;
+            Some((format!("annotation {key} of the namespace"), text.as_str()))
+        };
+        let strategy = rollout.strategy.map(Ok).or_else(|| {
+            let (what, text) = of_namespace(CHOICE)?;
+            Some(
+                text.parse()
+                    .map_err(|problem: String| Misconfigured::new(what, problem)),
+            )
+        });
+        let max_concurrent = match (rollout.max_concurrent, of_namespace(MAX_CONCURRENT)) {
+            (Some(number), _) => Some(at_once("spec.rollout.maxConcurrent", number)),
+            (None, Some((what, text))) => Some(at_once(&what, text)),
+            (None, None) => None,
+        };
+        let min_gap = match (&rollout.min_gap, of_namespace(MIN_GAP)) {
+            (Some(text), _) => Some(duration("spec.rollout.minGap", text)),
+            (None, Some((what, text))) => Some(duration(&what, &text.into())),
+            (None, None) => None,
+        };
+        let health_timeout = rollout.health_timeout.as_ref();
+        let health_timeout =
+            health_timeout.map(|text| duration("spec.rollout.healthTimeout", text));
+        let urgent_before = rollout.urgent_before.as_ref();
+        let urgent_before = urgent_before.map(|text| duration("spec.rollout.urgentBefore", text));
+        let rules = rollout.rules.iter().enumerate();
+        Ok(Self {
+            strategy: strategy.transpose()?.unwrap_or(defaults.strategy),
+            call: rollout.call.clone(),
+            rules: rules
+                .map(|(at, rule)| Rule::of(at, rule))
+                .collect::<Result<_, _>>()?,
+            max_concurrent: max_concurrent
+                .transpose()?
+                .unwrap_or(defaults.max_concurrent),
+            min_gap: min_gap.transpose()?.unwrap_or(defaults.min_gap),
+            health_timeout: health_timeout
+                .transpose()?
+                .unwrap_or(defaults.health_timeout),
+            windows: Windows::of("spec.rollout.windows", &rollout.windows)
+                .map_err(|invalid| Misconfigured::new(invalid.field, invalid.problem))?,
+            urgent_before: urgent_before.transpose()?.unwrap_or(URGENT_BEFORE),
+        })
+    }
+
+    /// What is to be done to `workload`. The first that says something:
+    /// 1. the workload's own annotation;
+    /// 2. the first rule that fits it;
+    /// 3. the Certificate, its namespace, the operator: [`Policy::of`].
+    ///
+    /// That goes for the strategy, the request and the wave each by itself.
+    ///
+    /// # Errors
+    /// For an annotation that can't be read, and where the strategy is `Call` and nobody says how.
+    pub fn choice(&self, group: &Group, workload: &Workload) -> Result<Choice, Misconfigured> {
+        let rule = self.rules.iter().find(|rule| rule.fits(workload));
+        let strategy = own(group, workload, CHOICE, RolloutStrategy::from_str)?
+            .or_else(|| rule?.strategy)
+            .unwrap_or(self.strategy);
+        let wave = own(group, workload, WAVE, wave)?
+            .or_else(|| Some(rule?.wave))
+            .unwrap_or_default();
+        let call = own(group, workload, CALL, call)?
+            .or_else(|| rule.and_then(|rule| rule.call.clone()))
+            .or_else(|| self.call.clone())
+            .filter(|_| strategy == RolloutStrategy::Call);
+        if strategy == RolloutStrategy::Call && call.is_none() {
+            let key = group.key(CALL);
+            return Err(Misconfigured::new(
+                "strategy Call",
+                format!(
+                    "nobody says how; write rollout.call in the Certificate, or annotate the workload with {key}: POST :9000/-/reload"
+                ),
+            ));
+        }
+        Ok(Choice {
+            strategy,
+            call,
+            wave,
+        })
+    }
+}
+
+impl Rule {
+    fn of(at: usize, rule: &RolloutRule) -> Result<Self, Misconfigured> {
+        let selector = rule.selector.as_ref().map(|selector| {
+            Selector::try_from(LabelSelector::from(selector)).map_err(|problem| {
+                Misconfigured::new(format!("spec.rollout.rules[{at}].selector"), problem)
+            })
+        });
+        Ok(Self {
+            kind: rule.kind.map(WorkloadKind::from),
+            name: rule.name.clone(),
+            selector: selector.transpose()?,
+            strategy: rule.strategy,
+            call: rule.call.clone(),
+            wave: rule.wave.unwrap_or_default(),
+        })
+    }
+
+    fn fits(&self, workload: &Workload) -> bool {
+        self.kind.is_none_or(|kind| kind == workload.kind)
+            && self
+                .name
+                .as_deref()
+                .is_none_or(|name| name == workload.name())
+            && self
+                .selector
+                .as_ref()
+                .is_none_or(|selector| selector.matches(workload.labels()))
+    }
+}
+
+impl From<RolloutKind> for WorkloadKind {
+    fn from(kind: RolloutKind) -> Self {
+        match kind {
+            RolloutKind::Deployment => Self::Deployment,
+            RolloutKind::StatefulSet => Self::StatefulSet,
+            RolloutKind::DaemonSet => Self::DaemonSet,
+        }
+    }
+}
+
+/// What a workload says for itself in one of its annotations.
+fn own<T>(
+    group: &Group,
+    workload: &Workload,
+    name: &str,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, Misconfigured> {
+    let key = group.key(name);
+    let text = workload.annotations().get(&key);
+    text.map(|text| {
+        read(text).map_err(|problem| Misconfigured::new(format!("annotation {key}"), problem))
+    })
+    .transpose()
+}
+
+fn wave(text: &str) -> Result<i32, String> {
+    text.parse()
+        .ok()
+        .filter(|wave| (0..=LAST_WAVE).contains(wave))
+        .ok_or_else(|| format!("{text:?} is no wave; write a number from 0 to {LAST_WAVE}"))
+}
+
+fn call(text: &str) -> Result<RolloutCall, String> {
+    let read = || {
+        let (method, target) = text.split_once(' ').unwrap_or(("POST", text));
+        let method = match method {
+            "POST" => CallMethod::Post,
+            "PUT" => CallMethod::Put,
+            "GET" => CallMethod::Get,
+            _ => return None,
+        };
+        let (port, path) = target.trim_start().strip_prefix(':')?.split_once('/')?;
+        let port = match port.parse() {
+            Ok(number) => CallPort::Number(number),
+            Err(_) => CallPort::Name(port.to_owned()),
+        };
+        let path = format!("/{path}");
+        let possible = !matches!(&port, CallPort::Number(0))
+            && !matches!(&port, CallPort::Name(name) if name.is_empty() || name.len() > 15)
+            && PathAndQuery::from_str(&path).is_ok();
+        possible.then_some(RolloutCall {
+            method: Some(method),
+            path,
+            port,
+        })
+    };
+    read().ok_or_else(|| {
+        format!("{text:?} is no request; write method, port and path as in POST :9000/-/reload")
+    })
+}
+
+fn at_once(what: &str, number: impl Display) -> Result<usize, Misconfigured> {
+    let number = number.to_string();
+    number
+        .parse()
+        .ok()
+        .filter(|number| (1..=MOST_AT_ONCE).contains(number))
+        .ok_or_else(|| {
+            Misconfigured::new(
+                what,
+                format!("{number:?} is not a number from 1 to {MOST_AT_ONCE}"),
+            )
+        })
+}
+
+fn duration(what: &str, text: &DurationText) -> Result<SignedDuration, Misconfigured> {
+    text.parse()
+        .map_err(|problem| Misconfigured::new(what, problem))
+}

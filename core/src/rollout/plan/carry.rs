@@ -1,0 +1,159 @@
+//! How a workload is given what it lacks: the rules of [`super::plan_rollout`] from 7 on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Held, Inputs, PROJECTION, RolloutPlan, Skip, Wait, is_marked, latest_issue};
+use crate::api::certificate::RolloutStrategy;
+use crate::rollout::{Choice, Health, Pods};
+
+/// How long after the certificate was issued a workload of which no Pod is available is rolled all the same: it may be
+/// so because the certificate before has expired. Long enough for Pods that are just starting.
+const LAST_RESORT: SignedDuration = SignedDuration::from_mins(10);
+
+/// How much later than the certificate a container must have started to be trusted to have read it: its node has
+/// a clock of its own, and its kubelet may serve Secrets from a cache.
+const LAG: SignedDuration = SignedDuration::from_secs(60);
+
+/// The certificates that a workload lacks, by Secret.
+pub(super) type Open<'a> = BTreeMap<&'a str, &'a Held>;
+
+/// Says how a workload is given what is `open`, of which `choices` says what is wanted.
+pub(super) fn carry(
+    now: Timestamp,
+    inputs: &Inputs<'_>,
+    open: &Open<'_>,
+    choices: &BTreeMap<&str, &Choice>,
+) -> RolloutPlan {
+    let Inputs {
+        group, workload, ..
+    } = *inputs;
+    let marked = |secret: &str| is_marked(group, workload, secret);
+    let restarted = of_strategy(open, choices, RolloutStrategy::Restart);
+    let called = of_strategy(open, choices, RolloutStrategy::Call);
+    if restarted.is_empty() && called.is_empty() {
+        return inputs.reload(now, open);
+    }
+    let (last_resort, health) = if restarted.is_empty() {
+        (None, workload.health_of_pods())
+    } else {
+        (inputs.last_resort(now, open), workload.health())
+    };
+    let blocked = skip(health);
+    if let Some(why) = blocked
+        && last_resort.is_none_or(|at| at > now)
+    {
+        let changed = open.keys().filter(|secret| marked(secret));
+        return RolloutPlan::Skip {
+            why,
+            secrets: changed.map(|secret| (*secret).to_owned()).collect(),
+            until: last_resort,
+        };
+    }
+    // Whoever is down for long has nothing to lose, and takes nothing away from others.
+    let paced = blocked.is_none();
+    let Some(pods) = inputs.pods else {
+        let all_marked = restarted
+            .keys()
+            .chain(called.keys())
+            .all(|secret| marked(secret));
+        return RolloutPlan::NeedPods {
+            paced: paced && all_marked,
+        };
+    };
+    let due = |of: &Open<'_>| -> BTreeSet<String> {
+        of.iter()
+            .filter(|(secret, held)| asks_for_roll(marked(secret), held.issued_at, pods))
+            .map(|(secret, _)| (*secret).to_owned())
+            .collect()
+    };
+    let (to_restart, to_call) = (due(&restarted), due(&called));
+    if !to_restart.is_empty() {
+        let mut marks = inputs.marks(open, &to_restart);
+        marks.note_begin(group, now, paced);
+        return RolloutPlan::Roll {
+            marks,
+            secrets: to_restart.into_iter().collect(),
+            paced,
+        };
+    }
+    // What reaches the files only later is noted then.
+    let mut carried = open.clone();
+    carried.retain(|secret, held| !is_young(now, choices[secret].strategy, held));
+    let first = to_call.first();
+    let Some(call) = first.and_then(|secret| choices[secret.as_str()].call.clone()) else {
+        return inputs.baseline(&carried);
+    };
+    let mut marks = inputs.marks(&carried, &BTreeSet::new());
+    marks.note_begin(group, now, true);
+    RolloutPlan::Call {
+        call,
+        marks,
+        secrets: to_call.into_iter().collect(),
+    }
+}
+
+fn of_strategy<'a>(
+    open: &Open<'a>,
+    choices: &BTreeMap<&str, &Choice>,
+    strategy: RolloutStrategy,
+) -> Open<'a> {
+    let mut some = open.clone();
+    some.retain(|secret, _| choices[secret].strategy == strategy);
+    some
+}
+
+fn skip(health: Health) -> Option<Skip> {
+    match health {
+        Health::Healthy => None,
+        Health::Paused => Some(Skip::Paused),
+        Health::RollingOut => Some(Skip::RollingOut),
+        Health::Unavailable => Some(Skip::Unavailable),
+    }
+}
+
+fn asks_for_roll(marked: bool, issued_at: Option<Timestamp>, pods: Pods) -> bool {
+    match (marked, issued_at, pods.earliest_start) {
+        (false, Some(issued_at), Some(start)) => issued_at > start,
+        (false, _, _) => false,
+        (true, Some(issued_at), Some(start)) => start.duration_since(issued_at) <= LAG,
+        (true, _, _) => true,
+    }
+}
+
+/// Whether the certificate may not have reached the files yet that the workload reads by itself.
+fn is_young(now: Timestamp, strategy: RolloutStrategy, held: &Held) -> bool {
+    strategy == RolloutStrategy::Reload
+        && projected_at(held).is_some_and(|at| at > now && held.issued_at <= Some(now))
+}
+
+fn projected_at(held: &Held) -> Option<Timestamp> {
+    held.issued_at?.saturating_add(PROJECTION).ok()
+}
+
+impl Inputs<'_> {
+    /// What is to be done to a workload that reads all of `open` again by itself.
+    fn reload(&self, now: Timestamp, open: &BTreeMap<&str, &Held>) -> RolloutPlan {
+        let mut read = open.clone();
+        read.retain(|_, held| !is_young(now, RolloutStrategy::Reload, held));
+        match open.values().filter_map(|held| projected_at(held)).min() {
+            Some(until) if read.is_empty() => RolloutPlan::Wait {
+                until,
+                why: Wait::Projecting,
+            },
+            _ => self.baseline(&read),
+        }
+    }
+
+    /// From when on the workload is rolled although it is not healthy; `None` if not.
+    ///
+    /// Containers that have not started yet will read what is held.
+    fn last_resort(&self, now: Timestamp, open: &BTreeMap<&str, &Held>) -> Option<Timestamp> {
+        let waits_for_start = self.pods.is_some_and(|pods| pods.earliest_start.is_none());
+        if !self.workload.has_none_available() || waits_for_start {
+            return None;
+        }
+        latest_issue(now, open)?.saturating_add(LAST_RESORT).ok()
+    }
+}

@@ -1,0 +1,120 @@
+//! What users are told by Events.
+
+use certwright_core::api::{Certificate, Group};
+use certwright_core::rollout::{
+    HALTED, Misconfigured, Skip, UpdateStrategy, Workload, WorkloadKind,
+};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+
+use super::Report;
+
+pub(super) fn rolled(workload: &Workload, secrets: &[String]) -> Report {
+    let mut note = format!(
+        "New certificate in Secret {}: its Pods are replaced",
+        secrets.join(", ")
+    );
+    match workload.update {
+        UpdateStrategy::OnDelete => note.push_str(" as they are deleted (updateStrategy OnDelete)"),
+        UpdateStrategy::From { partition } => {
+            note.push_str(&format!(
+                ", but the first {partition} (updateStrategy rollingUpdate.partition)"
+            ));
+        }
+        UpdateStrategy::All | UpdateStrategy::Nodes { .. } => {}
+    }
+    report(workload, false, "RolledOut", note)
+}
+
+pub(super) fn called(workload: &Workload, secrets: &[String]) -> Report {
+    let note = format!(
+        "New certificate in Secret {}: its Pods were called",
+        secrets.join(", ")
+    );
+    Report {
+        action: "Call",
+        ..report(workload, false, "RolledOut", note)
+    }
+}
+
+pub(super) fn not_called(workload: &Workload, secrets: &[String], why: &str) -> Report {
+    let note = format!(
+        "New certificate in Secret {}: {why}; it is tried again",
+        secrets.join(", ")
+    );
+    Report {
+        action: "Call",
+        ..report(workload, true, "Calling", note)
+    }
+}
+
+pub(super) fn misconfigured(
+    workload: &Workload,
+    problem: &Misconfigured,
+    secrets: &[String],
+) -> Report {
+    let note = format!(
+        "New certificate in Secret {} is not rolled out: {problem}",
+        secrets.join(", ")
+    );
+    report(workload, true, "Misconfigured", note)
+}
+
+/// A Certificate's rollout has come to a halt, as its condition says.
+pub(super) fn halted(group: &Group, certificate: &Certificate, message: &str) -> Report {
+    let metadata = &certificate.metadata;
+    Report {
+        about: ObjectReference {
+            api_version: Some(group.api_version()),
+            kind: Some("Certificate".to_owned()),
+            name: metadata.name.clone(),
+            namespace: metadata.namespace.clone(),
+            resource_version: metadata.resource_version.clone(),
+            uid: metadata.uid.clone(),
+            ..ObjectReference::default()
+        },
+        warning: true,
+        reason: HALTED,
+        action: "Restart",
+        note: message.to_owned(),
+    }
+}
+
+pub(super) fn skipped(
+    workload: &Workload,
+    why: Skip,
+    secrets: &[String],
+    until: Option<Timestamp>,
+) -> Report {
+    let why = match why {
+        Skip::Paused => "it is paused; `kubectl rollout resume` it",
+        Skip::RollingOut => "another change of its Pods is under way",
+        Skip::Unavailable => "not all its Pods are available; it is rolled once they are",
+    };
+    let mut note = format!(
+        "New certificate in Secret {} is not rolled out: {why}",
+        secrets.join(", ")
+    );
+    if let Some(until) = until {
+        note.push_str(&format!(", or at {until} if none is by then"));
+    }
+    report(workload, true, "RolloutSkipped", note)
+}
+
+fn report(workload: &Workload, warning: bool, reason: &'static str, note: String) -> Report {
+    Report {
+        about: ObjectReference {
+            api_version: Some(WorkloadKind::API_VERSION.to_owned()),
+            kind: Some(workload.kind.as_str().to_owned()),
+            name: Some(workload.name().to_owned()),
+            namespace: Some(workload.namespace().to_owned()),
+            resource_version: workload.metadata.resource_version.clone(),
+            uid: workload.metadata.uid.clone(),
+            ..ObjectReference::default()
+        },
+        warning,
+        reason,
+        action: "Restart",
+        note,
+    }
+}
