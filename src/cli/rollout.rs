@@ -43,6 +43,11 @@ pub(super) struct RolloutArguments {
     /// How long a restart may take until all Pods are available, before no other workload of its Certificate is taken up
     #[arg(long, env = "CERTWRIGHT_ROLLOUT_HEALTH_TIMEOUT", value_name = "DURATION", default_value = "10m", value_parser = duration)]
     rollout_health_timeout: SignedDuration,
+
+    /// How long kubelets take to bring a changed Secret into the files of running Pods: until then no Pod is called, nor
+    /// taken to have reloaded
+    #[arg(long, env = "CERTWRIGHT_ROLLOUT_VOLUME_DELAY", value_name = "DURATION", default_value = "2m", value_parser = duration)]
+    rollout_volume_delay: SignedDuration,
 }
 
 impl RolloutArguments {
@@ -53,6 +58,7 @@ impl RolloutArguments {
                 max_concurrent: self.rollout_max_concurrent_per_certificate,
                 min_gap: self.rollout_min_gap,
                 health_timeout: self.rollout_health_timeout,
+                volume_delay: self.rollout_volume_delay,
             },
             max_concurrent: self.rollout_max_concurrent,
         })

@@ -139,9 +139,5 @@ fn image() -> Image {
         .output()
         .unwrap();
     let program = String::from_utf8(which.stdout).unwrap();
-    with_libraries(
-        "certwright.test/openssl:1",
-        "/openssl",
-        program.trim().into(),
-    )
+    with_libraries("certwright.test/openssl:1", "/openssl", program.trim(), "")
 }

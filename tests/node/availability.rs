@@ -45,7 +45,7 @@ impl Scene {
                 cluster.import_archive(&archive()).await.unwrap();
                 operator.make_namespace().await;
                 let install = format!(
-                    "install certwright {CHART} --namespace {NAMESPACE} --set renewThrottle=1s --wait --timeout 3m"
+                    "install certwright {CHART} --namespace {NAMESPACE} --set renewThrottle=1s,rollout.volumeDelay=6s --wait --timeout 3m"
                 );
                 operator.helm(&install).await;
             })

@@ -151,25 +151,15 @@ impl Software {
     }
 }
 
-fn arguments(all: &[&str]) -> Vec<String> {
-    all.iter().map(|one| (*one).to_owned()).collect()
-}
-
-impl<'o> Deployed<'o> {
-    /// Starts it as a Deployment or StatefulSet, and waits until it answers at its Service.
-    pub(crate) async fn start(
-        operator: &'o Installed<'o>,
-        namespace: &str,
-        (kind, name): (&'static str, &'static str),
-        software: &Software,
-    ) -> Self {
-        operator.cluster.import(&software.image).await.unwrap();
-        let (file, content) = software.configuration;
+impl Software {
+    /// The template of its Pods, which read the Secret `NAME-tls`.
+    fn template(&self, name: &str) -> Value {
+        let (file, _) = self.configuration;
         let get = json!({ "path": "/", "port": PORT, "scheme": "HTTPS" });
         let container = json!({
             "name": name,
-            "image": software.image.name(),
-            "args": software.arguments,
+            "image": self.image.name(),
+            "args": self.arguments,
             "ports": [{ "name": "https", "containerPort": PORT }],
             "readinessProbe": { "httpGet": get, "periodSeconds": 1 },
             // By then nobody sends new connections.
@@ -189,13 +179,12 @@ impl<'o> Deployed<'o> {
             { "configMap": { "name": name, "items": [{ "key": file, "path": file }] } },
         ]);
         let commands = json!([{ "key": "reload", "path": "cgi-bin/reload", "mode": 0o755 }]);
-        let containers: Vec<_> = [Some(container), software.sidecar.clone()]
+        let containers: Vec<_> = [Some(container), self.sidecar.clone()]
             .into_iter()
             .flatten()
             .collect();
-        let labels = json!({ "app": name });
-        let template = json!({
-            "metadata": { "labels": labels },
+        json!({
+            "metadata": { "labels": { "app": name } },
             "spec": {
                 "terminationGracePeriodSeconds": 30,
                 "securityContext": { "runAsUser": 1000, "runAsNonRoot": true },
@@ -208,11 +197,29 @@ impl<'o> Deployed<'o> {
                     { "name": "tmp", "emptyDir": {} },
                 ],
             },
-        });
+        })
+    }
+}
+
+fn arguments(all: &[&str]) -> Vec<String> {
+    all.iter().map(|one| (*one).to_owned()).collect()
+}
+
+impl<'o> Deployed<'o> {
+    /// Starts it as a Deployment or StatefulSet, and waits until it answers at its Service.
+    pub(crate) async fn start(
+        operator: &'o Installed<'o>,
+        namespace: &str,
+        (kind, name): (&'static str, &'static str),
+        software: &Software,
+    ) -> Self {
+        operator.cluster.import(&software.image).await.unwrap();
+        let (file, content) = software.configuration;
+        let labels = json!({ "app": name });
         let mut spec = json!({
             "replicas": 2,
             "selector": { "matchLabels": labels },
-            "template": template,
+            "template": software.template(name),
         });
         // A StatefulSet replaces one Pod after the other; a Deployment's new ones can come first.
         match kind {

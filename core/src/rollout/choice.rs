@@ -39,6 +39,8 @@ pub struct Defaults {
     pub min_gap: SignedDuration,
     /// How long a restart may take until its Pods are well.
     pub health_timeout: SignedDuration,
+    /// How long after a certificate was issued it has surely reached the files of running Pods.
+    pub volume_delay: SignedDuration,
 }
 
 impl Default for Defaults {
@@ -48,6 +50,8 @@ impl Default for Defaults {
             max_concurrent: 5,
             min_gap: SignedDuration::ZERO,
             health_timeout: SignedDuration::from_mins(10),
+            // Kubelets look every minute, at what their caches say, which may be a minute old.
+            volume_delay: SignedDuration::from_mins(2),
         }
     }
 }
@@ -81,6 +85,8 @@ pub struct Policy {
     pub min_gap: SignedDuration,
     /// How long a restart may take until its Pods are well.
     pub health_timeout: SignedDuration,
+    /// How long after a certificate was issued it has surely reached the files of running Pods.
+    pub volume_delay: SignedDuration,
     /// When restarts may begin; always, if there are none.
     pub windows: Windows,
     /// Windows hold nothing back for less than this.
@@ -163,6 +169,7 @@ impl Policy {
             health_timeout: health_timeout
                 .transpose()?
                 .unwrap_or(defaults.health_timeout),
+            volume_delay: defaults.volume_delay,
             windows: Windows::of("spec.rollout.windows", &rollout.windows)
                 .map_err(|invalid| Misconfigured::new(invalid.field, invalid.problem))?,
             urgent_before: urgent_before.transpose()?.unwrap_or(URGENT_BEFORE),

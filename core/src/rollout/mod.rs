@@ -26,7 +26,7 @@ pub use health::{Health, Progress, Replicas, UpdateStrategy};
 pub use index::{Index, SecretName, WorkloadName};
 pub use mark::{CHOICE, is_mark, mark_key};
 pub use pace::{Dependent, Hold, Pace, Turn, is_due, under_way_since};
-pub use plan::{Held, Inputs, Marks, PROJECTION, RolloutPlan, SETTLE, Skip, Wait, plan_rollout};
+pub use plan::{Held, Inputs, Marks, RolloutPlan, SETTLE, Skip, Wait, plan_rollout};
 pub use pods::{Callee, Pod, Pods};
 pub use status::{Carried, HALTED, ROLLED_OUT, Standing, carried, standing, status_body};
 pub use workload::{DependentKind, Observed, Workload, WorkloadKind};

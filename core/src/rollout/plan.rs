@@ -19,10 +19,6 @@ pub const SETTLE: SignedDuration = SignedDuration::from_secs(5);
 /// How long another issuance under way holds a roll back: one that fails must not do so for ever.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 
-/// How long after the certificate was issued it has surely reached the files of running Pods: their kubelet looks every
-/// minute, at what its cache says, which may be a minute old.
-pub const PROJECTION: SignedDuration = SignedDuration::from_mins(2);
-
 /// The certificate held in a Secret of ours.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Held {
@@ -133,7 +129,7 @@ pub enum Wait {
     Settling,
     /// Another issuance for the same workload is under way.
     Issuing,
-    /// The certificate has to reach the files of its Pods ([`PROJECTION`]).
+    /// The certificate has to reach the files of its Pods ([`Policy::volume_delay`]).
     Projecting,
 }
 
@@ -158,7 +154,8 @@ pub enum Skip {
 /// 5. of the others, one was issued less than [`SETTLE`] ago, or less than a minute ago while another issuance for
 ///    the workload is under way → Wait;
 /// 6. it is scaled to zero: whatever starts later reads what is held → Baseline;
-/// 7. it reads the others again by itself (Reload): it has once they have reached its files → Wait, then Baseline;
+/// 7. it reads the others again by itself or when it is called (Reload, Call), and they have not reached its files yet → Wait;
+///    where it is by itself, Baseline then;
 /// 8. it is paused or not healthy → Skip, unless there is nothing that a roll could take away: none of its Pods is
 ///    available ten minutes after the certificate was issued, though a container has started. Pods of a paused Deployment
 ///    can be called all the same;

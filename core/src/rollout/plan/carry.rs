@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Held, Inputs, PROJECTION, RolloutPlan, Skip, Wait, is_marked, latest_issue};
+use super::{Held, Inputs, RolloutPlan, Skip, Wait, is_marked, latest_issue};
 use crate::api::certificate::RolloutStrategy;
 use crate::rollout::{Choice, Health, Pods};
 
@@ -34,6 +34,11 @@ pub(super) fn carry(
     let called = of_strategy(open, choices, RolloutStrategy::Call);
     if restarted.is_empty() && called.is_empty() {
         return inputs.reload(now, open);
+    }
+    if restarted.is_empty()
+        && let Some(wait) = files_are_to_change(now, called.values())
+    {
+        return wait;
     }
     let (last_resort, health) = if restarted.is_empty() {
         (None, workload.health_of_pods())
@@ -78,9 +83,16 @@ pub(super) fn carry(
             paced,
         };
     }
+    if let Some(wait) =
+        files_are_to_change(now, to_call.iter().map(|secret| &called[secret.as_str()]))
+    {
+        return wait;
+    }
     // What reaches the files only later is noted then.
     let mut carried = open.clone();
-    carried.retain(|secret, held| !is_young(now, choices[secret].strategy, held));
+    carried.retain(|secret, held| {
+        choices[secret].strategy != RolloutStrategy::Reload || !is_young(now, held)
+    });
     let first = to_call.first();
     let Some(call) = first.and_then(|secret| choices[secret.as_str()].call.clone()) else {
         return inputs.baseline(&carried);
@@ -122,21 +134,34 @@ fn asks_for_roll(marked: bool, issued_at: Option<Timestamp>, pods: Pods) -> bool
     }
 }
 
-/// Whether the certificate may not have reached the files yet that the workload reads by itself.
-fn is_young(now: Timestamp, strategy: RolloutStrategy, held: &Held) -> bool {
-    strategy == RolloutStrategy::Reload
-        && projected_at(held).is_some_and(|at| at > now && held.issued_at <= Some(now))
+/// Whether the certificate may not have reached the files of running Pods yet.
+fn is_young(now: Timestamp, held: &Held) -> bool {
+    projected_at(held).is_some_and(|at| at > now && held.issued_at <= Some(now))
 }
 
 fn projected_at(held: &Held) -> Option<Timestamp> {
-    held.issued_at?.saturating_add(PROJECTION).ok()
+    let policy = held.policy.as_ref().ok()?;
+    held.issued_at?.saturating_add(policy.volume_delay).ok()
+}
+
+/// Waits until all of these have reached the files: who is called before that reads the old ones.
+fn files_are_to_change<'a>(
+    now: Timestamp,
+    called: impl Iterator<Item = &'a &'a Held>,
+) -> Option<RolloutPlan> {
+    let young = called.filter(|held| is_young(now, held));
+    let until = young.filter_map(|held| projected_at(held)).max()?;
+    Some(RolloutPlan::Wait {
+        until,
+        why: Wait::Projecting,
+    })
 }
 
 impl Inputs<'_> {
     /// What is to be done to a workload that reads all of `open` again by itself.
     fn reload(&self, now: Timestamp, open: &BTreeMap<&str, &Held>) -> RolloutPlan {
         let mut read = open.clone();
-        read.retain(|_, held| !is_young(now, RolloutStrategy::Reload, held));
+        read.retain(|_, held| !is_young(now, held));
         match open.values().filter_map(|held| projected_at(held)).min() {
             Some(until) if read.is_empty() => RolloutPlan::Wait {
                 until,

@@ -326,6 +326,18 @@ fn rule_6_scaled_to_zero_one_that_reloads_has_nothing_to_wait_for() {
 }
 
 #[test]
+fn rule_7_nobody_is_called_before_the_files_are_there() {
+    let case = |now: &str| Case::due().with(calls).with(|case| case.now = at(now));
+    let early = case("12:01:59");
+    assert_eq!(early.plan(), wait("12:02:00", Wait::Projecting));
+    assert_eq!(
+        early.with(unread).with(paused).plan(),
+        wait("12:02:00", Wait::Projecting)
+    );
+    assert_eq!(case("12:02:00").plan(), called());
+}
+
+#[test]
 fn rule_7_what_reloads_is_noted_once_the_files_are_there_whatever_its_health() {
     let case = |now: &str| {
         Case::due()
