@@ -44,8 +44,7 @@ pub(super) struct RolloutArguments {
     #[arg(long, env = "CERTWRIGHT_ROLLOUT_HEALTH_TIMEOUT", value_name = "DURATION", default_value = "10m", value_parser = duration)]
     rollout_health_timeout: SignedDuration,
 
-    /// How long kubelets take to bring a changed Secret into the files of running Pods: until then no Pod is called, nor
-    /// taken to have reloaded
+    /// How long kubelets take to bring a changed Secret into the files of running Pods: until then, none is called
     #[arg(long, env = "CERTWRIGHT_ROLLOUT_VOLUME_DELAY", value_name = "DURATION", default_value = "2m", value_parser = duration)]
     rollout_volume_delay: SignedDuration,
 }
