@@ -38,7 +38,7 @@ async fn renewed_certificates_are_served_by_every_pod_and_no_client_is_failed() 
     }
     let roots = held(operator, namespace, "web", "ca.crt").await;
     let mut clients = Vec::new();
-    let mut generations = Vec::new();
+    let mut revisions = Vec::new();
     for (server, _) in &servers {
         all_serve(operator, namespace, server, &roots).await;
         // The first Pod that is ready is not known at once to all that send connections.
@@ -47,7 +47,7 @@ async fn renewed_certificates_are_served_by_every_pod_and_no_client_is_failed() 
             service.shows().await.map_err(|problem| problem.to_string())
         })
         .await;
-        generations.push(server.generation().await);
+        revisions.push(server.revision().await);
         clients.push(Load::start(server.address, &host(server), &roots));
     }
     let mut leaves = BTreeSet::new();
@@ -55,11 +55,11 @@ async fn renewed_certificates_are_served_by_every_pod_and_no_client_is_failed() 
         for (server, _) in &servers {
             renew(operator, namespace, server.name, round).await;
         }
-        for ((server, rolls), before) in servers.iter().zip(&generations) {
+        for ((server, rolls), before) in servers.iter().zip(&revisions) {
             leaves.insert(all_serve(operator, namespace, server, &roots).await);
             server.has_rolled().await;
             let rolls = if *rolls { round } else { 0 };
-            assert_eq!(server.generation().await - before, rolls, "{}", server.name);
+            assert_eq!(server.revision().await - before, rolls, "{}", server.name);
         }
     }
     assert_eq!(leaves.len(), servers.len() * usize::from(ROUNDS));

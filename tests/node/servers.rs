@@ -268,17 +268,19 @@ impl<'o> Deployed<'o> {
         self.operator.kubectl(&status, "").await;
     }
 
-    /// Its generation, which each change of its Pods counts up.
-    pub(crate) async fn generation(&self) -> i64 {
+    /// The number of its newest revision, which each change of its Pods' template counts up.
+    pub(crate) async fn revision(&self) -> i64 {
         let Self {
             kind,
             name,
             namespace,
             ..
         } = self;
-        let path = "jsonpath={.metadata.generation}";
-        let get = format!("get {kind}/{name} --namespace {namespace} --output {path}");
-        self.operator.kubectl(&get, "").await.parse().unwrap()
+        let history = format!("rollout history {kind}/{name} --namespace {namespace}");
+        let printed = self.operator.kubectl(&history, "").await;
+        let first_words = printed.lines().filter_map(|line| line.split(' ').next());
+        let revisions = first_words.filter_map(|word| word.parse().ok());
+        revisions.max().unwrap()
     }
 
     /// Where each of its Pods listens that is not on its way out.
