@@ -25,8 +25,7 @@ pub use renewal::{Renewal, RenewalPolicy, RenewalWindow};
 pub use revocation::{RevocationState, RevocationStatus};
 pub use rollout::{
     CallMethod, CallPort, LabelOperator, LabelRequirement, Rollout, RolloutCall, RolloutKind,
-    RolloutProbe, RolloutRule, RolloutStatus, RolloutStrategy, StartTls, WaitingWorkload,
-    WorkloadSelector,
+    RolloutRule, RolloutStatus, RolloutStrategy, WaitingWorkload, WorkloadSelector,
 };
 pub use secret::{AdditionalOutputFormat, OutputFormat, SecretDeletionPolicy, SecretTemplate};
 pub use status::{CertificateStatus, LastFailure, SuggestedWindow};

@@ -96,9 +96,6 @@ pub struct RolloutRule {
     /// When they are taken up, from 0 (default) to 100: once all workloads of lower waves run with the certificate and are well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wave: Option<i32>,
-    /// How it is found out which certificate they serve.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub probe: Option<RolloutProbe>,
 }
 
 /// A kind of workload.
@@ -230,37 +227,6 @@ impl JsonSchema for CallPort {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "x-kubernetes-int-or-string": true })
     }
-}
-
-/// How it is found out which certificate a workload serves.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct RolloutProbe {
-    /// The ports of its Pods that speak TLS.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ports: Vec<u16>,
-    /// The name that is asked for (SNI). Defaults to the first of the certificate's names.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub server_name: Option<String>,
-    /// The protocol in which TLS is asked for first; without it, connections begin with TLS.
-    #[serde(default, rename = "startTLS", skip_serializing_if = "Option::is_none")]
-    pub start_tls: Option<StartTls>,
-}
-
-/// A protocol in which TLS is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum StartTls {
-    /// RFC 3207.
-    Smtp,
-    /// RFC 9051.
-    Imap,
-    /// PostgreSQL's `SSLRequest`.
-    Postgres,
-    /// MySQL's SSL request.
-    Mysql,
-    /// RFC 4511.
-    Ldap,
 }
 
 /// How far the held certificate has been carried into the workloads that read it.
