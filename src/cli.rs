@@ -14,10 +14,12 @@ mod inspect;
 mod revoke;
 mod rollout;
 mod settings;
+mod status;
 
 use arguments::Arguments;
 pub use revoke::{Revocable, RevokeSettings};
 pub use settings::*;
+pub use status::StatusSettings;
 
 /// Where a Pod finds the namespace of its own ServiceAccount.
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";

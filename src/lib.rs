@@ -22,5 +22,6 @@ pub mod probe;
 pub mod revoke;
 pub mod rollout;
 pub mod server;
+pub mod status;
 pub mod telemetry;
 pub mod verify;

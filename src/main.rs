@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use certwright::cli::{self, Command, RunSettings};
-use certwright::{app, crds, inspect, revoke, telemetry, verify};
+use certwright::{app, crds, inspect, revoke, status, telemetry, verify};
 
 fn main() -> ExitCode {
     let result = match cli::parse() {
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Command::Version => cli::print(concat!("certwright ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Inspect(settings) => block_on(inspect::run(settings)),
         Command::Verify(settings) => return verified(block_on(verify::run(settings))),
+        Command::Status(settings) => block_on(status::run(settings)),
         Command::Revoke(settings) => block_on(revoke::run(*settings)),
     };
     result.map_or_else(|error| complain(&error), |()| ExitCode::SUCCESS)

@@ -12,8 +12,8 @@ use certwright_core::acme::{AccountKey, problem};
 use certwright_core::api::Certificate;
 use certwright_core::pki::{Facts, PrivateKey, chain};
 use certwright_core::plan::marks::REVOKE;
+use kube::Api;
 use kube::api::{Patch, PatchParams};
-use kube::{Api, Client};
 use serde_json::json;
 
 use crate::acme::{self, AcmeError, Transport, Verification};
@@ -59,13 +59,9 @@ pub async fn run(settings: RevokeSettings) -> anyhow::Result<()> {
 async fn by_annotation(settings: &RevokeSettings, name: &str) -> anyhow::Result<()> {
     let (client, default_namespace) = connect(settings.context.clone()).await?;
     let namespace = settings.namespace.clone().unwrap_or(default_namespace);
-    let certificates = certificates(client, &namespace, settings);
+    let certificates = Api::namespaced_with(client, &namespace, &settings.group);
     let place = format!("Certificate {namespace}/{name}");
-    let asked = tokio::time::timeout(PATIENCE, certificates.get_opt(name)).await;
-    let certificate = asked
-        .context("the API server did not answer in time")?
-        .map_err(|error| anyhow!("failed to read {place}: {error}"))?
-        .ok_or_else(|| anyhow!("there is no {place}"))?;
+    let certificate = read_certificate(&certificates, &place, name).await?;
     let serial = certificate
         .status
         .and_then(|status| status.serial_number)
@@ -90,8 +86,17 @@ async fn by_annotation(settings: &RevokeSettings, name: &str) -> anyhow::Result<
     ))
 }
 
-fn certificates(client: Client, namespace: &str, settings: &RevokeSettings) -> Api<Certificate> {
-    Api::namespaced_with(client, namespace, &settings.group)
+/// A Certificate as it is now; `place` is what an error calls it.
+pub(crate) async fn read_certificate(
+    certificates: &Api<Certificate>,
+    place: &str,
+    name: &str,
+) -> anyhow::Result<Certificate> {
+    tokio::time::timeout(PATIENCE, certificates.get_opt(name))
+        .await
+        .context("the API server did not answer in time")?
+        .map_err(|error| anyhow!("failed to read {place}: {error}"))?
+        .ok_or_else(|| anyhow!("there is no {place}"))
 }
 
 /// The certificate and its key, which must fit.

@@ -17,6 +17,7 @@ use super::settings::{
     Command, CrdsSettings, Http01Settings, LeaderElection, LogFilter, LogFormat, LogSettings,
     OutsideSettings, RunSettings,
 };
+use super::status::StatusArguments;
 use crate::cluster::scope::Scope;
 use crate::outside::Network;
 
@@ -47,6 +48,7 @@ enum Verb {
     Version,
     Inspect(InspectArguments),
     Verify(VerifyArguments),
+    Status(StatusArguments),
     Revoke(Box<RevokeArguments>),
 }
 
@@ -330,6 +332,7 @@ impl Arguments {
             Verb::Revoke(arguments) => Command::Revoke(Box::new((*arguments).into())),
             Verb::Inspect(arguments) => Command::Inspect(arguments.into()),
             Verb::Verify(arguments) => Command::Verify(arguments.into()),
+            Verb::Status(arguments) => Command::Status(arguments.into()),
         }
     }
 }

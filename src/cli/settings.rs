@@ -13,6 +13,7 @@ use jiff::SignedDuration;
 use tracing_subscriber::EnvFilter;
 
 use super::revoke::RevokeSettings;
+use super::status::StatusSettings;
 use crate::cluster::scope::Scope;
 use crate::outside::Network;
 use crate::probe::StartTls;
@@ -30,6 +31,8 @@ pub enum Command {
     Inspect(InspectSettings),
     /// Say what a client would have against it.
     Verify(VerifySettings),
+    /// Say how a Certificate stands.
+    Status(StatusSettings),
     /// Have a CA revoke a certificate.
     Revoke(Box<RevokeSettings>),
 }

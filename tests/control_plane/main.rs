@@ -34,3 +34,4 @@ mod rollout;
 mod rotation;
 mod secrecy;
 mod shipped;
+mod status;

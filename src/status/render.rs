@@ -1,0 +1,215 @@
+//! From a Certificate to text.
+
+use certwright_core::api::certificate::{CertificateStatus, RolloutStatus};
+use certwright_core::api::{Certificate, Condition};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::inspect::Page;
+use crate::inspect::words::{distance, moment, shown};
+
+/// How a Certificate stands, as text for a terminal, ending in a line feed. All that comes from its status is escaped.
+pub fn render(certificate: &Certificate, now: Timestamp) -> String {
+    let metadata = &certificate.metadata;
+    let name = metadata.name.as_deref().unwrap_or_default();
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    let mut page = Page::default();
+    page.line(format!("Certificate {}/{}", shown(namespace), shown(name)));
+    page.field("Secret", [shown(&certificate.spec.secret_name)]);
+    let issuer = &certificate.spec.issuer_ref;
+    let kind = issuer.kind.as_deref().unwrap_or("Issuer");
+    page.field("issuer", [shown(&format!("{kind} {}", issuer.name))]);
+    // Until then, it says what the schema has every new one say.
+    let looked =
+        |status: &&CertificateStatus| status.observed_generation.is_some_and(|seen| seen >= 0);
+    let Some(status) = certificate.status.as_ref().filter(looked) else {
+        page.field("status", ["the operator has not looked at it yet"]);
+        return page.0;
+    };
+    if status.observed_generation != metadata.generation {
+        page.field(
+            "status",
+            ["of an older spec: this one was not looked at yet"],
+        );
+    }
+    held(&mut page, status, now);
+    issuance(&mut page, status, now);
+    if let Some(rollout) = &status.rollout {
+        carried(&mut page, rollout);
+    }
+    page.line("");
+    for condition in &status.conditions {
+        said(&mut page, condition, now);
+    }
+    page.0
+}
+
+/// What the Secret holds.
+fn held(page: &mut Page, status: &CertificateStatus, now: Timestamp) {
+    let at = |time: &Time| format!("{}, {}", moment(time.0), distance(now, time.0));
+    let Some(not_after) = &status.not_after else {
+        page.field("holds", ["no certificate"]);
+        return;
+    };
+    let number = |revision| format!("certificate number {revision}");
+    page.field("holds", status.revision.map(number));
+    page.field(
+        "serial",
+        status.serial_number.iter().map(|text| shown(text)),
+    );
+    let fingerprint = status.fingerprint.as_ref();
+    page.field(
+        "fingerprint",
+        fingerprint.map(|text| format!("SHA-256 {}", shown(text))),
+    );
+    page.field("valid from", status.not_before.as_ref().map(at));
+    page.field("valid until", [at(not_after)]);
+    page.field(
+        "renewal",
+        [status
+            .renewal_time
+            .as_ref()
+            .map_or_else(|| "not by itself".to_owned(), at)],
+    );
+}
+
+/// What is under way, or has failed.
+fn issuance(page: &mut Page, status: &CertificateStatus, now: Timestamp) {
+    let at = |time: &Time| format!("{}, {}", moment(time.0), distance(now, time.0));
+    if let Some(order) = &status.order {
+        let url = order.url.as_deref().unwrap_or("not made yet");
+        page.field(
+            "order",
+            [shown(url), format!("begun {}", at(&order.started_at))],
+        );
+        let waits = order.waits_for.iter();
+        page.field("", waits.map(|what| format!("waits: {}", shown(what))));
+    }
+    if let Some(failure) = &status.last_failure {
+        let tries = match failure.attempts {
+            1 => "once".to_owned(),
+            count => format!("{count} times in a row"),
+        };
+        page.field(
+            "last failure",
+            [
+                format!(
+                    "{}, {tries}: {}",
+                    shown(&failure.reason),
+                    shown(&failure.message)
+                ),
+                format!("next try {}", at(&failure.next_try)),
+            ],
+        );
+    }
+}
+
+/// How far the workloads have it.
+fn carried(page: &mut Page, rollout: &RolloutStatus) {
+    let done = format!("{} of {} workloads", rollout.up_to_date, rollout.dependents);
+    page.field("rolled out", [done]);
+    let waiting = rollout.waiting.iter();
+    page.field(
+        "",
+        waiting.map(|one| shown(&format!("{} {}: {}", one.kind, one.name, one.reason))),
+    );
+}
+
+fn said(page: &mut Page, condition: &Condition, now: Timestamp) {
+    let since = distance(now, condition.last_transition_time.0);
+    let label = shown(&condition.type_);
+    let status = format!(
+        "{:?}, {} ({since})",
+        condition.status,
+        shown(&condition.reason)
+    );
+    page.field(&label, [status, shown(&condition.message)]);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn page(status: Value) -> String {
+        let mut certificate = json!({
+            "metadata": { "name": "web", "namespace": "shop", "generation": 2 },
+            "spec": { "secretName": "web-tls", "issuerRef": { "name": "le", "kind": "ClusterIssuer" } },
+        });
+        if !status.is_null() {
+            certificate["status"] = status;
+        }
+        let certificate = serde_json::from_value(certificate).unwrap();
+        render(&certificate, "2026-11-26T12:00:00Z".parse().unwrap())
+    }
+
+    #[test]
+    fn what_is_held_and_how_far_it_is_carried_is_told() {
+        let told = page(json!({
+            "observedGeneration": 2, "revision": 7, "serialNumber": "0a1b", "fingerprint": "cd",
+            "notBefore": "2026-11-01T12:00:00Z", "notAfter": "2026-12-06T12:00:00Z", "renewalTime": "2026-11-28T11:00:00Z",
+            "rollout": { "dependents": 3, "upToDate": 1, "waiting": [
+                { "kind": "Deployment", "name": "web", "reason": "Busy" },
+                { "kind": "StatefulSet", "name": "db", "reason": "NextWave" },
+            ] },
+            "conditions": [{
+                "type": "Ready", "status": "True", "reason": "Ready", "message": "All is well.\u{1b}[2J",
+                "lastTransitionTime": "2026-11-26T11:00:00Z",
+            }],
+        }));
+        assert_eq!(
+            told,
+            "\
+Certificate shop/web
+  Secret       web-tls
+  issuer       ClusterIssuer le
+  holds        certificate number 7
+  serial       0a1b
+  fingerprint  SHA-256 cd
+  valid from   2026-11-01 12:00:00 UTC, 25 days ago
+  valid until  2026-12-06 12:00:00 UTC, in 10 days
+  renewal      2026-11-28 11:00:00 UTC, in 47 hours
+  rolled out   1 of 3 workloads
+               Deployment web: Busy
+               StatefulSet db: NextWave
+
+  Ready        True, Ready (1 hour ago)
+               All is well.\\u{1b}[2J
+"
+        );
+    }
+
+    #[test]
+    fn what_is_under_way_and_what_failed_is_told() {
+        let told = page(json!({
+            "observedGeneration": 1,
+            "order": {
+                "attempted": "x", "url": "https://ca.example/order/1", "startedAt": "2026-11-26T11:59:00Z",
+                "waitsFor": "the CA to look",
+            },
+            "lastFailure": {
+                "reason": "Unreachable", "message": "ca.example did not answer.", "attempts": 3, "attempted": "x",
+                "time": "2026-11-26T11:50:00Z", "nextTry": "2026-11-26T12:05:00Z",
+            },
+        }));
+        for line in [
+            "status       of an older spec: this one was not looked at yet",
+            "holds        no certificate",
+            "order        https://ca.example/order/1",
+            "             begun 2026-11-26 11:59:00 UTC, 1 minute ago",
+            "             waits: the CA to look",
+            "last failure Unreachable, 3 times in a row: ca.example did not answer.",
+            "             next try 2026-11-26 12:05:00 UTC, in 5 minutes",
+        ] {
+            assert!(
+                told.lines()
+                    .any(|told| told.trim_end() == format!("  {line}")),
+                "{line}\n{told}"
+            );
+        }
+        for nothing in [Value::Null, json!({ "observedGeneration": -1 })] {
+            assert!(page(nothing).ends_with("the operator has not looked at it yet\n"));
+        }
+    }
+}
