@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use certwright_core::api::Group;
 use certwright_core::rollout::{
-    Held, Index, Inputs, Marks, Pods, RolloutPlan, Workload, WorkloadKind, apply_body, plan_rollout,
+    Defaults, Held, Index, Inputs, Marks, Pods, Policy, RolloutPlan, Workload, WorkloadKind,
+    apply_body, plan_rollout,
 };
 use certwright_fuzz::now;
 use jiff::SignedDuration;
@@ -23,8 +24,10 @@ fuzz_target!(|json: &[u8]| {
         let touched = Index::default().applied(&workload);
         assert_eq!(touched.len(), workload.secrets.len());
         let marks = match plan(&workload) {
-            RolloutPlan::Baseline { marks } | RolloutPlan::Roll { marks, .. } => marks,
-            RolloutPlan::NeedPods => panic!("they were read"),
+            RolloutPlan::Baseline { marks }
+            | RolloutPlan::Roll { marks, .. }
+            | RolloutPlan::Call { marks, .. } => marks,
+            RolloutPlan::NeedPods { .. } => panic!("they were read"),
             _ => continue,
         };
         let _ = apply_body(&workload, &marks);
@@ -59,7 +62,14 @@ fn held(secret: &str) -> Held {
         certificate: secret.to_owned(),
         fingerprint: "00".repeat(32),
         issued_at: Some(now() - SignedDuration::from_mins(30)),
-        strategy: Default::default(),
+        not_after: now() + SignedDuration::from_hours(1000),
+        replaces_revoked: false,
+        policy: Policy::of(
+            &Group::default(),
+            None,
+            &BTreeMap::new(),
+            &Defaults::default(),
+        ),
         issuing: false,
     }
 }
