@@ -81,22 +81,8 @@ fn certificate(page: &mut Page, placed: &Placed, now: Timestamp) {
         "issuer",
         [or_empty(words::distinguished_name(&facts.issuer))],
     );
-    page.field(
-        "valid from",
-        [format!(
-            "{}, {}",
-            words::moment(facts.not_before),
-            words::distance(now, facts.not_before)
-        )],
-    );
-    page.field(
-        "valid until",
-        [format!(
-            "{}, {}",
-            words::moment(facts.not_after),
-            words::distance(now, facts.not_after)
-        )],
-    );
+    page.field("valid from", [words::when(now, facts.not_before)]);
+    page.field("valid until", [words::when(now, facts.not_after)]);
     if let Some(problem) = invalid_now(facts, now) {
         page.field("", [problem.to_uppercase()]);
     }

@@ -131,8 +131,13 @@ pub(crate) fn octets(octets: &[u8]) -> String {
 }
 
 /// A moment to the second, such as `2026-11-02 10:00:00 UTC`.
-pub(crate) fn moment(at: Timestamp) -> String {
+fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// A moment, and how far off it is.
+pub(crate) fn when(now: Timestamp, at: Timestamp) -> String {
+    format!("{}, {}", moment(at), distance(now, at))
 }
 
 /// How far off a moment is: `in 89 days`, `3 hours ago`.

@@ -142,12 +142,10 @@ impl<S: Surroundings> Context<S> {
 
     /// Of the Secrets a workload reads those that are ours.
     pub(super) fn held(&self, workload: &Workload) -> BTreeMap<String, Held> {
+        let reader = WorkloadName::from(workload);
         let held = workload.secrets.iter().filter_map(|name| {
-            let secret = SecretName {
-                namespace: workload.namespace().to_owned(),
-                name: name.clone(),
-            };
-            Some((name.clone(), self.surroundings.held(&secret)?))
+            let held = self.surroundings.held(&reader.secret(name))?;
+            Some((name.clone(), held))
         });
         held.collect()
     }
@@ -200,10 +198,11 @@ impl<S: Surroundings> Context<S> {
             (true, 0) => turns.wait(name),
             (true, _) => {
                 turns.begin(name.clone());
+                let secrets = workload.secrets.iter();
                 return Some(Begun {
                     context: self,
+                    secrets: secrets.map(|secret| name.secret(secret)).collect(),
                     name,
-                    secrets: workload.secrets.clone(),
                 });
             }
             // Somebody else may have the place that this one was woken for.
@@ -227,11 +226,8 @@ impl<S: Surroundings> Context<S> {
         held.iter()
             .filter(|(secret, held)| is_due(&self.group, workload, secret, held))
             .all(|(secret, held)| {
-                let name = SecretName {
-                    namespace: workload.namespace().to_owned(),
-                    name: secret.clone(),
-                };
-                let readers = self.readers_by(turns, now, &name, held);
+                let secret = WorkloadName::from(workload).secret(secret);
+                let readers = self.readers_by(turns, now, &secret, held);
                 readers.pace.turn(now, &self.group, workload, held, false) == Turn::Now
             })
     }
@@ -384,19 +380,14 @@ fn dependent((workload, begun): &(Arc<Workload>, bool)) -> Dependent<'_> {
 pub(super) struct Begun<'c, S: Surroundings> {
     context: &'c Context<S>,
     name: WorkloadName,
-    secrets: BTreeSet<String>,
+    secrets: BTreeSet<SecretName>,
 }
 
 impl<S: Surroundings> Drop for Begun<'_, S> {
     fn drop(&mut self) {
         self.context.turns().end(&self.name);
         // Whatever came of it, others may have their turn now.
-        for secret in &self.secrets {
-            self.context.wake_owner(&SecretName {
-                namespace: self.name.namespace.clone(),
-                name: secret.clone(),
-            });
-        }
+        self.context.touched(&self.secrets);
         self.context.fill(self.context.surroundings.now());
     }
 }

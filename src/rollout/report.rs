@@ -6,14 +6,12 @@ use certwright_core::rollout::{
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource as _;
 
 use super::Report;
 
 pub(super) fn rolled(workload: &Workload, secrets: &[String]) -> Report {
-    let mut note = format!(
-        "New certificate in Secret {}: its Pods are replaced",
-        secrets.join(", ")
-    );
+    let mut note = format!("{}: its Pods are replaced", news(secrets));
     match workload.update {
         UpdateStrategy::OnDelete => note.push_str(" as they are deleted (updateStrategy OnDelete)"),
         UpdateStrategy::From { partition } => {
@@ -27,10 +25,7 @@ pub(super) fn rolled(workload: &Workload, secrets: &[String]) -> Report {
 }
 
 pub(super) fn called(workload: &Workload, secrets: &[String]) -> Report {
-    let note = format!(
-        "New certificate in Secret {}: its Pods were called",
-        secrets.join(", ")
-    );
+    let note = format!("{}: its Pods were called", news(secrets));
     Report {
         action: "Call",
         ..report(workload, false, "RolledOut", note)
@@ -38,10 +33,7 @@ pub(super) fn called(workload: &Workload, secrets: &[String]) -> Report {
 }
 
 pub(super) fn not_called(workload: &Workload, secrets: &[String], why: &str) -> Report {
-    let note = format!(
-        "New certificate in Secret {}: {why}; it is tried again",
-        secrets.join(", ")
-    );
+    let note = format!("{}: {why}; it is tried again", news(secrets));
     Report {
         action: "Call",
         ..report(workload, true, "Calling", note)
@@ -53,25 +45,16 @@ pub(super) fn misconfigured(
     problem: &Misconfigured,
     secrets: &[String],
 ) -> Report {
-    let note = format!(
-        "New certificate in Secret {} is not rolled out: {problem}",
-        secrets.join(", ")
-    );
+    let note = format!("{} is not rolled out: {problem}", news(secrets));
     report(workload, true, "Misconfigured", note)
 }
 
 /// A Certificate's rollout has come to a halt, as its condition says.
 pub(super) fn halted(group: &Group, certificate: &Certificate, message: &str) -> Report {
-    let metadata = &certificate.metadata;
     Report {
         about: ObjectReference {
-            api_version: Some(group.api_version()),
-            kind: Some("Certificate".to_owned()),
-            name: metadata.name.clone(),
-            namespace: metadata.namespace.clone(),
-            resource_version: metadata.resource_version.clone(),
-            uid: metadata.uid.clone(),
-            ..ObjectReference::default()
+            resource_version: certificate.metadata.resource_version.clone(),
+            ..certificate.object_ref(group)
         },
         warning: true,
         reason: HALTED,
@@ -91,14 +74,15 @@ pub(super) fn skipped(
         Skip::RollingOut => "another change of its Pods is under way",
         Skip::Unavailable => "not all its Pods are available; it is rolled once they are",
     };
-    let mut note = format!(
-        "New certificate in Secret {} is not rolled out: {why}",
-        secrets.join(", ")
-    );
+    let mut note = format!("{} is not rolled out: {why}", news(secrets));
     if let Some(until) = until {
         note.push_str(&format!(", or at {until} if none is by then"));
     }
     report(workload, true, "RolloutSkipped", note)
+}
+
+fn news(secrets: &[String]) -> String {
+    format!("New certificate in Secret {}", secrets.join(", "))
 }
 
 fn report(workload: &Workload, warning: bool, reason: &'static str, note: String) -> Report {

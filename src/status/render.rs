@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::inspect::Page;
-use crate::inspect::words::{distance, moment, shown};
+use crate::inspect::words::{distance, shown, when};
 
 /// How a Certificate stands, as text for a terminal, ending in a line feed. All that comes from its status is escaped.
 pub fn render(certificate: &Certificate, now: Timestamp) -> String {
@@ -46,7 +46,7 @@ pub fn render(certificate: &Certificate, now: Timestamp) -> String {
 
 /// What the Secret holds.
 fn held(page: &mut Page, status: &CertificateStatus, now: Timestamp) {
-    let at = |time: &Time| format!("{}, {}", moment(time.0), distance(now, time.0));
+    let at = |time: &Time| when(now, time.0);
     let Some(not_after) = &status.not_after else {
         page.field("holds", ["no certificate"]);
         return;
@@ -75,7 +75,7 @@ fn held(page: &mut Page, status: &CertificateStatus, now: Timestamp) {
 
 /// What is under way, or has failed.
 fn issuance(page: &mut Page, status: &CertificateStatus, now: Timestamp) {
-    let at = |time: &Time| format!("{}, {}", moment(time.0), distance(now, time.0));
+    let at = |time: &Time| when(now, time.0);
     if let Some(order) = &status.order {
         let url = order.url.as_deref().unwrap_or("not made yet");
         page.field(

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{Report, Standing};
 use crate::inspect::Page;
-use crate::inspect::words::{distance, moment, shown};
+use crate::inspect::words::{shown, when};
 
 /// The report as text for a terminal, ending in a line feed.
 pub(super) fn render(report: &Report, now: Timestamp) -> String {
@@ -13,9 +13,7 @@ pub(super) fn render(report: &Report, now: Timestamp) -> String {
     page.field("reached at", report.reached.iter().map(|at| shown(at)));
     page.field("for", report.name.iter().map(|name| shown(name)));
     page.field("fingerprint", [format!("SHA-256 {}", report.fingerprint)]);
-    let ends = report.judgement.ends;
-    let ends = format!("{}, {}", moment(ends), distance(now, ends));
-    page.field("valid until", [ends]);
+    page.field("valid until", [when(now, report.judgement.ends)]);
     page.field(
         "revocation",
         [match &report.standing {

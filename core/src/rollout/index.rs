@@ -66,7 +66,7 @@ impl Index {
         self.unseen.remove(&name);
         let mut touched = self.forget(&name);
         for secret in &workload.secrets {
-            let secret = in_namespace(&name, secret);
+            let secret = name.secret(secret);
             self.readers
                 .entry(secret.clone())
                 .or_default()
@@ -104,10 +104,8 @@ impl Index {
 
     fn forget(&mut self, name: &WorkloadName) -> BTreeSet<SecretName> {
         let secrets = self.reads.remove(name).unwrap_or_default();
-        let secrets: BTreeSet<SecretName> = secrets
-            .iter()
-            .map(|secret| in_namespace(name, secret))
-            .collect();
+        let secrets: BTreeSet<SecretName> =
+            secrets.iter().map(|secret| name.secret(secret)).collect();
         for secret in &secrets {
             if let Some(readers) = self.readers.get_mut(secret) {
                 readers.remove(name);
@@ -120,9 +118,12 @@ impl Index {
     }
 }
 
-fn in_namespace(workload: &WorkloadName, secret: &str) -> SecretName {
-    SecretName {
-        namespace: workload.namespace.clone(),
-        name: secret.to_owned(),
+impl WorkloadName {
+    /// A Secret that it reads, by its name: it is of the same namespace.
+    pub fn secret(&self, name: &str) -> SecretName {
+        SecretName {
+            namespace: self.namespace.clone(),
+            name: name.to_owned(),
+        }
     }
 }
