@@ -132,7 +132,15 @@ pub async fn address(address: SocketAddr, asked: &Asked) -> Result<Presented, Un
     }
 }
 
-async fn present(mut stream: TcpStream, at: String, asked: &Asked) -> Result<Presented, Unreached> {
+/// Asks whoever is at the other end of a connection, which is told as `at`.
+///
+/// # Errors
+/// When it shows no certificate.
+pub async fn present(
+    mut stream: TcpStream,
+    at: String,
+    asked: &Asked,
+) -> Result<Presented, Unreached> {
     if let Some(starttls) = asked.starttls {
         starttls::begin(&mut stream, &at, starttls).await?;
     }

@@ -45,7 +45,7 @@ use crate::issuer::acme::{RenewalPolls, Ways};
 use crate::issuer::{Accounts, Issuers};
 use crate::metrics::{Metrics, series};
 use crate::outside::{Allowed, Outside, Records};
-use crate::rollout::{self, Limits, Rollout};
+use crate::rollout::{self, Limits, Probing, Rollout};
 use crate::server::Report;
 use answering::Through;
 use around::{Around, while_leading};
@@ -63,6 +63,7 @@ pub(super) struct Parts {
     scope: Scope,
     rollout: Option<RolloutSettings>,
     allowed: Allowed,
+    outside: Arc<Outside>,
 }
 
 const SECRETS: &str = "Secrets";
@@ -105,7 +106,8 @@ impl Parts {
             ),
         ));
         let records = Arc::new(Records::new(&settings.resolvers)?);
-        let ways = ways(&client, settings, records, outside, allowed.clone());
+        let through = Arc::clone(&outside);
+        let ways = ways(&client, settings, records, through, allowed.clone());
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, clock.as_ref());
         let leads = leadership.clone();
@@ -156,6 +158,7 @@ impl Parts {
             scope: settings.scope.clone(),
             rollout: settings.rollout,
             allowed,
+            outside,
         })
     }
 
@@ -196,6 +199,10 @@ impl Parts {
                     in_cluster: settings.max_concurrent,
                     counted_for: settings.defaults.health_timeout,
                 },
+                probing: settings.probe_interval.map(|interval| Probing {
+                    outside: self.outside,
+                    interval,
+                }),
             };
             tasks.serving(
                 "rollout",

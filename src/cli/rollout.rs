@@ -8,6 +8,8 @@ use jiff::SignedDuration;
 use super::arguments::duration;
 use super::settings::RolloutSettings;
 
+const SHORTEST_PROBE_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Rollout")]
 pub(super) struct RolloutArguments {
@@ -47,6 +49,10 @@ pub(super) struct RolloutArguments {
     /// How long kubelets take to bring a changed Secret into the files of running Pods: until then, none is called
     #[arg(long, env = "CERTWRIGHT_ROLLOUT_VOLUME_DELAY", value_name = "DURATION", default_value = "2m", value_parser = duration)]
     rollout_volume_delay: SignedDuration,
+
+    /// How long after a workload or host was seen to serve its certificate it is looked at again; 0s: none is ever looked at
+    #[arg(long, env = "CERTWRIGHT_ROLLOUT_PROBE_INTERVAL", value_name = "DURATION", default_value = "1h", value_parser = probe_interval)]
+    rollout_probe_interval: SignedDuration,
 }
 
 impl RolloutArguments {
@@ -60,6 +66,7 @@ impl RolloutArguments {
                 volume_delay: self.rollout_volume_delay,
             },
             max_concurrent: self.rollout_max_concurrent,
+            probe_interval: Some(self.rollout_probe_interval).filter(SignedDuration::is_positive),
         })
     }
 }
@@ -71,6 +78,15 @@ fn strategy(text: &str) -> Result<RolloutStrategy, String> {
                 .to_owned(),
         ),
         strategy => Ok(strategy),
+    }
+}
+
+fn probe_interval(text: &str) -> Result<SignedDuration, String> {
+    let interval = duration(text).map_err(|problem| problem.to_string())?;
+    if interval.is_zero() || interval >= SHORTEST_PROBE_INTERVAL {
+        Ok(interval)
+    } else {
+        Err("write at least 10s, or 0s for none".to_owned())
     }
 }
 

@@ -83,6 +83,8 @@ pub struct RolloutSettings {
     pub defaults: Defaults,
     /// How many workloads may be under way at once, of all Certificates.
     pub max_concurrent: usize,
+    /// How long after something was seen to serve its certificate it is looked at again; `None`: nothing is ever looked at.
+    pub probe_interval: Option<SignedDuration>,
 }
 
 impl Default for RolloutSettings {
@@ -90,6 +92,7 @@ impl Default for RolloutSettings {
         Self {
             defaults: Defaults::default(),
             max_concurrent: 20,
+            probe_interval: Some(SignedDuration::from_hours(1)),
         }
     }
 }

@@ -63,6 +63,7 @@ fn run_takes_what_is_given() {
         "--rollout-min-gap=30s",
         "--rollout-health-timeout=5m",
         "--rollout-volume-delay=10s",
+        "--rollout-probe-interval=0s",
         "--https-proxy=http://me:hush@proxy:3128",
         "--no-proxy=.svc",
         "--extra-ca-file=/cas/ca.crt",
@@ -99,6 +100,7 @@ fn run_takes_what_is_given() {
                     volume_delay: SignedDuration::from_secs(10),
                 },
                 max_concurrent: 7,
+                probe_interval: None,
             }),
             outside: OutsideSettings {
                 https_proxy: Some("http://me:hush@proxy:3128".into()),
@@ -345,7 +347,7 @@ fn each_option_of_run_has_its_environment_variable() {
         assert_eq!(argument.get_env().unwrap(), name.as_str());
         shown += usize::from(!argument.is_hide_set());
     }
-    assert_eq!(shown, 26);
+    assert_eq!(shown, 27);
     Arguments::command().debug_assert();
 }
 

@@ -18,7 +18,7 @@ const PAGE: u32 = 500;
 ///
 /// # Errors
 /// When the API server doesn't show them all.
-pub(super) async fn listed<K, I: IntoIterator>(
+pub(crate) async fn listed<K, I: IntoIterator>(
     client: &Client,
     namespace: &str,
     kind: &'static str,

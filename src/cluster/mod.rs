@@ -24,7 +24,7 @@ use kube::{Client, Config};
 use tracing::warn;
 
 use crate::error::CallError;
-use listed::listed;
+pub(crate) use listed::listed;
 use retry_after::RetryAfter;
 
 /// No call takes longer than this.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certwright_core::api::{Certificate, ConditionStatus, Group, condition};
 use certwright_core::plan::claim::Claimant;
-use certwright_core::rollout::{HALTED, ROLLED_OUT};
+use certwright_core::rollout::{HALTED, ROLLED_OUT, SERVED};
 use jiff::Timestamp;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
@@ -260,6 +260,10 @@ impl CertificateSeries for Certificates {
                     .and_then(|status| status.renewal_time.as_ref())
                     .map(|time| time.0),
                 ready: ready.map_or(ConditionStatus::Unknown, |condition| condition.status),
+                stale_endpoints: status
+                    .filter(|status| condition::find(&status.conditions, SERVED).is_some())
+                    .and_then(|status| status.rollout.as_ref())
+                    .map(|rollout| rollout.stale_endpoints),
                 halted: status
                     .and_then(|status| condition::find(&status.conditions, ROLLED_OUT))
                     .is_some_and(|condition| condition.reason == HALTED),

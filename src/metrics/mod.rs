@@ -7,6 +7,8 @@ pub mod series;
 
 use std::time::Duration;
 
+use certwright_core::api::certificate::RolloutStrategy;
+use jiff::SignedDuration;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -26,6 +28,8 @@ pub struct Metrics {
     errors: Family<ErrorLabels, Counter>,
     duration: Family<ControllerLabels, Histogram, fn() -> Histogram>,
     issued: Family<IssuedLabels, Counter>,
+    rollouts: Family<RolloutLabels, Counter>,
+    served: Histogram,
 }
 
 impl Metrics {
@@ -36,6 +40,8 @@ impl Metrics {
             errors: Family::default(),
             duration: Family::new_with_constructor(reconcile_durations),
             issued: Family::default(),
+            rollouts: Family::default(),
+            served: served_after(),
         };
         registry.register(
             "certwright_reconciles",
@@ -57,6 +63,17 @@ impl Metrics {
             "certwright_certificates_issued",
             "Certificates issued and stored since the process started, by kind of issuer",
             metrics.issued.clone(),
+        );
+        registry.register(
+            "certwright_rollouts",
+            "Workloads that were restarted or called for a new certificate since the process started, by strategy",
+            metrics.rollouts.clone(),
+        );
+        registry.register_with_unit(
+            "certwright_issue_to_served",
+            "How long after a certificate was issued all its workloads and hosts were first seen to serve it",
+            Unit::Seconds,
+            metrics.served.clone(),
         );
         registry.register(
             "certwright_build",
@@ -100,6 +117,23 @@ impl Metrics {
             .get_or_create(&IssuedLabels { issuer_kind })
             .inc();
     }
+    /// Counts a workload that was given a new certificate so.
+    pub fn carried(&self, strategy: RolloutStrategy) {
+        let strategy = strategy.as_str();
+        self.rollouts
+            .get_or_create(&RolloutLabels { strategy })
+            .inc();
+    }
+
+    /// Takes note of a certificate that all were seen to serve, so long after it was issued.
+    pub fn served(&self, after: SignedDuration) {
+        self.served.observe(after.as_secs_f64());
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RolloutLabels {
+    strategy: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -127,6 +161,13 @@ struct IssuedLabels {
 /// From a look that finds nothing to do up to an outside call that times out, in seconds.
 fn reconcile_durations() -> Histogram {
     Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0])
+}
+
+/// From a workload that reads its files at once up to a roll that waited for its window, in seconds.
+fn served_after() -> Histogram {
+    Histogram::new([
+        2.0, 10.0, 30.0, 60.0, 180.0, 600.0, 3600.0, 28800.0, 86400.0,
+    ])
 }
 
 #[cfg(test)]

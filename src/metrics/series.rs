@@ -38,6 +38,8 @@ pub struct CertificateSample<'a> {
     pub ready: ConditionStatus,
     /// Whether its rollout has come to a halt.
     pub halted: bool,
+    /// How many endpoints serve another certificate in the place of this one; `None` if none is looked at.
+    pub stale_endpoints: Option<i32>,
 }
 
 /// Knows every Issuer and ClusterIssuer. A replica that doesn't lead shows none.
@@ -155,6 +157,15 @@ impl Collector for Certificates {
                 None,
             ),
             |sample| sample.halted.then_some(1_i64),
+        )?;
+        self.for_each(
+            &mut encoder,
+            (
+                "certwright_stale_endpoints",
+                "How many endpoints were seen to serve another certificate in the place of the held one.",
+                None,
+            ),
+            |sample| sample.stale_endpoints.map(i64::from),
         )?;
         let mut metric = encoder.encode_descriptor(
             "certwright_certificate_ready",

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certwright_core::api::ConditionStatus;
+use certwright_core::api::certificate::RolloutStrategy;
 use jiff::{SignedDuration, Timestamp};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
@@ -36,6 +37,24 @@ certwright_reconcile_duration_seconds_bucket{le="+Inf",controller="certificate"}
 # HELP certwright_certificates_issued Certificates issued and stored since the process started, by kind of issuer.
 # TYPE certwright_certificates_issued counter
 certwright_certificates_issued_total{issuer_kind="ca"} 1
+# HELP certwright_rollouts Workloads that were restarted or called for a new certificate since the process started, by strategy.
+# TYPE certwright_rollouts counter
+certwright_rollouts_total{strategy="Call"} 1
+# HELP certwright_issue_to_served_seconds How long after a certificate was issued all its workloads and hosts were first seen to serve it.
+# TYPE certwright_issue_to_served_seconds histogram
+# UNIT certwright_issue_to_served_seconds seconds
+certwright_issue_to_served_seconds_sum 20.0
+certwright_issue_to_served_seconds_count 1
+certwright_issue_to_served_seconds_bucket{le="2.0"} 0
+certwright_issue_to_served_seconds_bucket{le="10.0"} 0
+certwright_issue_to_served_seconds_bucket{le="30.0"} 1
+certwright_issue_to_served_seconds_bucket{le="60.0"} 1
+certwright_issue_to_served_seconds_bucket{le="180.0"} 1
+certwright_issue_to_served_seconds_bucket{le="600.0"} 1
+certwright_issue_to_served_seconds_bucket{le="3600.0"} 1
+certwright_issue_to_served_seconds_bucket{le="28800.0"} 1
+certwright_issue_to_served_seconds_bucket{le="86400.0"} 1
+certwright_issue_to_served_seconds_bucket{le="+Inf"} 1
 # HELP certwright_build The version that runs.
 # TYPE certwright_build info
 certwright_build_info{version="VERSION"} 1
@@ -64,6 +83,9 @@ certwright_certificate_renewal_timestamp_seconds{namespace="shop",name="web"} 17
 # HELP certwright_rollouts_halted 1 where no workload is given the certificate, because one that was given it is not well.
 # TYPE certwright_rollouts_halted gauge
 certwright_rollouts_halted{namespace="shop",name="old"} 1
+# HELP certwright_stale_endpoints How many endpoints were seen to serve another certificate in the place of the held one.
+# TYPE certwright_stale_endpoints gauge
+certwright_stale_endpoints{namespace="shop",name="web"} 2
 # HELP certwright_certificate_ready The Certificate's condition Ready: 1 at the status it has, 0 at the others.
 # TYPE certwright_certificate_ready gauge
 certwright_certificate_ready{namespace="shop",name="web",condition="True"} 1
@@ -110,7 +132,7 @@ fn each_metric_has_one_help_one_type_and_the_unit_in_its_name() {
             assert!(line.starts_with(family), "{line} stands outside its family");
         }
     }
-    assert_eq!(seen.len(), 13);
+    assert_eq!(seen.len(), 16);
 }
 
 #[test]
@@ -126,6 +148,7 @@ fn label_values_are_escaped() {
                 renewal_time: None,
                 ready: ConditionStatus::True,
                 halted: false,
+                stale_endpoints: None,
             });
         }
     }
@@ -148,6 +171,8 @@ fn scrape() -> String {
     metrics.reconciled("certificate", "issued", Duration::from_secs(3));
     metrics.failed("certificate", "IssuerNotReady");
     metrics.issued("ca");
+    metrics.carried(RolloutStrategy::Call);
+    metrics.served(SignedDuration::from_secs(20));
     let mut text = String::new();
     encode(&mut text, &registry).unwrap();
     text
@@ -187,6 +212,7 @@ impl CertificateSeries for Shop {
                 renewal_time,
                 ready,
                 halted: name == "old",
+                stale_endpoints: (name == "web").then_some(2),
             });
         }
     }

@@ -7,6 +7,7 @@ use std::fmt::{Display, Formatter};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use certwright_core::api::certificate::StartTlsProtocol;
 use clap::ValueEnum;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -30,6 +31,18 @@ pub enum StartTls {
     Mysql,
     /// Directories (RFC 4511 section 4.14)
     Ldap,
+}
+
+impl From<StartTlsProtocol> for StartTls {
+    fn from(protocol: StartTlsProtocol) -> Self {
+        match protocol {
+            StartTlsProtocol::Smtp => Self::Smtp,
+            StartTlsProtocol::Imap => Self::Imap,
+            StartTlsProtocol::Postgres => Self::Postgres,
+            StartTlsProtocol::Mysql => Self::Mysql,
+            StartTlsProtocol::Ldap => Self::Ldap,
+        }
+    }
 }
 
 impl Display for StartTls {

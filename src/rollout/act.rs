@@ -1,6 +1,6 @@
 //! Looks after one workload.
 
-use certwright_core::api::certificate::RolloutCall;
+use certwright_core::api::certificate::{RolloutCall, RolloutStrategy};
 use certwright_core::rollout::{
     Callee, Inputs, Marks, Observed, Pod, Pods, RolloutPlan, Skip, Workload, WorkloadName,
     apply_body, plan_rollout,
@@ -89,6 +89,7 @@ pub(super) async fn reconcile<K: Kind, S: Surroundings>(
         RolloutPlan::Roll { marks, secrets, .. } => {
             mark(&workloads, context, &workload, marks).await?;
             context.not_skipped(&name);
+            context.surroundings.carried(RolloutStrategy::Restart);
             tracing::info!(workload = %error::Workload(name), ?secrets, "Rolled out new certificate");
             let report = report::rolled(&workload, secrets);
             context.surroundings.publish(report).await;
@@ -101,6 +102,7 @@ pub(super) async fn reconcile<K: Kind, S: Surroundings>(
             call_pods(context, &workload, call, callees, secrets).await?;
             mark(&workloads, context, &workload, marks).await?;
             context.not_skipped(&name);
+            context.surroundings.carried(RolloutStrategy::Call);
             tracing::info!(workload = %error::Workload(name), ?secrets, "Called Pods for new certificate");
             let report = report::called(&workload, secrets);
             context.surroundings.publish(report).await;
@@ -208,7 +210,8 @@ async fn read_pods<S: Surroundings>(
 ) -> Result<(Pods, Vec<Callee>), Error> {
     let named = || error::Workload(WorkloadName::from(workload));
     let api: Api<Pod> = Api::namespaced(context.client.clone(), workload.namespace());
-    let mut page = ListParams::default().labels(&workload.selector).limit(PAGE);
+    let selector = workload.selector.clone().unwrap_or_default();
+    let mut page = ListParams::default().labels_from(&selector).limit(PAGE);
     let (mut pods, mut callees) = (Pods::default(), Vec::new());
     for _ in 0..PAGES {
         let list = cluster::call(api.list(&page))

@@ -5,18 +5,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certwright_core::api::{Certificate, Group};
 use certwright_core::rollout::{
-    Dependent, DependentKind, Held, Index, Observed, Pace, SecretName, Turn, Workload,
+    Dependent, DependentKind, Held, Index, Ingress, Observed, Pace, SecretName, Turn, Workload,
     WorkloadKind, WorkloadName, is_due, under_way_since,
 };
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
-use kube::Client;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::{Client, ResourceExt as _};
 
+use super::ingresses::KnownIngresses;
+use super::proofs::Proofs;
 use super::turns::Turns;
-use super::{Limits, Notice, Rollout, Surroundings};
+use super::{Limits, Notice, Probing, Rollout, Surroundings};
 use crate::backoff::Backoff;
 use crate::cluster::scope::Scope;
 use crate::outside::Allowed;
@@ -31,6 +33,11 @@ pub(super) struct Context<S> {
     pub(super) backoff: Backoff<WorkloadName>,
     pub(super) status_backoff: Backoff<ObjectRef<Certificate>>,
     pub(super) allowed: Allowed,
+    pub(super) probing: Option<Probing>,
+    pub(super) ingresses: KnownIngresses,
+    pub(super) proof_backoff: Backoff<ObjectRef<Certificate>>,
+    pub(super) proofs: Mutex<Proofs>,
+    wake_proof: UnboundedSender<ObjectRef<Certificate>>,
     limits: Limits,
     deployments: Watched<Deployment>,
     stateful_sets: Watched<StatefulSet>,
@@ -62,6 +69,9 @@ pub(super) struct Sources {
     pub(super) stateful_sets: Source<StatefulSet>,
     pub(super) daemon_sets: Source<DaemonSet>,
     pub(super) certificates: UnboundedReceiver<ObjectRef<Certificate>>,
+    /// Those whose dependents are to be looked at.
+    pub(super) proofs: UnboundedReceiver<ObjectRef<Certificate>>,
+    pub(super) ingresses: Writer<Ingress>,
 }
 
 /// A kind that a [`Context`] watches.
@@ -105,6 +115,8 @@ impl<S: Surroundings> Context<S> {
         let (stateful_sets, stateful_sets_source) = connect();
         let (daemon_sets, daemon_sets_source) = connect();
         let (wake_certificate, certificates) = unbounded();
+        let (wake_proof, proofs) = unbounded();
+        let (ingresses, ingresses_writer) = KnownIngresses::new();
         let context = Self {
             client: rollout.client,
             group: rollout.group,
@@ -114,6 +126,11 @@ impl<S: Surroundings> Context<S> {
             backoff: Backoff::default(),
             status_backoff: Backoff::default(),
             allowed: rollout.allowed,
+            probing: rollout.probing,
+            ingresses,
+            proof_backoff: Backoff::default(),
+            proofs: Mutex::default(),
+            wake_proof,
             limits: rollout.limits,
             deployments,
             stateful_sets,
@@ -128,6 +145,8 @@ impl<S: Surroundings> Context<S> {
             stateful_sets: stateful_sets_source,
             daemon_sets: daemon_sets_source,
             certificates,
+            proofs,
+            ingresses: ingresses_writer,
         };
         (context, sources)
     }
@@ -148,6 +167,16 @@ impl<S: Surroundings> Context<S> {
             Some((name.clone(), held))
         });
         held.collect()
+    }
+
+    /// The Secret of a Certificate, and what it holds, if that is the Certificate's.
+    pub(super) fn secret_of(&self, certificate: &Certificate) -> Option<(SecretName, Held)> {
+        let secret = SecretName {
+            namespace: certificate.namespace().unwrap_or_default(),
+            name: certificate.spec.secret_name.clone(),
+        };
+        let held = self.surroundings.held(&secret)?;
+        (held.certificate == certificate.name_any()).then_some((secret, held))
     }
 
     /// Where the workloads that read a Secret stand, as last seen or written, and how they are to be taken up.
@@ -347,10 +376,17 @@ impl<S: Surroundings> Context<S> {
         }
     }
 
-    fn wake_certificate(&self, namespace: &str, name: &str) {
+    pub(super) fn wake_certificate(&self, namespace: &str, name: &str) {
         let certificate = ObjectRef::new_with(name, self.group.clone()).within(namespace);
         // It fails only when the controller has stopped.
         let _ = self.wake_certificate.unbounded_send(certificate);
+    }
+
+    /// Has what a Certificate's dependents serve looked at, if it is time.
+    pub(super) fn wake_proof(&self, certificate: &Certificate) {
+        let _ = self
+            .wake_proof
+            .unbounded_send(self.certificate_ref(certificate));
     }
 }
 
@@ -364,6 +400,10 @@ pub(super) struct Readers {
 }
 
 impl Readers {
+    pub(super) fn workloads(&self) -> impl Iterator<Item = &Arc<Workload>> {
+        self.workloads.iter().map(|(workload, _)| workload)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = Dependent<'_>> {
         self.workloads.iter().map(dependent)
     }

@@ -53,6 +53,15 @@ pub(super) enum Error {
         /// Why.
         why: String,
     },
+    /// What may serve a certificate was not found.
+    #[error("failed to find what serves certificates in namespace {namespace}")]
+    FindServed {
+        /// The namespace.
+        namespace: String,
+        /// Why.
+        #[source]
+        source: crate::error::Error,
+    },
     /// A Certificate's status was not written.
     #[error("failed to write the rollout of Certificate {name}")]
     WriteStatus {
@@ -87,6 +96,7 @@ impl Error {
             | Self::ListPods { source, .. }
             | Self::MarkWorkload { source, .. }
             | Self::WriteStatus { source, .. } => source.retry(),
+            Self::FindServed { source, .. } => source.retry(),
             Self::TooManyPods { .. } | Self::CallPods { .. } => Retry::Backoff,
         }
     }

@@ -9,6 +9,9 @@ mod call;
 mod context;
 mod discover;
 mod error;
+mod ingresses;
+mod proofs;
+mod prove;
 mod report;
 mod status;
 #[cfg(test)]
@@ -20,7 +23,9 @@ use std::future::ready;
 use std::hash::Hash;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use certwright_core::api::certificate::RolloutStrategy;
 use certwright_core::api::{Certificate, Group};
 use certwright_core::rollout::{Held, SecretName};
 use futures::stream::pending;
@@ -35,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::scope::Scope;
 use crate::error::Retry;
-use crate::outside::Allowed;
+use crate::outside::{Allowed, Outside};
 use context::Context;
 
 /// How many workloads of a kind, or Certificates, are worked on at a time.
@@ -63,6 +68,12 @@ pub trait Surroundings: Send + Sync + 'static {
 
     /// Takes note of a Certificate whose status was written, ahead of the watch.
     fn wrote(&self, certificate: Certificate);
+
+    /// Takes note of a workload that was restarted or called.
+    fn carried(&self, strategy: RolloutStrategy);
+
+    /// Takes note of a certificate that all dependents were seen to serve, so long after it was issued.
+    fn served(&self, after: SignedDuration);
 
     /// Publishes an Event. It may fail in silence.
     fn publish(&self, report: Report) -> impl Future<Output = ()> + Send;
@@ -113,6 +124,17 @@ pub struct Rollout<S> {
     pub allowed: Allowed,
     /// How many workloads are taken up at once, whichever Certificates they are of.
     pub limits: Limits,
+    /// How it is proven that certificates are served; `None` if it is not.
+    pub probing: Option<Probing>,
+}
+
+/// How it is proven that certificates are served.
+#[derive(Clone)]
+pub struct Probing {
+    /// The way to hosts.
+    pub outside: Arc<Outside>,
+    /// How long after something was seen to be served it is looked at again.
+    pub interval: SignedDuration,
 }
 
 /// How many workloads of the cluster may be under way at once.
@@ -140,6 +162,8 @@ pub async fn run<S: Surroundings>(
         workloads::<StatefulSet, S>(context, sources.stateful_sets, &stop),
         workloads::<DaemonSet, S>(context, sources.daemon_sets, &stop),
         certificates(context, sources.certificates, &stop),
+        proofs(context, sources.proofs, &stop),
+        ingresses::follow(context, sources.ingresses, &stop),
         forward(context, notices, &stop),
         terms(context, &stop),
     );
@@ -150,7 +174,7 @@ async fn terms<S: Surroundings>(context: &Context<S>, stop: &CancellationToken) 
     let lead = async {
         loop {
             let term = context.surroundings.term().await;
-            context.wake_all();
+            context.begin_term();
             term.cancelled().await;
         }
     };
@@ -197,20 +221,7 @@ async fn certificates<S: Surroundings>(
     wakes: impl Stream<Item = ObjectRef<Certificate>> + Send + 'static,
     stop: &CancellationToken,
 ) {
-    // Someone else watches them, so that nothing comes from here.
-    let controller = Controller::for_stream_with(
-        pending(),
-        context.certificates.clone(),
-        context.group.clone(),
-    )
-    .reconcile_on(wakes)
-    .with_config(
-        Config::default()
-            .concurrency(CONCURRENCY)
-            .debounce(status::GATHER),
-    )
-    .graceful_shutdown_on(stop.clone().cancelled_owned());
-    let results = controller.run(
+    let results = of_certificates(context, wakes, status::GATHER, stop).run(
         |certificate, context| async move {
             let action = status::reconcile(Arc::clone(&certificate), &context).await?;
             context
@@ -219,15 +230,49 @@ async fn certificates<S: Surroundings>(
             Ok(action)
         },
         |certificate, error, context| {
-            again(
-                &context.status_backoff,
-                &context.certificate_ref(&certificate),
-                error,
-            )
+            let certificate = context.certificate_ref(&certificate);
+            again(&context.status_backoff, &certificate, error)
         },
         Arc::clone(context),
     );
     results.for_each(|_| ready(())).await;
+}
+
+async fn proofs<S: Surroundings>(
+    context: &Arc<Context<S>>,
+    wakes: impl Stream<Item = ObjectRef<Certificate>> + Send + 'static,
+    stop: &CancellationToken,
+) {
+    let results = of_certificates(context, wakes, prove::GATHER, stop).run(
+        |certificate, context| async move {
+            let action = prove::reconcile(Arc::clone(&certificate), &context).await?;
+            context
+                .proof_backoff
+                .succeeded(&context.certificate_ref(&certificate));
+            Ok(action)
+        },
+        |certificate, error, context| {
+            let certificate = context.certificate_ref(&certificate);
+            again(&context.proof_backoff, &certificate, error)
+        },
+        Arc::clone(context),
+    );
+    results.for_each(|_| ready(())).await;
+}
+
+/// A controller of Certificates that are named by `wakes`: someone else watches them.
+fn of_certificates<S: Surroundings>(
+    context: &Context<S>,
+    wakes: impl Stream<Item = ObjectRef<Certificate>> + Send + 'static,
+    gather: Duration,
+    stop: &CancellationToken,
+) -> Controller<Certificate> {
+    let config = Config::default().concurrency(CONCURRENCY).debounce(gather);
+    let (store, group) = (context.certificates.clone(), context.group.clone());
+    Controller::for_stream_with(pending(), store, group)
+        .reconcile_on(wakes)
+        .with_config(config)
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
 }
 
 fn again<K: Eq + Hash + Clone + Debug>(

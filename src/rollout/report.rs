@@ -2,7 +2,7 @@
 
 use certwright_core::api::{Certificate, Group};
 use certwright_core::rollout::{
-    HALTED, Misconfigured, Skip, UpdateStrategy, Workload, WorkloadKind,
+    Misconfigured, STALE, Skip, UpdateStrategy, Workload, WorkloadKind,
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -49,16 +49,22 @@ pub(super) fn misconfigured(
     report(workload, true, "Misconfigured", note)
 }
 
-/// A Certificate's rollout has come to a halt, as its condition says.
-pub(super) fn halted(group: &Group, certificate: &Certificate, message: &str) -> Report {
+/// What a Certificate's condition says that somebody should look at: its rollout has come to a halt, or another certificate is
+/// served.
+pub(super) fn of_certificate(
+    group: &Group,
+    certificate: &Certificate,
+    reason: &'static str,
+    message: &str,
+) -> Report {
     Report {
         about: ObjectReference {
             resource_version: certificate.metadata.resource_version.clone(),
             ..certificate.object_ref(group)
         },
         warning: true,
-        reason: HALTED,
-        action: "Restart",
+        reason,
+        action: if reason == STALE { "Probe" } else { "Restart" },
         note: message.to_owned(),
     }
 }

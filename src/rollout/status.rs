@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use certwright_core::api::{Certificate, condition};
+use certwright_core::api::{Certificate, Condition, ConditionStatus, condition};
 use certwright_core::rollout::{
-    Dependent, HALTED, Held, ROLLED_OUT, RolloutPlan, SecretName, Turn, Workload, WorkloadName,
-    carried, is_due, status_body,
+    Carried, Dependent, HALTED, Held, ROLLED_OUT, RolloutPlan, SERVED, STALE, Turn, Workload,
+    WorkloadName, carried, is_due, status_body,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
 
 use super::context::{Context, Readers};
 use super::error::Error;
-use super::{Surroundings, act, report};
+use super::{Report, Surroundings, act, report};
 use crate::clock;
 use crate::cluster::apply;
 
@@ -43,19 +43,25 @@ pub(super) async fn reconcile<S: Surroundings>(
     if !context.index().is_complete() {
         return Ok(Action::requeue(UNLISTED));
     }
-    let secret = SecretName {
-        namespace: namespace.clone(),
-        name: certificate.spec.secret_name.clone(),
-    };
-    let held = context.surroundings.held(&secret);
-    let Some(held) = held.filter(|held| held.certificate == name) else {
+    let Some((secret, held)) = context.secret_of(certificate) else {
         return Ok(Action::await_change());
     };
     let now = context.surroundings.now();
     let readers = context.readers(now, &secret, &held);
     let again = take_up(now, context, &secret.name, &held, &readers);
+    // Somebody may serve it by now.
+    context.wake_proof(certificate);
     let by = (&readers.pace, readers.full);
-    let carried = carried(now, &context.group, certificate, &held, readers.iter(), by);
+    let proven = context.proven(&secret, &held, &readers);
+    let carried = carried(
+        now,
+        &context.group,
+        certificate,
+        &held,
+        readers.iter(),
+        by,
+        &proven,
+    );
     let Some(body) = status_body(&context.group, certificate, carried.as_ref()) else {
         return Ok(again);
     };
@@ -72,13 +78,60 @@ pub(super) async fn reconcile<S: Surroundings>(
             source,
         })?;
     let news = carried
-        .filter(|carried| carried.condition.reason == HALTED && !is_halted(certificate))
-        .map(|carried| report::halted(&context.group, certificate, &carried.condition.message));
+        .as_ref()
+        .map(|carried| news(context, certificate, carried));
+    if let Some(after) = carried.and_then(|carried| first_served(now, certificate, &held, &carried))
+    {
+        context.surroundings.served(after);
+    }
     context.surroundings.wrote(written);
-    if let Some(report) = news {
+    for report in news.into_iter().flatten() {
         context.surroundings.publish(report).await;
     }
     Ok(again)
+}
+
+/// What somebody should look at, and was not told yet.
+fn news<S>(context: &Context<S>, certificate: &Certificate, carried: &Carried) -> Vec<Report> {
+    let is = |conditions: &[Condition], type_: &str, reason: &str| {
+        condition::find(conditions, type_).is_some_and(|condition| condition.reason == reason)
+    };
+    let told = certificate.status.as_ref();
+    let told = told.map_or(&[][..], |status| &status.conditions);
+    let bad = [(ROLLED_OUT, HALTED), (SERVED, STALE)].into_iter();
+    let new = bad.filter(|(type_, reason)| {
+        is(&carried.conditions, type_, reason) && !is(told, type_, reason)
+    });
+    new.filter_map(|(type_, reason)| {
+        let message = &condition::find(&carried.conditions, type_)?.message;
+        Some(report::of_certificate(
+            &context.group,
+            certificate,
+            reason,
+            message,
+        ))
+    })
+    .collect()
+}
+
+/// How long after it was issued the certificate is served by all, if that was not told of it yet.
+fn first_served(
+    now: Timestamp,
+    certificate: &Certificate,
+    held: &Held,
+    carried: &Carried,
+) -> Option<SignedDuration> {
+    let is_served = |conditions: &[Condition]| {
+        condition::find(conditions, SERVED)
+            .is_some_and(|condition| condition.status == ConditionStatus::True)
+    };
+    let told = certificate.status.as_ref().filter(|status| {
+        let rollout = status.rollout.as_ref();
+        let of = rollout.and_then(|rollout| rollout.fingerprint.as_ref());
+        of == Some(&held.fingerprint) && is_served(&status.conditions)
+    });
+    let after = now.duration_since(held.issued_at?);
+    (told.is_none() && is_served(&carried.conditions) && !after.is_negative()).then_some(after)
 }
 
 /// Has those workloads looked at whose turn it is, as many as may be taken up, and says when it may be another's.
@@ -127,12 +180,4 @@ fn is_ready<S: Surroundings>(now: Timestamp, context: &Context<S>, workload: &Wo
         )
     };
     !failed && due() && context.may_begin(now, workload)
-}
-
-/// Whether it says already that its rollout has come to a halt.
-fn is_halted(certificate: &Certificate) -> bool {
-    let status = certificate.status.as_ref();
-    status
-        .and_then(|status| condition::find(&status.conditions, ROLLED_OUT))
-        .is_some_and(|condition| condition.reason == HALTED)
 }

@@ -1,5 +1,7 @@
 //! From a Certificate to text.
 
+use std::fmt::Debug;
+
 use certwright_core::api::certificate::{CertificateStatus, RolloutStatus};
 use certwright_core::api::{Certificate, Condition};
 use jiff::Timestamp;
@@ -35,7 +37,7 @@ pub fn render(certificate: &Certificate, now: Timestamp) -> String {
     held(&mut page, status, now);
     issuance(&mut page, status, now);
     if let Some(rollout) = &status.rollout {
-        carried(&mut page, rollout);
+        carried(&mut page, rollout, now);
     }
     page.line("");
     for condition in &status.conditions {
@@ -104,15 +106,44 @@ fn issuance(page: &mut Page, status: &CertificateStatus, now: Timestamp) {
     }
 }
 
-/// How far the workloads have it.
-fn carried(page: &mut Page, rollout: &RolloutStatus) {
+/// How far the workloads have it, and who serves it.
+fn carried(page: &mut Page, rollout: &RolloutStatus, now: Timestamp) {
     let done = format!("{} of {} workloads", rollout.up_to_date, rollout.dependents);
     page.field("rolled out", [done]);
-    let waiting = rollout.waiting.iter();
-    page.field(
-        "",
-        waiting.map(|one| shown(&format!("{} {}: {}", one.kind, one.name, one.reason))),
-    );
+    let seen = match (rollout.served, rollout.stale_endpoints) {
+        (0, 0) => None,
+        (served, 0) => Some(format!("{served} seen to serve it")),
+        (served, stale) => Some(format!(
+            "{served} seen to serve it, {stale} endpoints serve another one"
+        )),
+    };
+    page.field("", seen);
+    let told =
+        |state: &dyn Debug, reason: Option<&String>, since: &Time, message: Option<&String>| {
+            let reason = reason.map(|reason| format!(" ({reason})"));
+            let message = message.map(|message| format!(": {message}"));
+            format!(
+                "{state:?}{}, {}{}",
+                reason.unwrap_or_default(),
+                distance(now, since.0),
+                message.unwrap_or_default()
+            )
+        };
+    let workloads = rollout.workloads.iter().map(|one| {
+        let state = told(
+            &one.state,
+            one.reason.as_ref(),
+            &one.since,
+            one.message.as_ref(),
+        );
+        shown(&format!("{} {}: {state}", one.kind, one.name))
+    });
+    page.field("workloads", workloads);
+    let hosts = rollout.hosts.iter().map(|one| {
+        let state = told(&one.state, None, &one.since, one.message.as_ref());
+        shown(&format!("{} (Ingress {}): {state}", one.host, one.ingress))
+    });
+    page.field("hosts", hosts);
 }
 
 fn said(page: &mut Page, condition: &Condition, now: Timestamp) {
@@ -149,9 +180,14 @@ mod tests {
         let told = page(json!({
             "observedGeneration": 2, "revision": 7, "serialNumber": "0a1b", "fingerprint": "cd",
             "notBefore": "2026-11-01T12:00:00Z", "notAfter": "2026-12-06T12:00:00Z", "renewalTime": "2026-11-28T11:00:00Z",
-            "rollout": { "dependents": 3, "upToDate": 1, "waiting": [
-                { "kind": "Deployment", "name": "web", "reason": "Busy" },
-                { "kind": "StatefulSet", "name": "db", "reason": "NextWave" },
+            "rollout": { "dependents": 3, "upToDate": 2, "served": 1, "staleEndpoints": 2, "workloads": [
+                {
+                    "kind": "Deployment", "name": "web", "state": "Stale", "since": "2026-11-26T11:00:00Z",
+                    "message": "Pod web-0 serves another certificate",
+                },
+                { "kind": "StatefulSet", "name": "db", "state": "Waiting", "reason": "NextWave", "since": "2026-11-26T11:59:00Z" },
+            ], "hosts": [
+                { "host": "web.example.com", "ingress": "web", "state": "Served", "since": "2026-11-26T11:00:00Z" },
             ] },
             "conditions": [{
                 "type": "Ready", "status": "True", "reason": "Ready", "message": "All is well.\u{1b}[2J",
@@ -170,9 +206,11 @@ Certificate shop/web
   valid from   2026-11-01 12:00:00 UTC, 25 days ago
   valid until  2026-12-06 12:00:00 UTC, in 10 days
   renewal      2026-11-28 11:00:00 UTC, in 47 hours
-  rolled out   1 of 3 workloads
-               Deployment web: Busy
-               StatefulSet db: NextWave
+  rolled out   2 of 3 workloads
+               1 seen to serve it, 2 endpoints serve another one
+  workloads    Deployment web: Stale, 1 hour ago: Pod web-0 serves another certificate
+               StatefulSet db: Waiting (NextWave), 1 minute ago
+  hosts        web.example.com (Ingress web): Served, 1 hour ago
 
   Ready        True, Ready (1 hour ago)
                All is well.\\u{1b}[2J

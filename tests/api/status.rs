@@ -86,7 +86,7 @@ async fn what_the_operator_applies_takes_the_place_of_the_default() {
             { "type": "Ready", "status": "True", "reason": "Issued", "message": "fine", "lastTransitionTime": "2026-11-23T19:00:00Z", "observedGeneration": 1 },
         ],
     });
-    let rollout = json!({ "rollout": { "dependents": 2, "upToDate": 1, "waiting": [{ "kind": "Deployment", "name": "web", "reason": "Unhealthy" }] } });
+    let rollout = json!({ "rollout": { "dependents": 2, "upToDate": 1, "workloads": [{ "kind": "Deployment", "name": "web", "state": "Waiting", "reason": "Unhealthy", "since": "2026-11-02T12:00:00Z" }] } });
 
     // The operator first.
     let (api, object) = create("Certificate", certificate()).await;

@@ -101,6 +101,10 @@ async fn rights_go_with_what_is_switched_off() {
     assert_eq!(gone("--set watchNamespaces={shop}").await, cluster_issuers);
     let workloads = ["daemonsets", "deployments", "statefulsets"];
     let mut workloads = each(&workloads, &["get", "list", "patch", "watch"]);
+    let hosts = each(&["ingresses"], &["list", "watch"]);
+    assert_eq!(gone("--set rollout.probeInterval=0s").await, hosts);
+    workloads.extend(hosts);
+    workloads.sort();
     assert_eq!(gone("--set rollout.enabled=false").await, workloads);
     workloads.push("pods list".to_owned());
     workloads.sort();
@@ -120,8 +124,9 @@ async fn rights_go_with_what_is_switched_off() {
     assert_eq!(gone(http01).await, ways_in);
     // Which addresses are whose is looked at in namespaces only where that is wanted.
     let narrow =
-        format!("{http01} --set watchNamespaces={{shop}} --set acme.ownPods.enabled=false");
+        format!("{http01} --set watchNamespaces={{shop}} --set acme.ownPods.enabled=false --set rollout.probeInterval=0s");
     ways_in.extend(each(&["endpointslices", "services"], &["list"]));
+    ways_in.extend(each(&["ingresses"], &["list", "watch"]));
     ways_in.extend(cluster_issuers);
     ways_in.sort();
     assert_eq!(gone(&narrow).await, ways_in);

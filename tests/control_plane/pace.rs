@@ -165,9 +165,9 @@ async fn certificate(scene: &Scene<'_>, rollout: Value) -> Certificate {
 fn waiting(certificate: &Certificate) -> BTreeMap<String, String> {
     let status = certificate.status.as_ref();
     let rollout = status.and_then(|status| status.rollout.as_ref());
-    let waiting = rollout.iter().flat_map(|rollout| &rollout.waiting);
-    waiting
-        .map(|waiting| (waiting.name.clone(), waiting.reason.clone()))
+    let workloads = rollout.iter().flat_map(|rollout| &rollout.workloads);
+    workloads
+        .filter_map(|told| Some((told.name.clone(), told.reason.clone()?)))
         .collect()
 }
 

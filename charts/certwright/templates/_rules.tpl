@@ -21,10 +21,16 @@ rules:
   - apiGroups: [apps]
     resources: [deployments, statefulsets, daemonsets]
     verbs: [get, list, watch, patch]
-  # To learn when a workload's current Pods were started: before or after the Secret last changed.
+  # To learn when a workload's current Pods were started, before or after the Secret last changed, and where they serve it.
   - apiGroups: [""]
     resources: [pods]
     verbs: [list]
+  {{- if ne .Values.rollout.probeInterval "0s" }}
+  # To learn which hosts are to show a Secret's certificate, and where.
+  - apiGroups: [networking.k8s.io]
+    resources: [ingresses]
+    verbs: [list, watch]
+  {{- end }}
   {{- end }}
   {{- if .Values.acme.ownPods.enabled }}
   # To know whether a private address that an Issuer leads to is that of a Pod of its own namespace, or of a Service that leads
@@ -33,7 +39,8 @@ rules:
     resources: [pods]
     verbs: [list]
   {{- end }}
-  {{- if or .Values.acme.ownPods.enabled (not .Values.watchNamespaces) }}
+  {{- $probes := and .Values.rollout.enabled (ne .Values.rollout.probeInterval "0s") }}
+  {{- if or .Values.acme.ownPods.enabled $probes (not .Values.watchNamespaces) }}
   {{- include "certwright.addressRules" . }}
   {{- end }}
   {{- if .Values.acme.http01.enabled }}
@@ -51,11 +58,12 @@ rules:
 {{- end -}}
 
 {{- define "certwright.addressRules" }}
-  # To know which addresses Services have: the API server's is never asked for those who write Issuers...
+  # To know which addresses Services have: the API server's is never asked for those who write Issuers, and those that lead to
+  # a workload's Pods are asked for its certificate...
   - apiGroups: [""]
     resources: [services]
     verbs: [list]
-  # ...nor is one that it leads to.
+  # ...and where they lead.
   - apiGroups: [discovery.k8s.io]
     resources: [endpointslices]
     verbs: [list]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DurationText;
 
+mod carried;
 mod fallback;
 mod key;
 mod names;
@@ -17,6 +18,7 @@ mod rollout;
 mod secret;
 mod status;
 
+pub use carried::{HostState, HostStatus, RolloutStatus, WorkloadState, WorkloadStatus};
 pub use fallback::{FallbackStatus, SignedBy};
 pub use key::{KeyAlgorithm, KeyEncoding, PrivateKey, RotationPolicy, SignatureAlgorithm, Usage};
 pub use names::{NameConstraintItems, NameConstraints, OtherName, Subject};
@@ -24,8 +26,9 @@ pub use order::{OrderStatus, PresentedChallenge};
 pub use renewal::{Renewal, RenewalPolicy, RenewalWindow};
 pub use revocation::{RevocationState, RevocationStatus};
 pub use rollout::{
-    CallMethod, CallPort, LabelOperator, LabelRequirement, Rollout, RolloutCall, RolloutKind,
-    RolloutRule, RolloutStatus, RolloutStrategy, WaitingWorkload, WorkloadSelector,
+    CallMethod, CallPort, LabelOperator, LabelRequirement, ProbePolicy, ProbePort, Rollout,
+    RolloutCall, RolloutKind, RolloutProbe, RolloutRule, RolloutStrategy, StartTlsProtocol,
+    WorkloadSelector,
 };
 pub use secret::{AdditionalOutputFormat, OutputFormat, SecretDeletionPolicy, SecretTemplate};
 pub use status::{CertificateStatus, LastFailure, SuggestedWindow};

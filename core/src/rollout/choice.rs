@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use http::uri::PathAndQuery;
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt as _};
+use rustls_pki_types::DnsName;
 
 use super::{CHOICE, Workload, WorkloadKind};
 use crate::api::certificate::{
-    CallMethod, CallPort, Rollout, RolloutCall, RolloutKind, RolloutRule, RolloutStrategy,
+    CallMethod, CallPort, ProbePolicy, ProbePort, Rollout, RolloutCall, RolloutKind, RolloutProbe,
+    RolloutRule, RolloutStrategy,
 };
 use crate::api::{DurationText, Group};
 use crate::plan::renew::Windows;
@@ -20,12 +23,18 @@ use crate::plan::renew::Windows;
 const WAVE: &str = "rollout-wave";
 /// The annotation by which a workload says how it is called, such as `POST :9000/-/reload`, without the group.
 const CALL: &str = "rollout-call";
+/// The annotations by which a workload says where it serves its certificate, such as `8443, 5432/postgres` or `Disabled`, and
+/// under which name, without the group.
+const PROBE: &str = "rollout-probe";
+const SERVER_NAME: &str = "rollout-server-name";
 /// The annotations by which a namespace gives its Certificates defaults, besides [`CHOICE`], without the group.
 const MAX_CONCURRENT: &str = "rollout-max-concurrent";
 const MIN_GAP: &str = "rollout-min-gap";
 
 const LAST_WAVE: i32 = 100;
 const MOST_AT_ONCE: usize = 1000;
+/// As the schema bounds them.
+const MOST_PORTS: usize = 16;
 const URGENT_BEFORE: SignedDuration = SignedDuration::from_hours(72);
 
 /// What the operator is started with, for Certificates and namespaces that say nothing else.
@@ -91,6 +100,7 @@ pub struct Policy {
     pub windows: Windows,
     /// Windows hold nothing back for less than this.
     pub urgent_before: SignedDuration,
+    probe: Option<RolloutProbe>,
 }
 
 /// A rule, read.
@@ -102,6 +112,7 @@ struct Rule {
     strategy: Option<RolloutStrategy>,
     call: Option<RolloutCall>,
     wave: i32,
+    probe: Option<RolloutProbe>,
 }
 
 /// What is to be done to one workload.
@@ -173,6 +184,7 @@ impl Policy {
             windows: Windows::of("spec.rollout.windows", &rollout.windows)
                 .map_err(|invalid| Misconfigured::new(invalid.field, invalid.problem))?,
             urgent_before: urgent_before.transpose()?.unwrap_or(URGENT_BEFORE),
+            probe: rollout.probe.clone(),
         })
     }
 
@@ -212,6 +224,36 @@ impl Policy {
             wave,
         })
     }
+
+    /// How it is proven that `workload` serves its certificate. The first that says something, for ports and name each by
+    /// itself: its own annotations, the first rule that fits it, the Certificate.
+    ///
+    /// # Errors
+    /// For an annotation that can't be read.
+    pub fn probe(&self, group: &Group, workload: &Workload) -> Result<RolloutProbe, Misconfigured> {
+        let rule = self.rules.iter().find(|rule| rule.fits(workload));
+        let of_rule = rule.and_then(|rule| rule.probe.as_ref());
+        let said: Vec<&RolloutProbe> = of_rule.into_iter().chain(&self.probe).collect();
+        let mut probe = RolloutProbe {
+            policy: said.iter().find_map(|probe| probe.policy),
+            ports: said
+                .iter()
+                .map(|probe| &probe.ports)
+                .find(|ports| !ports.is_empty())
+                .cloned()
+                .unwrap_or_default(),
+            server_name: said.iter().find_map(|probe| probe.server_name.clone()),
+        };
+        match own(group, workload, PROBE, probed)? {
+            Some(ports) if ports.is_empty() => probe.policy = Some(ProbePolicy::Disabled),
+            Some(ports) => (probe.policy, probe.ports) = (None, ports),
+            None => {}
+        }
+        if let Some(name) = own(group, workload, SERVER_NAME, server_name)? {
+            probe.server_name = Some(name);
+        }
+        Ok(probe)
+    }
 }
 
 impl Rule {
@@ -228,6 +270,7 @@ impl Rule {
             strategy: rule.strategy,
             call: rule.call.clone(),
             wave: rule.wave.unwrap_or_default(),
+            probe: rule.probe.clone(),
         })
     }
 
@@ -286,15 +329,10 @@ fn call(text: &str) -> Result<RolloutCall, String> {
             _ => return None,
         };
         let (port, path) = target.trim_start().strip_prefix(':')?.split_once('/')?;
-        let port = match port.parse() {
-            Ok(number) => CallPort::Number(number),
-            Err(_) => CallPort::Name(port.to_owned()),
-        };
+        let port = port_of(port)?;
         let path = format!("/{path}");
-        let possible = !matches!(&port, CallPort::Number(0))
-            && !matches!(&port, CallPort::Name(name) if name.is_empty() || name.len() > 15)
-            && PathAndQuery::from_str(&path).is_ok();
-        possible.then_some(RolloutCall {
+        PathAndQuery::from_str(&path).ok()?;
+        Some(RolloutCall {
             method: Some(method),
             path,
             port,
@@ -303,6 +341,48 @@ fn call(text: &str) -> Result<RolloutCall, String> {
     read().ok_or_else(|| {
         format!("{text:?} is no request; write method, port and path as in POST :9000/-/reload")
     })
+}
+
+/// Where a certificate is served; nowhere, where that is not to be looked at.
+fn probed(text: &str) -> Result<Vec<ProbePort>, String> {
+    if text.trim() == "Disabled" {
+        return Ok(Vec::new());
+    }
+    let ports: Vec<&str> = text.split(',').map(str::trim).collect();
+    if ports.len() > MOST_PORTS {
+        return Err(format!("it names more than {MOST_PORTS} ports"));
+    }
+    let read = |text: &&str| {
+        let (port, protocol) = match text.split_once('/') {
+            Some((port, protocol)) => (port, Some(protocol.parse()?)),
+            None => (*text, None),
+        };
+        let port = port_of(port).ok_or_else(|| {
+            format!("{text:?} is no port; write ports as in 8443, 5432/postgres, or Disabled")
+        })?;
+        Ok(ProbePort {
+            port,
+            start_tls: protocol,
+        })
+    };
+    ports.iter().map(read).collect()
+}
+
+fn server_name(text: &str) -> Result<String, String> {
+    let is_name = !text.parse::<IpAddr>().is_ok() && DnsName::try_from(text).is_ok();
+    is_name
+        .then(|| text.to_ascii_lowercase())
+        .ok_or_else(|| format!("{text:?} is no name of a host; write it as in db.example.com"))
+}
+
+/// A port by number, or by the name that a container gives it.
+fn port_of(text: &str) -> Option<CallPort> {
+    match text.parse() {
+        Ok(0) => None,
+        Ok(number) => Some(CallPort::Number(number)),
+        Err(_) if text.is_empty() || text.len() > 15 => None,
+        Err(_) => Some(CallPort::Name(text.to_owned())),
+    }
 }
 
 fn at_once(what: &str, number: impl Display) -> Result<usize, Misconfigured> {

@@ -6,17 +6,20 @@
 //!
 //! [`Workload`] is what is kept of a Deployment, StatefulSet or DaemonSet, [`Index`] finds the ones that read a
 //! Secret, [`Policy`] says what is wanted for each, [`plan_rollout`] what is to be done to one, and [`Pace`] whether it is
-//! its turn; [`apply_body`] is the write that does it, and [`carried`] tells a Certificate how far it has come.
+//! its turn; [`apply_body`] is the write that does it. [`verdict`] judges whether what was carried is served, also by
+//! [`Ingresses`], and [`carried`] tells a Certificate how far it has come.
 
 mod apply;
 mod choice;
 mod health;
 mod index;
+mod ingress;
 mod mark;
 mod pace;
 mod plan;
 mod pods;
 mod raw;
+mod served;
 mod status;
 mod workload;
 
@@ -24,11 +27,18 @@ pub use apply::apply_body;
 pub use choice::{Choice, Defaults, Misconfigured, Policy};
 pub use health::{Health, Progress, Replicas, UpdateStrategy};
 pub use index::{Index, SecretName, WorkloadName};
+pub use ingress::{Ingress, Ingresses};
 pub use mark::{CHOICE, is_mark, mark_key};
 pub use pace::{Dependent, Hold, Pace, Turn, is_due, under_way_since};
-pub use plan::{Held, Inputs, Marks, RolloutPlan, SETTLE, Skip, Wait, plan_rollout};
+pub use plan::{Held, Inputs, Marks, RolloutPlan, SETTLE, Skip, Wait, plan_rollout, runs_with};
 pub use pods::{Callee, Pod, Pods};
-pub use status::{Carried, HALTED, ROLLED_OUT, Standing, carried, standing, status_body};
+pub use served::{
+    Look, Outcome, Place, Seen, ShownLeaf, Verdict, asked_name, look_again, names_of, verdict,
+};
+pub use status::{
+    Carried, HALTED, Host, Proven, ROLLED_OUT, SERVED, STALE, Standing, carried, standing,
+    status_body,
+};
 pub use workload::{DependentKind, Observed, Workload, WorkloadKind};
 
 #[cfg(test)]

@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use self::carry::carry;
+use super::pace::{is_held_back, restart};
 use super::{Choice, Misconfigured, Pods, Policy, Workload, mark_key};
 use crate::api::Group;
 use crate::api::certificate::{RolloutCall, RolloutStrategy};
+use crate::pki::facts::Fingerprint;
 
 /// How long after a certificate was issued its dependents are left alone, so that certificates that are issued
 /// together cost one roll.
@@ -36,6 +38,10 @@ pub struct Held {
     pub policy: Result<Policy, Misconfigured>,
     /// Whether another issuance of the Certificate is under way.
     pub issuing: bool,
+    /// The DNS names and addresses it is for.
+    pub names: BTreeSet<String>,
+    /// What follows it in the Secret.
+    pub above: Vec<Fingerprint>,
 }
 
 /// All that [`plan_rollout`] looks at.
@@ -227,6 +233,27 @@ pub(super) fn is_up_to_date(
                 .get(&key)
                 .is_some_and(|mark| mark == fingerprint)
         })
+}
+
+/// Whether a workload that is to be given the certificate runs with it, as far as its marks and its own controller say: then
+/// it can be looked at what it serves.
+pub fn runs_with(
+    now: Timestamp,
+    group: &Group,
+    workload: &Workload,
+    secret: &str,
+    held: &Held,
+) -> bool {
+    let followed = || {
+        let choice = held.choice(group, workload);
+        matches!(choice, Ok(choice) if choice.strategy != RolloutStrategy::None)
+    };
+    workload.problem.is_none()
+        && !workload.deleting()
+        && is_up_to_date(group, workload, secret, &held.fingerprint)
+        && !is_held_back(group, workload, secret, &held.fingerprint)
+        && restart(now, group, workload, secret, held).is_none()
+        && followed()
 }
 
 fn is_marked(group: &Group, workload: &Workload, secret: &str) -> bool {

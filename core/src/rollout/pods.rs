@@ -1,11 +1,12 @@
 //! Since when a workload's Pods run, and where.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use kube::core::NamespaceResourceScope;
+use kube::core::{NamespaceResourceScope, SelectorExt as _};
 use serde::Deserialize;
 
 use super::{Workload, WorkloadKind};
@@ -49,18 +50,21 @@ pub struct Callee {
     pub pod: String,
     /// Its own address; `None` if it has none of its own: with `hostNetwork`, it is the node's.
     pub address: Option<IpAddr>,
-    /// The ports that its containers give names.
-    ports: Vec<(String, u16)>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// The TCP ports of its containers, and what they call them.
+    ports: Vec<(Option<String>, u16)>,
 }
 
 impl Callee {
-    /// Those of `pods` that belong to `workload` and are ready.
+    /// Those of `pods`, which may be others' too, that belong to `workload` and are ready.
     pub fn of<'a>(
         workload: &Workload,
         pods: impl IntoIterator<Item = &'a Pod>,
     ) -> impl Iterator<Item = Self> {
         pods.into_iter()
-            .filter(|pod| pod.is_current() && pod.is_ready() && pod.belongs_to(workload))
+            .filter(|pod| pod.is_current() && pod.is_ready())
+            .filter(|pod| pod.belongs_to(workload) && pod.is_selected_by(workload))
             .map(Pod::callee)
     }
 
@@ -69,10 +73,16 @@ impl Callee {
         match port {
             CallPort::Number(number) => Some(*number),
             CallPort::Name(name) => {
-                let named = self.ports.iter().find(|(known, _)| known == name);
+                let is_named = |known: &Option<String>| known.as_ref() == Some(name);
+                let named = self.ports.iter().find(|(known, _)| is_named(known));
                 named.map(|(_, number)| *number)
             }
         }
+    }
+
+    /// The TCP ports that its containers name by number, each once.
+    pub fn ports(&self) -> BTreeSet<u16> {
+        self.ports.iter().map(|(_, number)| *number).collect()
     }
 }
 
@@ -103,6 +113,7 @@ struct Container {
 struct ContainerPort {
     name: Option<String>,
     container_port: Option<u16>,
+    protocol: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -180,8 +191,10 @@ impl Pod {
                 .find_map(|address| address.ip.as_ref()?.parse().ok())
                 .filter(|_| !of_host),
             ports: ports
-                .filter_map(|port| Some((port.name.clone()?, port.container_port?)))
+                .filter(|port| port.protocol.as_deref().is_none_or(|name| name == "TCP"))
+                .filter_map(|port| Some((port.name.clone(), port.container_port?)))
                 .collect(),
+            labels: self.metadata.labels.clone().unwrap_or_default(),
         }
     }
 
@@ -196,6 +209,13 @@ impl Pod {
                     Some(&owner.uid) == workload.metadata.uid.as_ref()
                 }
             })
+    }
+
+    fn is_selected_by(&self, workload: &Workload) -> bool {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        let labels = self.metadata.labels.as_ref().unwrap_or(&NONE);
+        let selector = workload.selector.as_ref();
+        selector.is_none_or(|selector| selector.matches(labels))
     }
 
     fn earliest_start(&self) -> Option<Timestamp> {

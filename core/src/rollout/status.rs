@@ -1,161 +1,92 @@
-//! How far a certificate has been carried into its dependents, for its Certificate's status.
+//! How far a certificate has been carried into its dependents, and whether it is served, for its Certificate's status.
+
+mod rolled_out;
+mod served;
+mod standing;
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
-use super::pace::{Restart, is_held_back, restart};
-use super::plan::is_up_to_date;
-use super::{Dependent, Health, Held, Hold, Pace, Turn, UpdateStrategy, Workload};
-use crate::api::certificate::{RolloutStatus, RolloutStrategy, WaitingWorkload};
+use super::{Dependent, Held, Outcome, Pace, Turn, Verdict, Workload, WorkloadName};
+use crate::api::certificate::{
+    HostState, HostStatus, ProbePolicy, RolloutStatus, RolloutStrategy, WorkloadState,
+    WorkloadStatus,
+};
 use crate::api::{Certificate, Condition, ConditionStatus, Group};
+
+pub use standing::{Standing, standing};
 
 /// The type of the condition that tells whether all dependents run with the held certificate.
 pub const ROLLED_OUT: &str = "RolledOut";
 
+/// The type of the condition that tells whether all dependents were seen to serve the held certificate.
+pub const SERVED: &str = "Served";
+
 /// The reason of [`ROLLED_OUT`] where a workload that was restarted is not well, and so no other is.
 pub const HALTED: &str = "Halted";
 
-/// How many workloads `status.rollout.waiting` names.
+/// The reason of [`SERVED`] where another certificate is served.
+pub const STALE: &str = "Stale";
+
+/// The reason where a server leaves out what leads to the CA.
+const INCOMPLETE: &str = "IncompleteChain";
+
+/// How many workloads, and how many hosts, `status.rollout` names.
 const NAMED: usize = 20;
-/// How many workloads the condition's message names.
+/// How many of them a condition's message names.
 const TOLD: usize = 3;
-
-/// Where one workload stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Its marks say the held certificate.
-    UpToDate,
-    /// It has opted out, or the Certificate's strategy is None and it has not opted in.
-    OptedOut,
-    /// Its template says the held certificate; its Pods are replaced when someone deletes them.
-    OnDelete,
-    /// The same, for the Pods that `rollingUpdate.partition` keeps as they are.
-    Partition,
-    /// It is to be rolled, or judged.
-    Pending,
-    /// Its Deployment is paused.
-    Paused,
-    /// Another change of its Pods is still under way.
-    RollingOut,
-    /// Not all its Pods are available.
-    Unavailable,
-    /// Another one that was restarted for the same certificate is not well.
-    Halted,
-    /// Others are to be done first.
-    NextWave,
-    /// No window is open; until when, if that is known.
-    Window(Option<Timestamp>),
-    /// As many as may be are under way.
-    Busy,
-    /// Its Pods are being called, or could not be.
-    Calling,
-    /// What is wanted for it can't be read.
-    Misconfigured,
-    /// It could not be read.
-    Unreadable,
-}
-
-impl Standing {
-    /// One word, for `status.rollout.waiting[].reason`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::UpToDate => "UpToDate",
-            Self::OptedOut => "OptedOut",
-            Self::OnDelete => "OnDelete",
-            Self::Partition => "Partition",
-            Self::Pending => "Pending",
-            Self::Paused => "Paused",
-            Self::RollingOut => "RollingOut",
-            Self::Unavailable => "Unavailable",
-            Self::Halted => HALTED,
-            Self::NextWave => "NextWave",
-            Self::Window(_) => "Window",
-            Self::Busy => "Busy",
-            Self::Calling => "Calling",
-            Self::Misconfigured => "Misconfigured",
-            Self::Unreadable => "Unreadable",
-        }
-    }
-
-    /// Whether it goes on without anyone's help.
-    fn passes(self) -> bool {
-        matches!(
-            self,
-            Self::UpToDate
-                | Self::OptedOut
-                | Self::Pending
-                | Self::RollingOut
-                | Self::NextWave
-                | Self::Window(_)
-                | Self::Busy
-                | Self::Calling
-        )
-    }
-}
-
-/// Says where `workload` stands with the certificate held in `secret`, if it is or is not its `turn`.
-pub fn standing(
-    now: Timestamp,
-    group: &Group,
-    workload: &Workload,
-    secret: &str,
-    held: &Held,
-    turn: Turn,
-) -> Standing {
-    if workload.problem.is_some() {
-        return Standing::Unreadable;
-    }
-    if is_up_to_date(group, workload, secret, &held.fingerprint) {
-        if is_held_back(group, workload, secret, &held.fingerprint) {
-            return match workload.update {
-                UpdateStrategy::OnDelete => Standing::OnDelete,
-                _ => Standing::Partition,
-            };
-        }
-        return match restart(now, group, workload, secret, held) {
-            None => Standing::UpToDate,
-            Some(Restart::UnderWay) => Standing::RollingOut,
-            Some(Restart::Failed) => Standing::Unavailable,
-        };
-    }
-    let strategy = match held.choice(group, workload) {
-        Ok(choice) => choice.strategy,
-        Err(_) => return Standing::Misconfigured,
-    };
-    match (strategy, workload.health()) {
-        (RolloutStrategy::None, _) => Standing::OptedOut,
-        (RolloutStrategy::Reload, _) => Standing::Pending,
-        (RolloutStrategy::Restart, Health::Paused) => Standing::Paused,
-        (_, Health::RollingOut) => Standing::RollingOut,
-        (_, Health::Unavailable) => Standing::Unavailable,
-        (_, Health::Paused | Health::Healthy) => match turn {
-            Turn::Now if strategy == RolloutStrategy::Call => Standing::Calling,
-            Turn::Now => Standing::Pending,
-            Turn::Later { why, until } => match why {
-                Hold::Halted => Standing::Halted,
-                Hold::NextWave => Standing::NextWave,
-                Hold::Window => Standing::Window(until),
-                Hold::Busy => Standing::Busy,
-            },
-        },
-    }
-}
+/// How long what was seen may be told, in bytes.
+const SEEN: usize = 512;
 
 /// What a Certificate's status says of its dependents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Carried {
     /// `status.rollout`.
     pub status: RolloutStatus,
-    /// The condition [`ROLLED_OUT`].
-    pub condition: Condition,
+    /// The conditions [`ROLLED_OUT`], where there are workloads, and [`SERVED`], where something is to be seen.
+    pub conditions: Vec<Condition>,
+}
+
+/// What was found out about what is served; what is not among it was not looked at yet.
+#[derive(Clone, Debug, Default)]
+pub struct Proven {
+    /// Of workloads.
+    pub workloads: BTreeMap<WorkloadName, Verdict>,
+    /// Of hosts that Ingresses name with the Secret.
+    pub hosts: Vec<Host>,
+}
+
+/// A host that an Ingress names with the Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// The host.
+    pub name: String,
+    /// The Ingress.
+    pub ingress: String,
+    /// What was found out about it.
+    pub verdict: Option<Verdict>,
+}
+
+/// A dependent as it is told.
+struct Told<'a> {
+    workload: &'a Workload,
+    standing: Standing,
+    verdict: Option<&'a Verdict>,
+    /// Whether it is looked at what it serves.
+    probed: bool,
+    /// `None` where nothing is wanted of it.
+    status: Option<WorkloadStatus>,
 }
 
 /// Says how far the certificate held in a Certificate's Secret has been carried into its `dependents`, of which `pace` tells
-/// how they are taken up, and `full` whether as many are under way in the cluster as may be.
+/// how they are taken up, and `full` whether as many are under way in the cluster as may be; and whether it is served, as
+/// far as `proven` says.
 ///
-/// `None` if none of them is to be given it: there is nothing to tell then. Nothing is said of whether the
-/// Pods serve it: the marks and the workloads' own status are what is judged.
+/// `None` if none of them is to be given it, and no host is to serve it: there is nothing to tell then. What was seen for this
+/// certificate and is not among `proven` is told as before: whoever comes to lead has seen nothing yet.
 pub fn carried<'a>(
     now: Timestamp,
     group: &Group,
@@ -163,129 +94,221 @@ pub fn carried<'a>(
     held: &Held,
     dependents: impl IntoIterator<Item = Dependent<'a>>,
     (pace, full): (&Pace, bool),
+    proven: &Proven,
 ) -> Option<Carried> {
     let secret = &certificate.spec.secret_name;
-    let stands = |Dependent { workload, begun }| {
+    let before = Before::of(certificate, held);
+    let tell = |Dependent { workload, begun }| {
         let turn = if begun {
             Turn::Now
         } else {
             pace.turn(now, group, workload, held, full)
         };
         let standing = standing(now, group, workload, secret, held, turn);
-        (workload, standing)
+        let verdict = proven.workloads.get(&WorkloadName::from(workload));
+        let verdict = verdict.filter(|_| standing == Standing::UpToDate);
+        Told {
+            workload,
+            standing,
+            verdict,
+            probed: is_probed(group, held, workload),
+            status: before.workload(now, workload, standing, verdict),
+        }
     };
-    let mut dependents: Vec<(&Workload, Standing)> = dependents
+    let mut dependents: Vec<Told<'_>> = dependents
         .into_iter()
         .filter(|dependent| !dependent.workload.deleting())
-        .map(stands)
+        .map(tell)
         .collect();
-    dependents.sort_by_key(|(workload, _)| (workload.kind, workload.name()));
-    let followed = dependents.iter().any(|(workload, _)| {
-        let choice = held.choice(group, workload);
+    dependents.sort_by_key(|told| (told.workload.kind, told.workload.name()));
+    let followed = dependents.iter().any(|told| {
+        let choice = held.choice(group, told.workload);
         !matches!(choice, Ok(choice) if choice.strategy == RolloutStrategy::None)
     });
-    followed.then(|| Carried {
-        status: rollout_status(held, &dependents),
-        condition: condition(now, certificate, &dependents, pace),
+    let mut hosts: Vec<HostStatus> = proven
+        .hosts
+        .iter()
+        .map(|host| before.host(now, host))
+        .collect();
+    hosts.sort_by_key(|host| host.state);
+    if !followed && hosts.is_empty() {
+        return None;
+    }
+    let rolled_out = followed.then(|| rolled_out::condition(now, certificate, &dependents, pace));
+    let served = served::condition(now, certificate, &dependents, &hosts, proven);
+    Some(Carried {
+        status: rollout_status(held, &dependents, hosts, proven),
+        conditions: rolled_out.into_iter().chain(served).collect(),
     })
 }
 
-fn rollout_status(held: &Held, dependents: &[(&Workload, Standing)]) -> RolloutStatus {
-    RolloutStatus {
-        fingerprint: Some(held.fingerprint.clone()),
-        dependents: count(dependents, |_| true),
-        up_to_date: count(dependents, |standing| standing == Standing::UpToDate),
-        waiting: dependents
-            .iter()
-            .filter(|(_, standing)| *standing != Standing::UpToDate)
-            .take(NAMED)
-            .map(|(workload, standing)| WaitingWorkload {
-                kind: workload.kind.as_str().to_owned(),
-                name: workload.name().to_owned(),
-                reason: standing.as_str().to_owned(),
-            })
-            .collect(),
+fn is_probed(group: &Group, held: &Held, workload: &Workload) -> bool {
+    let policy = held.policy.as_ref().ok();
+    let probe = policy.and_then(|policy| policy.probe(group, workload).ok());
+    !probe.is_some_and(|probe| probe.policy == Some(ProbePolicy::Disabled))
+}
+
+/// What was told before of the held certificate.
+struct Before<'a>(Option<&'a RolloutStatus>);
+
+impl<'a> Before<'a> {
+    fn of(certificate: &'a Certificate, held: &Held) -> Self {
+        let status = certificate.status.as_ref();
+        let rollout = status.and_then(|status| status.rollout.as_ref());
+        Self(rollout.filter(|told| told.fingerprint.as_ref() == Some(&held.fingerprint)))
+    }
+
+    fn workload(
+        &self,
+        now: Timestamp,
+        workload: &Workload,
+        standing: Standing,
+        verdict: Option<&Verdict>,
+    ) -> Option<WorkloadStatus> {
+        let (kind, name) = (workload.kind.as_str(), workload.name());
+        let mut told = self.0.iter().flat_map(|told| &told.workloads);
+        let told = told.find(|told| told.kind == kind && told.name == name);
+        let standing_state = standing.state()?;
+        let seen = |state: WorkloadState| {
+            (standing == Standing::UpToDate
+                && matches!(state, WorkloadState::Served | WorkloadState::Stale))
+            .then_some(state)
+        };
+        let (state, reason, message) = match verdict {
+            Some(verdict) => {
+                let message = verdict.message.as_deref().map(cut);
+                match verdict.outcome {
+                    Outcome::Served => (WorkloadState::Served, None, None),
+                    Outcome::Stale => (WorkloadState::Stale, None, message),
+                    Outcome::Incomplete => (WorkloadState::Healthy, Some(INCOMPLETE), message),
+                    Outcome::Unknown => (WorkloadState::Healthy, Some("NotSeen"), message),
+                }
+            }
+            None => match told.and_then(|told| Some((seen(told.state)?, told))) {
+                Some((state, told)) => (state, None, told.message.clone()),
+                None if standing == Standing::UpToDate => (standing_state, None, None),
+                None => (standing_state, Some(standing.as_str()), None),
+            },
+        };
+        let since = told
+            .filter(|told| told.state == state)
+            .map_or(Time(now), |told| told.since.clone());
+        Some(WorkloadStatus {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            state,
+            reason: reason.map(str::to_owned),
+            message,
+            since,
+        })
+    }
+
+    fn host(&self, now: Timestamp, host: &Host) -> HostStatus {
+        let mut told = self.0.iter().flat_map(|told| &told.hosts);
+        let told = told.find(|told| told.host == host.name && told.ingress == host.ingress);
+        let (state, message) = match (&host.verdict, told) {
+            (Some(verdict), _) => {
+                let state = match verdict.outcome {
+                    // What leads to the CA is told by the condition.
+                    Outcome::Served | Outcome::Incomplete => HostState::Served,
+                    Outcome::Stale => HostState::Stale,
+                    Outcome::Unknown => HostState::Unknown,
+                };
+                (state, verdict.message.as_deref().map(cut))
+            }
+            (None, Some(told)) => (told.state, told.message.clone()),
+            (None, None) => (HostState::Unknown, None),
+        };
+        let since = told
+            .filter(|told| told.state == state)
+            .map_or(Time(now), |told| told.since.clone());
+        HostStatus {
+            host: host.name.clone(),
+            ingress: host.ingress.clone(),
+            state,
+            message,
+            since,
+        }
     }
 }
 
+fn cut(text: &str) -> String {
+    let kept = &text[..text.floor_char_boundary(SEEN)];
+    if kept.len() < text.len() {
+        format!("{kept}…")
+    } else {
+        kept.to_owned()
+    }
+}
+
+fn rollout_status(
+    held: &Held,
+    dependents: &[Told<'_>],
+    mut hosts: Vec<HostStatus>,
+    proven: &Proven,
+) -> RolloutStatus {
+    hosts.truncate(NAMED);
+    let mut workloads: Vec<WorkloadStatus> = dependents
+        .iter()
+        .filter_map(|told| told.status.clone())
+        .collect();
+    workloads.sort_by_key(|told| told.state);
+    let served = workloads
+        .iter()
+        .filter(|told| told.state == WorkloadState::Served)
+        .count();
+    workloads.truncate(NAMED);
+    let verdicts = dependents.iter().filter_map(|told| told.verdict);
+    let of_hosts = proven.hosts.iter().filter_map(|host| host.verdict.as_ref());
+    let stale = verdicts.chain(of_hosts).map(|verdict| verdict.stale).sum();
+    RolloutStatus {
+        fingerprint: Some(held.fingerprint.clone()),
+        dependents: number(dependents.len()),
+        up_to_date: count(dependents, |standing| standing == Standing::UpToDate),
+        served: number(served),
+        stale_endpoints: number(stale),
+        workloads,
+        hosts,
+    }
+}
+
+fn count(dependents: &[Told<'_>], which: impl Fn(Standing) -> bool) -> i32 {
+    number(
+        dependents
+            .iter()
+            .filter(|told| which(told.standing))
+            .count(),
+    )
+}
+
+fn number(of: usize) -> i32 {
+    i32::try_from(of).unwrap_or(i32::MAX)
+}
+
+/// A condition, since when its status is what it is: as told before, if it had it before.
 fn condition(
     now: Timestamp,
     certificate: &Certificate,
-    dependents: &[(&Workload, Standing)],
-    pace: &Pace,
+    type_: &str,
+    (status, reason): (ConditionStatus, &str),
+    message: String,
 ) -> Condition {
-    let opted_out = count(dependents, |standing| standing == Standing::OptedOut);
-    let waiting: Vec<&(&Workload, Standing)> = dependents
-        .iter()
-        .filter(|(_, standing)| !matches!(standing, Standing::UpToDate | Standing::OptedOut))
-        .collect();
-    let done = count(dependents, |standing| standing == Standing::UpToDate);
-    let all = count(dependents, |standing| standing != Standing::OptedOut);
-    let (status, reason) = if waiting.is_empty() {
-        (ConditionStatus::True, "RolledOut")
-    } else if pace.failed.is_some() {
-        (ConditionStatus::False, HALTED)
-    } else if waiting.iter().all(|(_, standing)| standing.passes()) {
-        (ConditionStatus::False, "RollingOut")
-    } else {
-        (ConditionStatus::False, "Waiting")
-    };
-    let mut message = format!("{done} of {all} workloads run with the held certificate");
-    if let Some(failed) = &pace.failed {
-        message.push_str(&format!(
-            "; no other is taken up, since the Pods of {} {} did not come up in time",
-            failed.kind.as_str(),
-            failed.name
-        ));
-    }
-    let told: Vec<String> = waiting
-        .iter()
-        .take(TOLD)
-        .map(|(workload, standing)| {
-            let (kind, name, reason) = (workload.kind.as_str(), workload.name(), standing.as_str());
-            match standing {
-                Standing::Window(Some(until)) => format!("{kind} {name} ({reason} until {until})"),
-                _ => format!("{kind} {name} ({reason})"),
-            }
-        })
-        .collect();
-    if !told.is_empty() {
-        let more = if waiting.len() > TOLD { ", …" } else { "" };
-        message.push_str(&format!("; waiting: {}{more}", told.join(", ")));
-    }
-    if opted_out > 0 {
-        message.push_str(&format!("; {opted_out} opted out"));
-    }
+    let since = told_condition(certificate, type_)
+        .filter(|told| told.status == status)
+        .map_or(now, |told| told.last_transition_time.0);
     Condition {
-        type_: ROLLED_OUT.to_owned(),
+        type_: type_.to_owned(),
         status,
         observed_generation: certificate.metadata.generation,
-        last_transition_time: Time(since(now, certificate, status)),
+        last_transition_time: Time(since),
         reason: reason.to_owned(),
         message,
     }
 }
 
-fn count(dependents: &[(&Workload, Standing)], which: impl Fn(Standing) -> bool) -> i32 {
-    let number = dependents
-        .iter()
-        .filter(|(_, standing)| which(*standing))
-        .count();
-    i32::try_from(number).unwrap_or(i32::MAX)
-}
-
-/// Since when the condition has this status: as told before, if it had it before.
-fn since(now: Timestamp, certificate: &Certificate, status: ConditionStatus) -> Timestamp {
-    told_condition(certificate)
-        .filter(|told| told.status == status)
-        .map_or(now, |told| told.last_transition_time.0)
-}
-
-fn told_condition(certificate: &Certificate) -> Option<&Condition> {
+fn told_condition<'a>(certificate: &'a Certificate, type_: &str) -> Option<&'a Condition> {
     let conditions = &certificate.status.as_ref()?.conditions;
-    conditions
-        .iter()
-        .find(|condition| condition.type_ == ROLLED_OUT)
+    conditions.iter().find(|condition| condition.type_ == type_)
 }
 
 /// The server-side apply, on the status subresource and under the rollout manager, that makes a Certificate say
@@ -302,15 +325,19 @@ pub fn status_body(
         .status
         .as_ref()
         .and_then(|status| status.rollout.as_ref());
-    let told_condition = told_condition(certificate);
-    let same = told_rollout == carried.map(|carried| &carried.status)
-        && told_condition == carried.map(|carried| &carried.condition);
-    if same {
+    let conditions = carried.map_or(&[][..], |carried| &carried.conditions);
+    let same_conditions = [ROLLED_OUT, SERVED].iter().all(|type_| {
+        let wanted = conditions
+            .iter()
+            .find(|condition| condition.type_ == *type_);
+        told_condition(certificate, type_) == wanted
+    });
+    if same_conditions && told_rollout == carried.map(|carried| &carried.status) {
         return None;
     }
     let status = match carried {
-        Some(Carried { status, condition }) => {
-            json!({ "rollout": status, "conditions": [condition] })
+        Some(Carried { status, conditions }) => {
+            json!({ "rollout": status, "conditions": conditions })
         }
         None => json!({}),
     };

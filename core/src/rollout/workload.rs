@@ -76,8 +76,8 @@ pub struct Workload {
     pub progress: Progress,
     /// Whether a Deployment is paused.
     pub paused: bool,
-    /// Selects its Pods, as in a list request; empty if unknown.
-    pub selector: String,
+    /// Selects its Pods; `None` if unknown.
+    pub selector: Option<Selector>,
     /// Why it could not be read, if so; it then references nothing.
     pub problem: Option<String>,
 }
@@ -190,9 +190,7 @@ impl Workload {
             paused: kind == WorkloadKind::Deployment && spec.paused.unwrap_or(false),
             selector: spec
                 .selector
-                .and_then(|selector| Selector::try_from(selector).ok())
-                .map(|selector| selector.to_string())
-                .unwrap_or_default(),
+                .and_then(|selector| Selector::try_from(selector).ok()),
             problem: None,
         }
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use certwright_core::api::Certificate;
-use certwright_core::api::certificate::RevocationState;
-use certwright_core::rollout::{Defaults, Held, Policy, SecretName};
+use certwright_core::api::certificate::{RevocationState, RolloutStrategy};
+use certwright_core::rollout::{Defaults, Held, Policy, SecretName, names_of};
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
@@ -49,11 +49,12 @@ impl Surroundings for Around {
         if certificate.spec.secret_name != secret.name {
             return None;
         }
+        let facts = pair.facts()?;
         Some(Held {
             certificate: owner,
             fingerprint: pair.fingerprint.to_string(),
             issued_at: held.issued_at(),
-            not_after: pair.facts()?.not_after,
+            not_after: facts.not_after,
             replaces_revoked: replaces_revoked(&certificate, held.issued_at()),
             policy: Policy::of(
                 &self.context.group,
@@ -64,6 +65,8 @@ impl Surroundings for Around {
             ),
             // Issuers inside the cluster answer at once.
             issuing: false,
+            names: names_of(&facts),
+            above: pair.above.clone(),
         })
     }
 
@@ -73,6 +76,14 @@ impl Surroundings for Around {
 
     fn wrote(&self, certificate: Certificate) {
         self.context.certificates.wrote(certificate);
+    }
+
+    fn carried(&self, strategy: RolloutStrategy) {
+        self.context.metrics.carried(strategy);
+    }
+
+    fn served(&self, after: SignedDuration) {
+        self.context.metrics.served(after);
     }
 
     async fn publish(&self, report: Report) {

@@ -1,10 +1,11 @@
 mod server;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use certwright_core::api::certificate::RolloutStrategy;
 use certwright_core::api::{Certificate, Group};
 use certwright_core::rollout::{Defaults, Held, Misconfigured, Policy, SecretName, WorkloadKind};
 use futures::channel::mpsc;
@@ -86,6 +87,8 @@ fn held(fingerprint: &str) -> Held {
         replaces_revoked: false,
         policy: policy(&json!({})),
         issuing: false,
+        names: BTreeSet::new(),
+        above: Vec::new(),
     }
 }
 
@@ -129,6 +132,10 @@ impl Surroundings for Around {
         *self.newer.lock().unwrap() = Some(Arc::new(certificate));
     }
 
+    fn carried(&self, _: RolloutStrategy) {}
+
+    fn served(&self, _: SignedDuration) {}
+
     async fn publish(&self, report: Report) {
         self.reports.lock().unwrap().push(report);
     }
@@ -170,6 +177,7 @@ fn rollout(server: &Arc<Server>, around: &Arc<Around>) -> Rollout<Around> {
             in_cluster: 20,
             counted_for: SignedDuration::from_mins(10),
         },
+        probing: None,
     }
 }
 
@@ -450,7 +458,10 @@ async fn a_notice_rolls_the_workload_and_the_certificate_tells() {
     assert_eq!(told.len(), 1);
     assert_eq!(
         told[0].1["status"]["rollout"],
-        json!({ "fingerprint": "new", "dependents": 1, "upToDate": 1 })
+        json!({
+            "fingerprint": "new", "dependents": 1, "upToDate": 1, "served": 0, "staleEndpoints": 0,
+            "workloads": [{ "kind": "Deployment", "name": "web", "state": "Healthy", "since": "2026-11-02T13:00:00Z" }],
+        })
     );
 
     *around.held.lock().unwrap() = held("newer");

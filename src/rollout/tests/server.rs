@@ -149,7 +149,7 @@ fn apply(deployment: &mut Value, body: &Value) {
 
 fn pods() -> Value {
     json!({ "metadata": { "resourceVersion": "50" }, "items": [{
-        "metadata": { "ownerReferences": [{
+        "metadata": { "labels": { "app": "web" }, "ownerReferences": [{
             "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "u-rs", "controller": true,
         }] },
         "status": {

@@ -42,6 +42,9 @@ pub struct Rollout {
     /// Windows no longer hold a restart back when less than this is left of the certificate that the workload still runs with, such as `72h` (default).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub urgent_before: Option<DurationText>,
+    /// How it is proven that workloads serve the certificate, for those that neither an annotation nor a rule says anything about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<RolloutProbe>,
 }
 
 /// What is done to workloads that read the Secret.
@@ -56,6 +59,18 @@ pub enum RolloutStrategy {
     Call,
     /// Nothing, and they are not counted.
     None,
+}
+
+impl RolloutStrategy {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Restart => "Restart",
+            Self::Reload => "Reload",
+            Self::Call => "Call",
+            Self::None => "None",
+        }
+    }
 }
 
 impl FromStr for RolloutStrategy {
@@ -96,6 +111,9 @@ pub struct RolloutRule {
     /// When they are taken up, from 0 (default) to 100: once all workloads of lower waves run with the certificate and are well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wave: Option<i32>,
+    /// How it is proven that they serve the certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<RolloutProbe>,
 }
 
 /// A kind of workload.
@@ -229,30 +247,72 @@ impl JsonSchema for CallPort {
     }
 }
 
-/// How far the held certificate has been carried into the workloads that read it.
+/// How it is proven that a workload serves the certificate: by a TLS handshake with each of its ready Pods, at the Pod's own
+/// address, and with the Services that lead to these Pods alone. Nothing is sent but the handshake.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct RolloutStatus {
-    /// The fingerprint of the certificate that is being carried.
+pub struct RolloutProbe {
+    /// `Enabled` (default), or `Disabled`: then the workload is not connected to, and taken to serve what it was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fingerprint: Option<String>,
-    /// How many workloads read the Secret.
-    pub dependents: i32,
-    /// How many of them run with this certificate, as far as their own marks say.
-    pub up_to_date: i32,
-    /// The others by name, at most twenty.
+    pub policy: Option<ProbePolicy>,
+    /// The ports that serve the certificate, at most 16: whatever else one of them shows is stale. If left out, all TCP ports that the Pods' containers name are tried, and what says nothing about the certificate's names is passed over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub waiting: Vec<WaitingWorkload>,
+    pub ports: Vec<ProbePort>,
+    /// The name that is asked for in the handshake (SNI), such as `db.example.com`. Defaults to the certificate's first DNS name; `*` stands for a label there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
 }
 
-/// A workload that does not run with the held certificate yet.
+/// Whether workloads are connected to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ProbePolicy {
+    /// They are.
+    #[default]
+    Enabled,
+    /// They are not.
+    Disabled,
+}
+
+/// A port that serves the certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct WaitingWorkload {
-    /// `Deployment`, `StatefulSet` or `DaemonSet`.
-    pub kind: String,
-    /// Its name.
-    pub name: String,
-    /// Why it doesn't run with the certificate yet.
-    pub reason: String,
+pub struct ProbePort {
+    /// The port's number, or the name of a port of the Pod's containers.
+    pub port: CallPort,
+    /// The protocol that leads to TLS, where the port does not begin with it: `smtp`, `imap`, `postgres`, `mysql` or `ldap`.
+    #[serde(default, rename = "startTLS", skip_serializing_if = "Option::is_none")]
+    pub start_tls: Option<StartTlsProtocol>,
+}
+
+/// A protocol that begins in the clear and leads to TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StartTlsProtocol {
+    /// Mail between servers (RFC 3207).
+    Smtp,
+    /// Mailboxes (RFC 9051 section 6.2.1).
+    Imap,
+    /// PostgreSQL's SSLRequest.
+    Postgres,
+    /// MySQL's and MariaDB's SSLRequest.
+    Mysql,
+    /// Directories (RFC 4511 section 4.14).
+    Ldap,
+}
+
+impl FromStr for StartTlsProtocol {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "smtp" => Ok(Self::Smtp),
+            "imap" => Ok(Self::Imap),
+            "postgres" => Ok(Self::Postgres),
+            "mysql" => Ok(Self::Mysql),
+            "ldap" => Ok(Self::Ldap),
+            _ => Err(format!(
+                "{text:?} does not lead to TLS; write smtp, imap, postgres, mysql or ldap"
+            )),
+        }
+    }
 }

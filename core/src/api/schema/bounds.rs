@@ -139,6 +139,12 @@ pub(super) const CERTIFICATE_SPEC: &[Bounds] = &[
     ("rollout.windows[].windowDuration", DURATION),
     ("rollout.windows[].timezone", Characters(64)),
     ("rollout.urgentBefore", DURATION),
+    ("rollout.probe.ports", Entries(16)),
+    ("rollout.probe.ports[].port", SomeCharacters(15)),
+    ("rollout.probe.serverName", NAME),
+    ("rollout.rules[].probe.ports", Entries(16)),
+    ("rollout.rules[].probe.ports[].port", SomeCharacters(15)),
+    ("rollout.rules[].probe.serverName", NAME),
     ("revisionHistoryLimit", AtLeast(1)),
 ];
 
@@ -174,10 +180,15 @@ pub(super) const CERTIFICATE_STATUS: &[Bounds] = &[
     ("revocation.serialNumber", Characters(64)),
     ("revocation.message", Characters(32_768)),
     ("rollout.fingerprint", Characters(128)),
-    ("rollout.waiting", Entries(20)),
-    ("rollout.waiting[].kind", Characters(64)),
-    ("rollout.waiting[].name", OBJECT_NAME),
-    ("rollout.waiting[].reason", Characters(1024)),
+    ("rollout.workloads", Entries(20)),
+    ("rollout.workloads[].kind", Characters(64)),
+    ("rollout.workloads[].name", OBJECT_NAME),
+    ("rollout.workloads[].reason", Characters(1024)),
+    ("rollout.workloads[].message", Characters(1024)),
+    ("rollout.hosts", Entries(20)),
+    ("rollout.hosts[].host", NAME),
+    ("rollout.hosts[].ingress", OBJECT_NAME),
+    ("rollout.hosts[].message", Characters(1024)),
 ];
 
 /// All annotations of an object together hold 256 KiB, so that whatever is asked for can be written down.

@@ -1,12 +1,14 @@
 mod choice;
 mod index;
+mod ingress;
 mod model;
 mod pace;
 mod plan;
+mod served;
 mod status;
 mod workload;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -79,6 +81,8 @@ fn held(fingerprint: &str) -> Held {
         replaces_revoked: false,
         policy: policy(json!({})),
         issuing: false,
+        names: BTreeSet::from(["web.example.com".to_owned()]),
+        above: Vec::new(),
     }
 }
 

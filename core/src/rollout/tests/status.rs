@@ -2,7 +2,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
 use super::*;
-use crate::api::certificate::{RolloutStatus, WaitingWorkload};
+use crate::api::certificate::{HostState, RolloutStatus, WorkloadState, WorkloadStatus};
 use crate::api::{Certificate, CertificateStatus, Condition, ConditionStatus};
 
 fn certificate() -> Certificate {
@@ -38,15 +38,32 @@ fn tell_of(certificate: &Certificate, held: &Held, workloads: &[Workload]) -> Op
     });
     let now = at("13:00:00");
     let pace = Pace::of(now, &group(), "web-tls", held, dependents.clone());
-    carried(now, &group(), certificate, held, dependents, (&pace, false))
+    carried(
+        now,
+        &group(),
+        certificate,
+        held,
+        dependents,
+        (&pace, false),
+        &Proven::default(),
+    )
 }
 
-fn waiting(name: &str, reason: &str) -> WaitingWorkload {
-    WaitingWorkload {
-        kind: "Deployment".to_owned(),
-        name: name.to_owned(),
-        reason: reason.to_owned(),
-    }
+/// The condition `RolledOut`.
+fn rolled_out(told: &Carried) -> &Condition {
+    assert_eq!(told.conditions[0].type_, ROLLED_OUT);
+    &told.conditions[0]
+}
+
+/// Kind, name, state and reason of the workloads that are told.
+fn workloads(told: &Carried) -> Vec<(&str, WorkloadState, &str)> {
+    let told = told.status.workloads.iter();
+    told.map(|told| {
+        assert_eq!(told.kind, "Deployment");
+        let reason = told.reason.as_deref().unwrap_or_default();
+        (told.name.as_str(), told.state, reason)
+    })
+    .collect()
 }
 
 /// One that was restarted then, and of which one Pod is not available since.
@@ -65,48 +82,55 @@ fn who_waits_for_its_turn_is_told_what_for() {
         ..held("new")
     };
     let due = || named("b", |_| ());
-    let tell = |held: &Held, workloads: &[Workload]| {
-        let told = tell_of(&certificate(), held, workloads).unwrap();
-        (told.status.waiting, told.condition.message)
-    };
+    let tell =
+        |held: &Held, workloads: &[Workload]| tell_of(&certificate(), held, workloads).unwrap();
     let one = held(json!({ "maxConcurrent": 1 }));
-    let (told, _) = tell(&one, &[restarted("a", "12:55:00"), due()]);
-    assert_eq!(told, [waiting("a", "RollingOut"), waiting("b", "Busy")]);
+    let told = tell(&one, &[restarted("a", "12:55:00"), due()]);
+    let (rolling, waiting) = (WorkloadState::Rolling, WorkloadState::Waiting);
+    let wanted = [("a", rolling, "RollingOut"), ("b", waiting, "Busy")];
+    assert_eq!(workloads(&told), wanted);
     let second = held(json!({ "rules": [{ "name": "b", "wave": 1 }] }));
-    let (told, _) = tell(&second, &[named("a", |_| ()), due()]);
-    assert_eq!(told, [waiting("a", "Pending"), waiting("b", "NextWave")]);
+    let told = tell(&second, &[named("a", |_| ()), due()]);
+    let wanted = [("a", waiting, "Pending"), ("b", waiting, "NextWave")];
+    assert_eq!(workloads(&told), wanted);
     let window = json!({ "cron": "0 22 * * *", "windowDuration": "2h" });
     let nightly = held(json!({ "windows": [window] }));
     let lasts = named("b", |object| {
         on_workload(object, "certwright.dev/runs-until", "2026-12-01T00:00:00Z");
     });
-    let (told, message) = tell(&nightly, &[lasts]);
-    assert_eq!(told, [waiting("b", "Window")]);
+    let told = tell(&nightly, &[lasts]);
+    assert_eq!(workloads(&told), [("b", waiting, "Window")]);
+    let message = &rolled_out(&told).message;
     assert!(
         message.contains("b (Window until 2026-11-02T22:00:00Z)"),
         "{message}"
     );
     let called = held(json!({ "strategy": "Call", "call": { "path": "/", "port": 80 } }));
-    assert_eq!(tell(&called, &[due()]).0, [waiting("b", "Calling")]);
+    let told = tell(&called, &[due()]);
+    assert_eq!(workloads(&told), [("b", rolling, "Calling")]);
 }
 
 #[test]
 fn a_halt_is_told_with_who_caused_it_even_if_nobody_waits() {
     for others in [vec![], vec![named("b", |_| ())]] {
-        let workloads: Vec<_> = others
+        let all: Vec<_> = others
             .into_iter()
             .chain([restarted("a", "12:50:00")])
             .collect();
-        let told = tell(&workloads).unwrap();
-        assert_eq!(told.condition.reason, "Halted");
-        assert_eq!(told.condition.status, ConditionStatus::False);
-        let message = &told.condition.message;
+        let told = tell(&all).unwrap();
+        let condition = rolled_out(&told);
+        assert_eq!(condition.reason, "Halted");
+        assert_eq!(condition.status, ConditionStatus::False);
+        let message = &condition.message;
         assert!(
             message.contains("the Pods of Deployment a did not come up"),
             "{message}"
         );
-        let halted = waiting("b", "Halted");
-        assert_eq!(told.status.waiting.contains(&halted), workloads.len() == 2);
+        let mut wanted = vec![("a", WorkloadState::Halted, "Unavailable")];
+        if all.len() == 2 {
+            wanted.push(("b", WorkloadState::Halted, "Halted"));
+        }
+        assert_eq!(workloads(&told), wanted);
     }
 }
 
@@ -153,7 +177,7 @@ fn standings() {
             Standing::Misconfigured,
         ),
         (restarted("web", "12:55:00"), Standing::RollingOut),
-        (restarted("web", "12:50:00"), Standing::Unavailable),
+        (restarted("web", "12:50:00"), Standing::Failed),
         (
             named("web", |object| object["spec"]["paused"] = json!("yes")),
             Standing::Unreadable,
@@ -177,6 +201,17 @@ fn standings() {
     }
 }
 
+fn healthy(name: &str) -> WorkloadStatus {
+    WorkloadStatus {
+        kind: "Deployment".to_owned(),
+        name: name.to_owned(),
+        state: WorkloadState::Healthy,
+        reason: None,
+        message: None,
+        since: Time(at("13:00:00")),
+    }
+}
+
 #[test]
 fn all_up_to_date_is_rolled_out() {
     let told = tell(&[done("a"), done("b")]).unwrap();
@@ -186,11 +221,14 @@ fn all_up_to_date_is_rolled_out() {
             fingerprint: Some("new".to_owned()),
             dependents: 2,
             up_to_date: 2,
-            waiting: Vec::new(),
+            served: 0,
+            stale_endpoints: 0,
+            workloads: ["a", "b"].map(healthy).to_vec(),
+            hosts: Vec::new(),
         }
     );
     assert_eq!(
-        told.condition,
+        *rolled_out(&told),
         Condition {
             type_: "RolledOut".to_owned(),
             status: ConditionStatus::True,
@@ -209,20 +247,23 @@ fn those_that_wait_are_named_with_the_reason() {
     });
     let told = tell(&[opted_out, named("b", |_| ()), done("a")]).unwrap();
     assert_eq!(
-        told.status.waiting,
-        [waiting("b", "Pending"), waiting("c", "OptedOut")]
+        workloads(&told),
+        [
+            ("b", WorkloadState::Waiting, "Pending"),
+            ("a", WorkloadState::Healthy, "")
+        ]
     );
     assert_eq!((told.status.dependents, told.status.up_to_date), (3, 1));
     assert_eq!(
-        (told.condition.status, told.condition.reason.as_str()),
+        (rolled_out(&told).status, rolled_out(&told).reason.as_str()),
         (ConditionStatus::False, "RollingOut")
     );
     assert_eq!(
-        told.condition.message,
+        rolled_out(&told).message,
         "1 of 2 workloads run with the held certificate; waiting: Deployment b (Pending); 1 opted out",
     );
     let paused = named("d", |object| object["spec"]["paused"] = json!(true));
-    assert_eq!(tell(&[paused]).unwrap().condition.reason, "Waiting");
+    assert_eq!(rolled_out(&tell(&[paused]).unwrap()).reason, "Waiting");
 }
 
 #[test]
@@ -232,16 +273,15 @@ fn at_most_twenty_are_named_and_the_message_stays_short() {
         .collect();
     let told = tell(&many).unwrap();
     assert_eq!(
-        (told.status.dependents, told.status.waiting.len()),
+        (told.status.dependents, told.status.workloads.len()),
         (30, 20)
     );
-    assert_eq!(told.status.waiting[0], waiting("w00", "Pending"));
+    let first = ("w00", WorkloadState::Waiting, "Pending");
+    assert_eq!(workloads(&told)[0], first);
+    let message = &rolled_out(&told).message;
     assert!(
-        told.condition
-            .message
-            .ends_with("Deployment w02 (Pending), …"),
-        "{}",
-        told.condition.message
+        message.ends_with("Deployment w02 (Pending), …"),
+        "{message}"
     );
 }
 
@@ -262,12 +302,13 @@ fn nothing_is_told_where_no_dependent_is_followed() {
 fn told_before(carried: &Carried) -> Certificate {
     let ready = Condition {
         type_: "Ready".to_owned(),
-        ..carried.condition.clone()
+        ..carried.conditions[0].clone()
     };
+    let conditions = [ready].into_iter().chain(carried.conditions.clone());
     Certificate {
         status: Some(CertificateStatus {
             rollout: Some(carried.status.clone()),
-            conditions: vec![ready, carried.condition.clone()],
+            conditions: conditions.collect(),
             ..CertificateStatus::default()
         }),
         ..certificate()
@@ -290,11 +331,18 @@ fn only_changes_are_written_and_only_what_is_ours() {
             "kind": "Certificate",
             "metadata": metadata,
             "status": {
-                "rollout": { "fingerprint": "new", "dependents": 1, "upToDate": 1 },
+                "rollout": {
+                    "fingerprint": "new", "dependents": 1, "upToDate": 1, "served": 0, "staleEndpoints": 0,
+                    "workloads": [{ "kind": "Deployment", "name": "web", "state": "Healthy", "since": "2026-11-02T13:00:00Z" }],
+                },
                 "conditions": [{
                     "type": "RolledOut", "status": "True", "observedGeneration": 2,
                     "lastTransitionTime": "2026-11-02T13:00:00Z", "reason": "RolledOut",
                     "message": "1 of 1 workloads run with the held certificate",
+                }, {
+                    "type": "Served", "status": "Unknown", "observedGeneration": 2,
+                    "lastTransitionTime": "2026-11-02T13:00:00Z", "reason": "NotSeen",
+                    "message": "0 of 1 were seen to serve the held certificate; Deployment web",
                 }],
             },
         })),
@@ -318,9 +366,11 @@ fn the_transition_time_stays_while_the_status_does() {
             &held("new"),
             [dependent],
             (&Pace::default(), false),
+            &Proven::default(),
         )
         .unwrap()
-        .condition
+        .conditions
+        .remove(0)
     };
     let paused = later(&named("web", |object| {
         object["spec"]["paused"] = json!(true)
@@ -330,4 +380,176 @@ fn the_transition_time_stays_while_the_status_does() {
         ("Waiting", at("13:00:00"))
     );
     assert_eq!(later(&done("web")).last_transition_time.0, at("14:00:00"));
+}
+
+fn proven(name: &str, verdict: Verdict) -> Proven {
+    let workload = WorkloadName::from(&done(name));
+    Proven {
+        workloads: BTreeMap::from([(workload, verdict)]),
+        hosts: Vec::new(),
+    }
+}
+
+fn saw(outcome: Outcome, stale: usize, message: Option<&str>) -> Verdict {
+    Verdict {
+        outcome,
+        stale,
+        message: message.map(str::to_owned),
+    }
+}
+
+fn tell_proven(
+    certificate: &Certificate,
+    held: &Held,
+    workloads: &[Workload],
+    proven: &Proven,
+) -> Option<Carried> {
+    let dependents = workloads.iter().map(|workload| Dependent {
+        workload,
+        begun: false,
+    });
+    let pace = (&Pace::default(), false);
+    let now = at("14:00:00");
+    carried(now, &group(), certificate, held, dependents, pace, proven)
+}
+
+/// Status and reason of the condition `Served`, and its message.
+fn served(told: &Carried) -> (ConditionStatus, &str, &str) {
+    let served = told.conditions.last().unwrap();
+    assert_eq!(served.type_, SERVED);
+    (served.status, &served.reason, &served.message)
+}
+
+#[test]
+fn what_was_seen_to_be_served_is_told() {
+    for (verdict, state, stale, status, reason) in [
+        (
+            saw(Outcome::Served, 0, None),
+            (WorkloadState::Served, ""),
+            0,
+            ConditionStatus::True,
+            "Served",
+        ),
+        (
+            saw(Outcome::Stale, 3, Some("Pod web-0 serves another")),
+            (WorkloadState::Stale, ""),
+            3,
+            ConditionStatus::False,
+            "Stale",
+        ),
+        (
+            saw(Outcome::Incomplete, 0, Some("Pod web-0 leaves out")),
+            (WorkloadState::Healthy, "IncompleteChain"),
+            0,
+            ConditionStatus::False,
+            "IncompleteChain",
+        ),
+        (
+            saw(Outcome::Unknown, 0, Some("Pod web-0 can't be reached")),
+            (WorkloadState::Healthy, "NotSeen"),
+            0,
+            ConditionStatus::Unknown,
+            "NotSeen",
+        ),
+    ] {
+        let message = verdict.message.clone().unwrap_or_default();
+        let proven = proven("web", verdict);
+        let told = tell_proven(&certificate(), &held("new"), &[done("web")], &proven).unwrap();
+        assert_eq!(workloads(&told), [("web", state.0, state.1)]);
+        assert_eq!(told.status.stale_endpoints, stale);
+        assert_eq!(told.status.served, i32::from(reason == "Served"));
+        let (told_status, told_reason, told_message) = served(&told);
+        assert_eq!((told_status, told_reason), (status, reason));
+        assert!(told_message.contains(&message), "{told_message}");
+    }
+}
+
+#[test]
+fn who_does_not_run_with_the_certificate_is_not_told_by_what_it_serves() {
+    let proven = proven("web", saw(Outcome::Served, 0, None));
+    let due = named("web", |_| ());
+    let told = tell_proven(&certificate(), &held("new"), &[due], &proven).unwrap();
+    assert_eq!(
+        workloads(&told),
+        [("web", WorkloadState::Waiting, "Pending")]
+    );
+    let wanted = (ConditionStatus::Unknown, "RollingOut");
+    assert_eq!((served(&told).0, served(&told).1), wanted);
+}
+
+#[test]
+fn what_was_told_of_this_certificate_holds_until_it_is_looked_at_again() {
+    let seen = proven("web", saw(Outcome::Served, 0, None));
+    let first = tell_proven(&certificate(), &held("new"), &[done("web")], &seen).unwrap();
+    let before = told_before(&first);
+    let nothing = Proven::default();
+    let again = tell_proven(&before, &held("new"), &[done("web")], &nothing).unwrap();
+    assert_eq!(again, first, "the next leader has seen nothing yet");
+    let renewed = named("web", |object| on_workload(object, WEB, "newer"));
+    let newer = tell_proven(&before, &held("newer"), &[renewed], &nothing).unwrap();
+    assert_eq!(workloads(&newer), [("web", WorkloadState::Healthy, "")]);
+}
+
+#[test]
+fn who_is_not_to_be_looked_at_keeps_nothing_from_being_served() {
+    let unseen = named("api", |object| {
+        on_workload(object, WEB, "new");
+        on_workload(object, "certwright.dev/rollout-probe", "Disabled");
+    });
+    let seen = proven("web", saw(Outcome::Served, 0, None));
+    let all = [done("web"), unseen.clone()];
+    let told = tell_proven(&certificate(), &held("new"), &all, &seen).unwrap();
+    assert_eq!(served(&told).0, ConditionStatus::True);
+    let nothing = Proven::default();
+    let alone = tell_proven(&certificate(), &held("new"), &[unseen], &nothing).unwrap();
+    assert_eq!(alone.conditions.len(), 1, "nothing is to be seen");
+}
+
+#[test]
+fn hosts_are_told_also_without_workloads() {
+    let host = |name: &str, verdict| Host {
+        name: name.to_owned(),
+        ingress: "web".to_owned(),
+        verdict,
+    };
+    let tell = |hosts: Vec<Host>| {
+        let proven = Proven {
+            workloads: BTreeMap::new(),
+            hosts,
+        };
+        tell_proven(&certificate(), &held("new"), &[], &proven).unwrap()
+    };
+    let (seen, unseen) = (
+        saw(Outcome::Served, 0, None),
+        saw(Outcome::Unknown, 0, Some("away")),
+    );
+    let told = tell(vec![host("a", None)]);
+    assert_eq!(
+        (served(&told).0, served(&told).1),
+        (ConditionStatus::Unknown, "NotSeen")
+    );
+    let told = tell(vec![
+        host("a", Some(seen.clone())),
+        host("b", Some(unseen.clone())),
+    ]);
+    assert_eq!(
+        served(&told).0,
+        ConditionStatus::True,
+        "what is not reached is no alarm"
+    );
+    assert!(
+        served(&told).2.contains("host b: away"),
+        "{:?}",
+        served(&told)
+    );
+    assert_eq!(told.conditions.len(), 1);
+    let states: Vec<_> = told.status.hosts.iter().map(|host| host.state).collect();
+    assert_eq!(states, [HostState::Unknown, HostState::Served]);
+    let stale = saw(Outcome::Stale, 1, Some("it serves another"));
+    let told = tell(vec![host("a", Some(seen)), host("b", Some(stale))]);
+    assert_eq!(
+        (served(&told).0, served(&told).1),
+        (ConditionStatus::False, "Stale")
+    );
+    assert_eq!(told.status.stale_endpoints, 1);
 }

@@ -2,7 +2,11 @@
 
 use super::Rule;
 use super::certificate::{DURATION_FORM, LABEL_KEY, LABEL_VALUE_FORM, object_name, windows};
-use super::syntax::{LABEL_VALUE, QUALIFIED_NAME, REQUEST_PATH, is, is_duration};
+use super::syntax::{LABEL_VALUE, OBJECT_NAME, QUALIFIED_NAME, REQUEST_PATH, is, is_duration};
+
+const PORT: &str = "type(self) != int || self >= 1 && self <= 65535";
+const PORT_FORM: &str =
+    "write a port's number from 1 to 65535, or the name that a container gives it";
 
 pub(super) fn rules() -> Vec<Rule> {
     let mut rules = vec![
@@ -36,10 +40,22 @@ pub(super) fn rules() -> Vec<Rule> {
                 is("self", REQUEST_PATH),
                 "write the path on the Pod, such as /-/reload: it begins with a slash, and other characters than those of URLs are %XX",
             ),
+            Rule::new(port, PORT, PORT_FORM),
+        ]);
+    }
+    for [port, name] in [
+        ["rollout.probe.ports[].port", "rollout.probe.serverName"],
+        [
+            "rollout.rules[].probe.ports[].port",
+            "rollout.rules[].probe.serverName",
+        ],
+    ] {
+        rules.extend([
+            Rule::new(port, PORT, PORT_FORM),
             Rule::new(
-                port,
-                "type(self) != int || self >= 1 && self <= 65535",
-                "write a port's number from 1 to 65535, or the name that a container gives it",
+                name,
+                is("self", OBJECT_NAME),
+                "write the name that is asked for in lower case, such as db.example.com",
             ),
         ]);
     }
