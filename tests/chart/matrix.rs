@@ -123,8 +123,9 @@ async fn rights_go_with_what_is_switched_off() {
     let http01 = "--set acme.http01.enabled=false";
     assert_eq!(gone(http01).await, ways_in);
     // Which addresses are whose is looked at in namespaces only where that is wanted.
-    let narrow =
-        format!("{http01} --set watchNamespaces={{shop}} --set acme.ownPods.enabled=false --set rollout.probeInterval=0s");
+    let narrow = format!(
+        "{http01} --set watchNamespaces={{shop}} --set acme.ownPods.enabled=false --set rollout.probeInterval=0s"
+    );
     ways_in.extend(each(&["endpointslices", "services"], &["list"]));
     ways_in.extend(each(&["ingresses"], &["list", "watch"]));
     ways_in.extend(cluster_issuers);

@@ -33,5 +33,6 @@ mod repair;
 mod rollout;
 mod rotation;
 mod secrecy;
+mod served;
 mod shipped;
 mod status;

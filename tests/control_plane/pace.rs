@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use certwright_core::api::Certificate;
+use certwright_core::api::certificate::{WorkloadState, WorkloadStatus};
 use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
@@ -166,7 +167,11 @@ fn waiting(certificate: &Certificate) -> BTreeMap<String, String> {
     let status = certificate.status.as_ref();
     let rollout = status.and_then(|status| status.rollout.as_ref());
     let workloads = rollout.iter().flat_map(|rollout| &rollout.workloads);
+    let done = |told: &&WorkloadStatus| {
+        matches!(told.state, WorkloadState::Healthy | WorkloadState::Served)
+    };
     workloads
+        .filter(|told| !done(told))
         .filter_map(|told| Some((told.name.clone(), told.reason.clone()?)))
         .collect()
 }

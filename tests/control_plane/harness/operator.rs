@@ -218,7 +218,7 @@ fn settings(
         cluster_issuers: scene.serves_cluster_issuers,
         rollout: Some(scene.rollout),
         outside: OutsideSettings::default(),
-        private_networks: Vec::new(),
+        private_networks: scene.private_networks.clone(),
         resolvers: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 9))],
         http01: None,
         cluster_resource_namespace: scene.system.clone(),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, Once};
 use certwright::cli::RolloutSettings;
 use certwright::clock::{Clock, SystemClock};
 use certwright::cluster::scope::Scope;
+use certwright::outside::Network;
 use certwright_core::api::{Certificate, ClusterIssuer, Group, Issuer, schema};
 use certwright_test_cluster::ControlPlane;
 use jiff::{SignedDuration, Timestamp};
@@ -49,6 +50,8 @@ pub(crate) struct Scene<'c> {
     pub(crate) clock: Arc<ShiftedClock>,
     /// How workloads are given new certificates.
     pub(crate) rollout: RolloutSettings,
+    /// Private networks in which the operator may ask servers.
+    pub(crate) private_networks: Vec<Network>,
 }
 
 /// The machine's clock, moved by what a test says.
@@ -115,6 +118,7 @@ impl<'c> Scene<'c> {
             namespaces: Arc::new(Mutex::new(namespaces)),
             clock: Arc::default(),
             rollout: RolloutSettings::default(),
+            private_networks: Vec::new(),
         }
     }
 
@@ -134,6 +138,7 @@ impl<'c> Scene<'c> {
             serves_cluster_issuers: self.serves_cluster_issuers,
             clock: Arc::clone(&self.clock),
             rollout: self.rollout,
+            private_networks: self.private_networks.clone(),
         }
     }
 

@@ -1,0 +1,346 @@
+//! What workloads serve is looked at from outside, and told.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use certwright_core::api::certificate::{HostState, RolloutStatus, WorkloadState};
+use certwright_core::api::{Certificate, ConditionStatus};
+use certwright_test_cluster::free_ports;
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::ResourceExt as _;
+use kube::api::{ListParams, Patch, PatchParams};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+use crate::harness::{Held, Operator, Scene, condition, eventually};
+use crate::rollout::{Workload, pod};
+
+/// A TLS server, as a Pod's process would be one. It ends with this.
+struct Server {
+    /// What it serves; `None`: it closes each connection.
+    serves: Arc<Mutex<Option<Arc<ServerConfig>>>>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let serves = Arc::new(Mutex::new(None));
+        let task = tokio::spawn({
+            let serves = Arc::clone(&serves);
+            async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    let config: Option<Arc<ServerConfig>> = serves.lock().unwrap().clone();
+                    if let Some(config) = config {
+                        // Whoever connects may go as soon as it has seen enough.
+                        tokio::spawn(TlsAcceptor::from(config).accept(stream));
+                    }
+                }
+            }
+        });
+        Self { serves, task }
+    }
+
+    /// From now on it serves what a Secret holds, the first so many certificates of it.
+    fn serve(&self, held: &Held, certificates: usize) {
+        let chain = held.chain.iter().take(certificates);
+        let chain = chain.map(|facts| CertificateDer::from(facts.der.to_vec()));
+        let key = pem::parse(held.data("tls.key").unwrap()).unwrap();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.into_contents()));
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain.collect(), key)
+            .unwrap();
+        *self.serves.lock().unwrap() = Some(Arc::new(config));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A scene whose operator may ask servers on this host, and in which every certificate reaches files at once.
+async fn scene(name: &str) -> Scene<'static> {
+    let mut scene = Scene::new(name).await;
+    scene.private_networks = vec!["127.0.0.0/8".parse().unwrap()];
+    scene.rollout.defaults.volume_delay = SignedDuration::ZERO;
+    scene
+}
+
+/// The Pods of a workload, each given the address of one server.
+async fn settle(scene: &Scene<'_>, workload: &str, addresses: &[IpAddr]) {
+    let of = ListParams::default().labels(&format!("app={workload}"));
+    let pods = scene.api::<Pod>();
+    let all = pods.list(&of).await.unwrap().items;
+    assert_eq!(all.len(), addresses.len());
+    for (pod, address) in all.iter().zip(addresses) {
+        let status = json!({ "status": { "podIP": address, "podIPs": [{ "ip": address }] } });
+        pods.patch_status(
+            &pod.name_any(),
+            &PatchParams::default(),
+            &Patch::Merge(&status),
+        )
+        .await
+        .unwrap();
+    }
+}
+
+/// A workload that mounts `web-tls`, and whose containers name this port; it reads its files again by itself.
+async fn site(scene: &Scene<'_>, kind: &'static str, port: u16, annotations: Value) {
+    let mut spec = pod("volume", "web-tls");
+    spec["containers"][0]["ports"] = json!([{ "name": "https", "containerPort": port }]);
+    let mut all = json!({ scene.group.key("rollout"): "Reload" });
+    for (key, value) in annotations.as_object().unwrap() {
+        all[scene.group.key(key)] = value.clone();
+    }
+    let workload = Workload::new(scene, kind, "site");
+    workload.apply(spec, all).await;
+    workload.up().await;
+}
+
+fn told(certificate: &Certificate) -> &RolloutStatus {
+    let status = certificate.status.as_ref().unwrap();
+    status.rollout.as_ref().unwrap()
+}
+
+async fn is_told(scene: &Scene<'_>, status: ConditionStatus, reason: &str) -> Certificate {
+    let told = format!("it is {reason}");
+    scene
+        .sees("web", &told, |web| {
+            condition(web, "Served")
+                .is_some_and(|served| served.status == status && served.reason == reason)
+        })
+        .await
+}
+
+fn on(last: u8, port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), port))
+}
+
+#[tokio::test]
+async fn who_serves_the_certificate_and_who_another_one_is_told() {
+    let scene = scene("served").await;
+    let operator = Operator::start(&scene).await;
+    let web = scene.web().await;
+    let [port] = free_ports().unwrap();
+    let servers = [
+        Server::start(on(2, port)).await,
+        Server::start(on(3, port)).await,
+    ];
+    let first = scene.held("web-tls").await;
+    for server in &servers {
+        server.serve(&first, 9);
+    }
+    site(&scene, "Deployment", port, json!({})).await;
+    settle(&scene, "site", &[on(2, port).ip(), on(3, port).ip()]).await;
+    let served = is_told(&scene, ConditionStatus::True, "Served").await;
+    assert_eq!(
+        (told(&served).served, told(&served).stale_endpoints),
+        (1, 0)
+    );
+    assert_eq!(told(&served).workloads[0].state, WorkloadState::Served);
+    assert_eq!(
+        operator
+            .metric("certwright_issue_to_served_seconds_count")
+            .await,
+        Some(1.0)
+    );
+    let labels = format!("{{namespace=\"{}\",name=\"web\"}}", scene.namespace);
+    let stale = format!("certwright_stale_endpoints{labels}");
+    assert_eq!(operator.metric(&stale).await, Some(0.0));
+
+    // A new certificate, which neither reads.
+    scene.clock.advance(SignedDuration::from_mins(6));
+    scene.renew("web", "one").await;
+    let second = scene.renewed(&web).await;
+    let fingerprint = &second.status.as_ref().unwrap().fingerprint;
+    let both = scene
+        .sees("web", "two endpoints are stale", |web| {
+            let status = web
+                .status
+                .as_ref()
+                .and_then(|status| status.rollout.as_ref());
+            status.is_some_and(|told| told.fingerprint == *fingerprint && told.stale_endpoints == 2)
+        })
+        .await;
+    assert_eq!(told(&both).workloads[0].state, WorkloadState::Stale);
+    let both = condition(&both, "Served").unwrap();
+    assert_eq!(
+        (both.status, both.reason.as_str()),
+        (ConditionStatus::False, "Stale")
+    );
+    assert!(
+        both.message
+            .contains("serves another certificate, for web.example.com"),
+        "{}",
+        both.message
+    );
+    assert_eq!(operator.metric(&stale).await, Some(2.0));
+    eventually("it is told by an Event", async || {
+        let reasons = scene.event_reasons("web").await;
+        let stale = reasons.iter().filter(|reason| *reason == "Stale").count();
+        if stale == 1 {
+            Ok(())
+        } else {
+            Err(format!("{reasons:?}"))
+        }
+    })
+    .await;
+
+    // One has read it; then the other, which leaves out nothing either.
+    let held = scene.held("web-tls").await;
+    servers[0].serve(&held, 9);
+    scene.clock.advance(SignedDuration::from_mins(6));
+    scene.touch("web").await;
+    scene
+        .sees("web", "one endpoint is stale", |web| {
+            told(web).stale_endpoints == 1
+        })
+        .await;
+    servers[1].serve(&held, 9);
+    scene.clock.advance(SignedDuration::from_mins(6));
+    scene.touch("web").await;
+    is_told(&scene, ConditionStatus::True, "Served").await;
+    assert_eq!(
+        operator
+            .metric("certwright_issue_to_served_seconds_count")
+            .await,
+        Some(2.0)
+    );
+
+    // One that shows nothing any more is no alarm, also for whoever leads next.
+    operator.kill().await;
+    *servers[1].serves.lock().unwrap() = None;
+    let operator = Operator::start(&scene).await;
+    scene.clock.advance(SignedDuration::from_hours(2));
+    scene.touch("web").await;
+    let silent = is_told(&scene, ConditionStatus::Unknown, "NotSeen").await;
+    assert_eq!(told(&silent).workloads[0].state, WorkloadState::Healthy);
+    let message = told(&silent).workloads[0]
+        .message
+        .as_deref()
+        .unwrap_or_default();
+    assert!(message.contains("speaks no TLS"), "{message}");
+    assert_eq!(operator.metric(&stale).await, Some(0.0));
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_leads_next_tells_what_was_seen_before_and_writes_nothing() {
+    let scene = scene("next").await;
+    let operator = Operator::start(&scene).await;
+    scene.web().await;
+    let [port] = free_ports().unwrap();
+    let server = Server::start(on(2, port)).await;
+    server.serve(&scene.held("web-tls").await, 9);
+    site(
+        &scene,
+        "StatefulSet",
+        port,
+        json!({ "rollout-probe": "https" }),
+    )
+    .await;
+    settle(&scene, "site", &[on(2, port).ip()]).await;
+    let served = is_told(&scene, ConditionStatus::True, "Served").await;
+    operator.kill().await;
+    let operator = Operator::start(&scene).await;
+    // It has looked at each once it has looked at this one.
+    scene
+        .certificate("other", json!({ "dnsNames": ["other.example.com"] }))
+        .await;
+    scene.ready("other").await;
+    let after = scene.certificates().get("web").await.unwrap();
+    assert_eq!(after.status, served.status);
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn hosts_are_looked_at_and_what_is_left_out_is_told() {
+    let scene = scene("places").await;
+    let operator = Operator::start(&scene).await;
+    scene.ca().await;
+    let spec = json!({ "dnsNames": ["sub.example.com"], "isCA": true, "commonName": "sub" });
+    scene.certificate("sub", spec).await;
+    scene.ready("sub").await;
+    scene
+        .issuer("below", json!({ "ca": { "secretName": "sub-tls" } }))
+        .await;
+    scene.issuer_says("below", "True", "KeyPairVerified").await;
+    let spec = json!({ "dnsNames": ["web.example.com"], "issuerRef": { "name": "below" } });
+    scene.certificate("web", spec).await;
+    scene.ready("web").await;
+    let held = scene.held("web-tls").await;
+    assert_eq!(held.chain.len(), 2, "there is something to leave out");
+    let [port] = free_ports().unwrap();
+    let server = Server::start(on(2, port)).await;
+    server.serve(&held, 1);
+    site(&scene, "StatefulSet", port, json!({})).await;
+    settle(&scene, "site", &[on(2, port).ip()]).await;
+    let incomplete = is_told(&scene, ConditionStatus::False, "IncompleteChain").await;
+    let message = &condition(&incomplete, "Served").unwrap().message;
+    assert!(
+        message.contains("without 1 of the 1 that lead to its CA"),
+        "{message}"
+    );
+    server.serve(&held, 2);
+    scene.clock.advance(SignedDuration::from_mins(6));
+    scene.touch("web").await;
+    is_told(&scene, ConditionStatus::True, "Served").await;
+
+    // A host that nobody leads to is no alarm, and is told.
+    let tls = json!([{ "hosts": ["web.example.com"], "secretName": "web-tls" }]);
+    let backend = json!({ "service": { "name": "site", "port": { "number": 443 } } });
+    scene
+        .apply(&json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": { "name": "web" },
+            "spec": { "tls": tls, "defaultBackend": backend },
+        }))
+        .await;
+    let address =
+        json!({ "status": { "loadBalancer": { "ingress": [{ "ip": "192.168.77.77" }] } } });
+    scene
+        .api::<Ingress>()
+        .patch_status("web", &PatchParams::default(), &Patch::Merge(&address))
+        .await
+        .unwrap();
+    let with_host = scene
+        .sees("web", "the host is told", |web| {
+            let hosts = &told(web).hosts;
+            hosts.first().is_some_and(|host| {
+                host.message
+                    .as_ref()
+                    .is_some_and(|text| text.contains("private"))
+            })
+        })
+        .await;
+    let host = &told(&with_host).hosts[0];
+    assert_eq!(
+        (host.host.as_str(), host.ingress.as_str()),
+        ("web.example.com", "web")
+    );
+    assert_eq!(host.state, HostState::Unknown);
+    assert_eq!(
+        condition(&with_host, "Served").unwrap().status,
+        ConditionStatus::True
+    );
+    scene
+        .api::<Ingress>()
+        .delete("web", &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
+    scene
+        .sees("web", "the host has gone", |web| told(web).hosts.is_empty())
+        .await;
+    operator.stop().await;
+}
