@@ -2,7 +2,7 @@
 //! it, there is nothing left to do.
 #![no_main]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use certwright_core::api::Group;
 use certwright_core::rollout::{
@@ -31,6 +31,8 @@ fuzz_target!(|json: &[u8]| {
             _ => continue,
         };
         let _ = apply_body(&workload, &marks);
+        let policy = held("web").policy.expect("the defaults can be read");
+        let _ = policy.probe(&Group::default(), &workload);
         assert_eq!(plan(&applied(&workload, marks)), RolloutPlan::Nothing);
     }
 });
@@ -71,6 +73,8 @@ fn held(secret: &str) -> Held {
             &Defaults::default(),
         ),
         issuing: false,
+        names: BTreeSet::new(),
+        above: Vec::new(),
     }
 }
 

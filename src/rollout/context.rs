@@ -116,7 +116,7 @@ impl<S: Surroundings> Context<S> {
         let (daemon_sets, daemon_sets_source) = connect();
         let (wake_certificate, certificates) = unbounded();
         let (wake_proof, proofs) = unbounded();
-        let (ingresses, ingresses_writer) = KnownIngresses::new();
+        let (ingresses, ingresses_writer) = KnownIngresses::new(rollout.probing.is_some());
         let context = Self {
             client: rollout.client,
             group: rollout.group,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certwright_core::rollout::{Ingress, Ingresses, SecretName};
@@ -23,13 +24,24 @@ use crate::cluster::watched::watched;
 pub(super) struct KnownIngresses {
     store: Store<Ingress>,
     index: Mutex<Ingresses>,
+    listed: AtomicBool,
 }
 
 impl KnownIngresses {
-    pub(super) fn new() -> (Self, Writer<Ingress>) {
+    /// None, which are to be `watched`, or never will be.
+    pub(super) fn new(watched: bool) -> (Self, Writer<Ingress>) {
         let (store, writer) = reflector::store();
-        let index = Mutex::default();
-        (Self { store, index }, writer)
+        let known = Self {
+            store,
+            index: Mutex::default(),
+            listed: AtomicBool::new(!watched),
+        };
+        (known, writer)
+    }
+
+    /// Whether all were listed at least once, or can't be: before, what is not found may still be there.
+    pub(super) fn are_listed(&self) -> bool {
+        self.listed.load(Ordering::Acquire)
     }
 
     /// Those that name a Secret.
@@ -55,7 +67,10 @@ impl KnownIngresses {
                 BTreeSet::new()
             }
             Event::InitApply(ingress) | Event::Apply(ingress) => index.applied(ingress),
-            Event::InitDone => index.list_ends(),
+            Event::InitDone => {
+                self.listed.store(true, Ordering::Release);
+                index.list_ends()
+            }
             Event::Delete(ingress) => index.deleted(ingress),
         }
     }
@@ -92,7 +107,20 @@ pub(super) async fn follow<S: Surroundings>(
                     context.touched(&std::mem::take(&mut touched));
                 }
             }
-            Err(problem) => watch_failed("Ingresses", &problem),
+            Err(problem) => {
+                // Who may not read them tells nothing of hosts, and everything else all the same.
+                if is_forbidden(&problem) {
+                    context.ingresses.listed.store(true, Ordering::Release);
+                }
+                watch_failed("Ingresses", &problem);
+            }
         }
     }
+}
+
+fn is_forbidden(problem: &watcher::Error) -> bool {
+    matches!(
+        problem,
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.is_forbidden()
+    )
 }

@@ -46,6 +46,8 @@ struct Proof {
 #[derive(Debug, Default)]
 pub(super) struct Proofs {
     of: HashMap<SecretName, BTreeMap<Target, Proof>>,
+    /// Which certificate all were seen to serve, of each Secret.
+    served: HashMap<SecretName, String>,
     /// Since when this replica leads.
     since: Timestamp,
     random: RandomState,
@@ -80,14 +82,14 @@ impl Proofs {
             .filter(|_| proof.fingerprint == fingerprint)
     }
 
-    /// Takes note of what was seen for the certificate, which has `settled` or may still be on its way into files; the next
-    /// look at what serves it follows after `interval`. Answers whether it is another verdict than before.
+    /// Takes note of what was seen for the certificate, which may be on its way into files until it `settles`, if it still is;
+    /// the next look at what serves it follows after `interval`. Answers whether it is another verdict than before.
     pub(super) fn saw(
         &mut self,
         now: Timestamp,
         secret: &SecretName,
         fingerprint: &str,
-        settled: bool,
+        settles: Option<Timestamp>,
         interval: SignedDuration,
         looked: Looked,
     ) -> bool {
@@ -107,17 +109,24 @@ impl Proofs {
         };
         let wait = look_again(outcome, tries, interval);
         let known = before.and_then(|before| before.verdict.clone());
-        let verdict = Some(verdict).filter(|_| settled || outcome != Outcome::Stale);
+        let verdict = Some(verdict).filter(|_| settles.is_none() || outcome != Outcome::Stale);
+        let next = now.saturating_add(wait).unwrap_or(Timestamp::MAX);
         let news = verdict != known;
         let proof = Proof {
             fingerprint: fingerprint.to_owned(),
             version,
             verdict,
             tries,
-            next: now.saturating_add(wait).unwrap_or(Timestamp::MAX),
+            next: settles.map_or(next, |settles| settles.min(next)),
         };
         proofs.insert(target, proof);
         news
+    }
+
+    /// Takes note that all were seen to serve the certificate. Answers whether that is known for the first time.
+    pub(super) fn all_serve(&mut self, secret: &SecretName, fingerprint: &str) -> bool {
+        let before = self.served.insert(secret.clone(), fingerprint.to_owned());
+        before.as_deref() != Some(fingerprint)
     }
 
     /// Forgets what was seen of all others than these.
@@ -126,6 +135,7 @@ impl Proofs {
             proofs.retain(|target, _| targets(target));
             if proofs.is_empty() {
                 self.of.remove(secret);
+                self.served.remove(secret);
             }
         }
     }
@@ -214,5 +224,110 @@ impl<S: Surroundings> Context<S> {
         let proofs = self.proofs();
         let known = proofs.next(secret, &held.fingerprint, target, version);
         known.or_else(|| was_told.then(|| proofs.first_look(target, window)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+    fn secret() -> SecretName {
+        SecretName {
+            namespace: "shop".to_owned(),
+            name: "web-tls".to_owned(),
+        }
+    }
+
+    fn target(host: &str) -> Target {
+        Target::Host {
+            ingress: "web".to_owned(),
+            host: host.to_owned(),
+        }
+    }
+
+    fn at(text: &str) -> Timestamp {
+        format!("2026-11-02T{text}Z").parse().unwrap()
+    }
+
+    fn looked(outcome: Outcome) -> Looked {
+        Looked {
+            target: target("a"),
+            version: "1".to_owned(),
+            verdict: Verdict {
+                outcome,
+                stale: 0,
+                message: None,
+            },
+        }
+    }
+
+    #[test]
+    fn what_was_seen_holds_for_its_certificate_and_version() {
+        let mut proofs = Proofs::default();
+        let (secret, now) = (secret(), at("12:00:00"));
+        let next = |proofs: &Proofs, fingerprint: &str, version: &str| {
+            proofs.next(&secret, fingerprint, &target("a"), version)
+        };
+        assert_eq!(next(&proofs, "new", "1"), None);
+        assert!(proofs.saw(now, &secret, "new", None, HOUR, looked(Outcome::Served)));
+        assert!(
+            !proofs.saw(now, &secret, "new", None, HOUR, looked(Outcome::Served)),
+            "no news"
+        );
+        assert_eq!(next(&proofs, "new", "1"), Some(at("13:00:00")));
+        assert_eq!(next(&proofs, "newer", "1"), None);
+        assert_eq!(next(&proofs, "new", "2"), None, "it was changed since");
+        let verdict = |proofs: &Proofs, fingerprint: &str| {
+            let verdict = proofs.verdict(&secret, fingerprint, &target("a"));
+            verdict.map(|verdict| verdict.outcome)
+        };
+        assert_eq!(verdict(&proofs, "new"), Some(Outcome::Served));
+        assert_eq!(verdict(&proofs, "newer"), None);
+        proofs.keep(&secret, |known| *known != target("a"));
+        assert_eq!(verdict(&proofs, "new"), None);
+        assert!(proofs.of.is_empty());
+    }
+
+    #[test]
+    fn what_may_not_have_reached_all_files_yet_is_not_stale() {
+        let mut proofs = Proofs::default();
+        let (secret, now) = (secret(), at("12:00:00"));
+        assert!(!proofs.saw(
+            now,
+            &secret,
+            "new",
+            Some(at("12:00:03")),
+            HOUR,
+            looked(Outcome::Stale)
+        ));
+        assert_eq!(proofs.verdict(&secret, "new", &target("a")), None);
+        let again = proofs.next(&secret, "new", &target("a"), "1");
+        assert_eq!(again, Some(at("12:00:03")), "as soon as it has");
+        assert!(proofs.saw(now, &secret, "new", None, HOUR, looked(Outcome::Stale)));
+        let again = proofs.next(&secret, "new", &target("a"), "1");
+        assert_eq!(again, Some(at("12:00:10")), "ever later");
+        assert!(proofs.saw(now, &secret, "new", None, HOUR, looked(Outcome::Served)));
+        assert!(proofs.saw(now, &secret, "new", None, HOUR, looked(Outcome::Unknown)));
+        let again = proofs.next(&secret, "new", &target("a"), "1");
+        assert_eq!(again, Some(at("12:00:10")), "and sooner once it was served");
+    }
+
+    #[test]
+    fn first_looks_are_spread_over_their_window() {
+        let proofs = Proofs {
+            since: at("12:00:00"),
+            ..Proofs::default()
+        };
+        let looks = (0..200).map(|host| proofs.first_look(&target(&host.to_string()), HOUR));
+        let looks: Vec<_> = looks.collect();
+        assert!(
+            looks
+                .iter()
+                .all(|look| (at("12:00:00")..at("13:00:00")).contains(look))
+        );
+        assert!(looks.iter().any(|look| *look < at("12:20:00")), "{looks:?}");
+        assert!(looks.iter().any(|look| *look > at("12:40:00")), "{looks:?}");
     }
 }

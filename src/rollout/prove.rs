@@ -59,7 +59,8 @@ pub(super) async fn reconcile<S: Surroundings>(
         return Ok(Action::await_change());
     };
     // Who doesn't lead looks at nothing: it is woken once it does, and once all is listed.
-    if !context.surroundings.may_write() || !context.index().is_complete() {
+    let listed = context.index().is_complete() && context.ingresses.are_listed();
+    if !context.surroundings.may_write() || !listed {
         return Ok(Action::await_change());
     }
     let Some((secret, held)) = context.secret_of(&certificate) else {
@@ -83,13 +84,12 @@ pub(super) async fn reconcile<S: Surroundings>(
     let rest = due.split_off(due.len().min(TARGETS));
     let looked = look(context, probing, &secret, &held, due).await?;
     let now = context.surroundings.now();
+    let settles = held.settles_at(now);
     let mut news = false;
     for one in looked {
         let interval = spread(probing.interval, &one.target);
-        let settled = held.is_settled(now);
-        news |= context
-            .proofs()
-            .saw(now, &secret, &held.fingerprint, settled, interval, one);
+        let mut proofs = context.proofs();
+        news |= proofs.saw(now, &secret, &held.fingerprint, settles, interval, one);
     }
     if news {
         context.wake_certificate(&secret.namespace, &held.certificate);
@@ -98,9 +98,7 @@ pub(super) async fn reconcile<S: Surroundings>(
         return Ok(Action::requeue(Duration::ZERO));
     }
     let moments = all.iter().filter_map(|(target, one)| next(target, one));
-    // What is not the held one is stale from then on.
-    let settles = held.settled_at().filter(|at| *at > now && !all.is_empty());
-    Ok(match moments.chain(settles).min() {
+    Ok(match moments.min() {
         Some(moment) => Action::requeue(clock::wait(now, moment)),
         None => Action::await_change(),
     })

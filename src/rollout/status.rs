@@ -40,7 +40,7 @@ pub(super) async fn reconcile<S: Surroundings>(
     if certificate.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
-    if !context.index().is_complete() {
+    if !context.index().is_complete() || !context.ingresses.are_listed() {
         return Ok(Action::requeue(UNLISTED));
     }
     let Some((secret, held)) = context.secret_of(certificate) else {
@@ -80,9 +80,14 @@ pub(super) async fn reconcile<S: Surroundings>(
     let news = carried
         .as_ref()
         .map(|carried| news(context, certificate, carried));
-    if let Some(after) = carried.and_then(|carried| first_served(now, certificate, &held, &carried))
+    let told = told_served(certificate, &held);
+    if carried.is_some_and(|carried| is_served(&carried.conditions))
+        && context.proofs().all_serve(&secret, &held.fingerprint)
+        && !told
+        && let Some(issued_at) = held.issued_at
     {
-        context.surroundings.served(after);
+        let after = now.duration_since(issued_at);
+        context.surroundings.served(after.max(SignedDuration::ZERO));
     }
     context.surroundings.wrote(written);
     for report in news.into_iter().flatten() {
@@ -114,24 +119,18 @@ fn news<S>(context: &Context<S>, certificate: &Certificate, carried: &Carried) -
     .collect()
 }
 
-/// How long after it was issued the certificate is served by all, if that was not told of it yet.
-fn first_served(
-    now: Timestamp,
-    certificate: &Certificate,
-    held: &Held,
-    carried: &Carried,
-) -> Option<SignedDuration> {
-    let is_served = |conditions: &[Condition]| {
-        condition::find(conditions, SERVED)
-            .is_some_and(|condition| condition.status == ConditionStatus::True)
-    };
-    let told = certificate.status.as_ref().filter(|status| {
+/// Whether it was told already that all serve the certificate.
+fn told_served(certificate: &Certificate, held: &Held) -> bool {
+    certificate.status.as_ref().is_some_and(|status| {
         let rollout = status.rollout.as_ref();
         let of = rollout.and_then(|rollout| rollout.fingerprint.as_ref());
         of == Some(&held.fingerprint) && is_served(&status.conditions)
-    });
-    let after = now.duration_since(held.issued_at?);
-    (told.is_none() && is_served(&carried.conditions) && !after.is_negative()).then_some(after)
+    })
+}
+
+fn is_served(conditions: &[Condition]) -> bool {
+    let served = condition::find(conditions, SERVED);
+    served.is_some_and(|condition| condition.status == ConditionStatus::True)
 }
 
 /// Has those workloads looked at whose turn it is, as many as may be taken up, and says when it may be another's.

@@ -28,6 +28,7 @@ const OTHER_WORDS: &[&str] = &[
     "ClusterIssuer",
     "DaemonSet",
     "Deployment",
+    "Ingress",
     "Issuer",
     "Pod",
     "ReplicaSet",
@@ -38,6 +39,7 @@ const OTHER_WORDS: &[&str] = &[
     // What an Event says was done.
     "Call",
     "Issue",
+    "Probe",
     "Read",
     "Reconcile",
     "Register",
@@ -56,9 +58,17 @@ const OTHER_WORDS: &[&str] = &[
     "Succeeded",
     // What is said only within a message.
     "ClusterIssuersOff",
-    // What is watched, in messages.
+    // What is watched and listed, in messages.
     "Certificates",
+    "EndpointSlices",
+    "Ingresses",
+    "Pods",
     "Secrets",
+    "Services",
+    // What is written in annotations.
+    "Disabled",
+    // What is not told, since nothing is wanted of it.
+    "OptedOut",
 ];
 
 fn root(path: &str) -> PathBuf {

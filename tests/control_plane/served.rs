@@ -98,13 +98,23 @@ async fn settle(scene: &Scene<'_>, workload: &str, addresses: &[IpAddr]) {
 
 /// A workload that mounts `web-tls`, and whose containers name this port; it reads its files again by itself.
 async fn site(scene: &Scene<'_>, kind: &'static str, port: u16, annotations: Value) {
+    site_named(scene, kind, "site", port, annotations).await;
+}
+
+async fn site_named(
+    scene: &Scene<'_>,
+    kind: &'static str,
+    name: &str,
+    port: u16,
+    annotations: Value,
+) {
     let mut spec = pod("volume", "web-tls");
     spec["containers"][0]["ports"] = json!([{ "name": "https", "containerPort": port }]);
     let mut all = json!({ scene.group.key("rollout"): "Reload" });
     for (key, value) in annotations.as_object().unwrap() {
         all[scene.group.key(key)] = value.clone();
     }
-    let workload = Workload::new(scene, kind, "site");
+    let workload = Workload::new(scene, kind, name);
     workload.apply(spec, all).await;
     workload.up().await;
 }
@@ -342,5 +352,49 @@ async fn hosts_are_looked_at_and_what_is_left_out_is_told() {
     scene
         .sees("web", "the host has gone", |web| told(web).hosts.is_empty())
         .await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn of_many_workloads_each_is_told_by_its_own_pods() {
+    let scene = scene("many").await;
+    let operator = Operator::start(&scene).await;
+    let web = scene.web().await;
+    let [port] = free_ports().unwrap();
+    let held = scene.held("web-tls").await;
+    let mut servers = Vec::new();
+    for last in 10..16 {
+        let server = Server::start(on(last, port)).await;
+        server.serve(&held, 9);
+        servers.push(server);
+        let name = format!("site-{last}");
+        site_named(&scene, "StatefulSet", &name, port, json!({})).await;
+        settle(&scene, &name, &[on(last, port).ip()]).await;
+    }
+    scene
+        .sees("web", "all six serve it", |web| told(web).served == 6)
+        .await;
+    // Five read the next one.
+    scene.clock.advance(SignedDuration::from_mins(6));
+    scene.renew("web", "one").await;
+    let second = scene.renewed(&web).await;
+    let held = scene.held("web-tls").await;
+    for server in &servers[1..] {
+        server.serve(&held, 9);
+    }
+    let fingerprint = second.status.unwrap().fingerprint;
+    scene.clock.advance(SignedDuration::from_mins(6));
+    scene.touch("web").await;
+    let stale = scene
+        .sees("web", "one is stale", |web| {
+            let told = told(web);
+            told.fingerprint == fingerprint && (told.served, told.stale_endpoints) == (5, 1)
+        })
+        .await;
+    let first = &told(&stale).workloads[0];
+    assert_eq!(
+        (first.name.as_str(), first.state),
+        ("site-10", WorkloadState::Stale)
+    );
     operator.stop().await;
 }

@@ -239,16 +239,13 @@ pub fn asked_name(said: Option<&str>, names: &BTreeSet<String>) -> Option<Server
 }
 
 impl Held {
-    /// From when on it has surely reached all files, so that whoever serves another certificate is stale.
-    pub fn settled_at(&self) -> Option<Timestamp> {
+    /// From when on it has surely reached all files, so that whoever serves another certificate is stale; `None` if it has by
+    /// `now`. What was issued in the future was so before a clock was put back: it says nothing.
+    pub fn settles_at(&self, now: Timestamp) -> Option<Timestamp> {
         let policy = self.policy.as_ref().ok()?;
-        self.issued_at?.saturating_add(policy.volume_delay).ok()
-    }
-
-    /// Whether it has, by `now`. One of the future was written before a clock was put back: it has.
-    pub fn is_settled(&self, now: Timestamp) -> bool {
-        let is_ahead = self.issued_at.is_some_and(|issued_at| issued_at > now);
-        is_ahead || self.settled_at().is_none_or(|at| at <= now)
+        let issued_at = self.issued_at.filter(|issued_at| *issued_at <= now)?;
+        let settled = issued_at.saturating_add(policy.volume_delay).ok()?;
+        (settled > now).then_some(settled)
     }
 }
 

@@ -118,3 +118,101 @@ impl Service {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use certwright_core::rollout::{Pod, Workload, WorkloadKind};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn callees(addresses: &[&str]) -> Vec<Callee> {
+        let object = json!({
+            "metadata": { "name": "web", "namespace": "shop", "uid": "u" },
+            "spec": { "selector": { "matchLabels": { "app": "web" } } },
+        });
+        let workload = Workload::from_object(WorkloadKind::StatefulSet, &object);
+        let owner = json!({ "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "web", "uid": "u", "controller": true });
+        let pods = addresses.iter().map(|address| {
+            let pod = json!({
+                "metadata": { "name": address, "labels": { "app": "web", "tier": "front" }, "ownerReferences": [owner] },
+                "status": { "conditions": [{ "type": "Ready", "status": "True" }], "podIPs": [{ "ip": address }] },
+            });
+            serde_json::from_value::<Pod>(pod).unwrap()
+        });
+        Callee::of(&workload, &pods.collect::<Vec<_>>()).collect()
+    }
+
+    fn service(name: &str, spec: Value) -> Option<Service> {
+        let object = json!({ "metadata": { "name": name }, "spec": spec });
+        Service::of(serde_json::from_value(object).unwrap())
+    }
+
+    #[test]
+    fn only_services_that_lead_to_these_pods_alone_are_looked_at() {
+        let spec = json!({ "clusterIP": "10.96.0.7", "selector": { "app": "web" }, "ports": [{ "port": 443 }] });
+        let all =
+            ["own", "wider", "empty", "unknown"].map(|name| service(name, spec.clone()).unwrap());
+        let other = json!({ "clusterIP": "10.96.0.8", "selector": { "app": "api" }, "ports": [{ "port": 443 }] });
+        let address = |text: &str| Some(text.parse().unwrap());
+        let services = Services {
+            all: all.into_iter().chain(service("other", other)).collect(),
+            endpoints: BTreeMap::from([
+                ("own".to_owned(), BTreeSet::from([address("10.0.0.1")])),
+                (
+                    "wider".to_owned(),
+                    BTreeSet::from([address("10.0.0.1"), address("10.0.0.9")]),
+                ),
+                ("empty".to_owned(), BTreeSet::new()),
+                ("unknown".to_owned(), BTreeSet::from([None])),
+                ("other".to_owned(), BTreeSet::from([address("10.0.0.1")])),
+            ]),
+        };
+        let names = |callees: &[Callee]| {
+            let leading = services.leading_to(callees);
+            leading
+                .into_iter()
+                .map(|service| service.name)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(&callees(&["10.0.0.1", "10.0.0.2"])), ["own"]);
+        assert_eq!(names(&callees(&["10.0.0.2"])), Vec::<String>::new());
+        assert_eq!(names(&[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_service_without_an_address_or_a_selector_leads_nowhere() {
+        let selector = json!({ "app": "web" });
+        assert_eq!(
+            service(
+                "headless",
+                json!({ "clusterIP": "None", "selector": selector })
+            ),
+            None
+        );
+        assert_eq!(service("bare", json!({ "clusterIP": "10.96.0.7" })), None);
+        assert_eq!(
+            service(
+                "named",
+                json!({ "type": "ExternalName", "externalName": "example.com" })
+            ),
+            None
+        );
+        let ports = json!([
+            { "port": 443, "targetPort": "https" },
+            { "port": 8443, "targetPort": 9443 },
+            { "port": 80 },
+            { "port": 53, "protocol": "UDP" },
+        ]);
+        let spec = json!({ "clusterIP": "10.96.0.7", "selector": selector, "ports": ports });
+        let targets = service("web", spec).unwrap().ports.into_iter();
+        let targets: Vec<_> = targets
+            .map(|port| (port.number, port.target.to_string()))
+            .collect();
+        let wanted = [(443, "https"), (8443, "9443"), (80, "80")];
+        assert_eq!(
+            targets,
+            wanted.map(|(number, target)| (number, target.to_owned()))
+        );
+    }
+}

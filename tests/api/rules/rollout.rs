@@ -20,6 +20,7 @@ const FORM: &str = "write hours, minutes and seconds in this order, such as 2160
 const SHORT: &str = "a restart takes some time: write at least 10s";
 const CRON: &str = "write the five fields of cron, minute, hour, day of month, month and day of week, such as 0 2 * * 6";
 const OPEN: &str = "a window stays open for some time: write it, such as 4h";
+const SERVER_NAME: &str = "write the name that is asked for in lower case, such as db.example.com";
 const ZONE: &str =
     "write the IANA name of a time zone, such as Europe/Berlin, or leave it out for UTC";
 
@@ -81,6 +82,7 @@ pub(super) fn cases() -> Vec<Case> {
     ];
     cases.extend(selectors());
     cases.extend(calls());
+    cases.extend(probes());
     cases.extend(windows());
     cases
 }
@@ -118,6 +120,40 @@ fn selectors() -> Vec<Case> {
             "spec.rollout.rules[0].selector.matchExpressions[0].values",
             VALUES,
             expression(json!({ "key": "app", "operator": "DoesNotExist" })),
+        ),
+    ]
+}
+
+fn probes() -> Vec<Case> {
+    let whole = |probe: Value| json!({ "rollout": { "probe": probe } });
+    let in_rule =
+        |probe: Value| json!({ "rollout": { "rules": [{ "name": "web", "probe": probe }] } });
+    let port = |port: Value| json!({ "ports": [{ "port": port, "startTLS": "postgres" }] });
+    let name = |name: &str| json!({ "serverName": name });
+    vec![
+        case(
+            whole(port(json!(0))),
+            "spec.rollout.probe.ports[0].port",
+            PORT,
+            whole(port(json!("db"))),
+        ),
+        case(
+            whole(name("DB.example.com")),
+            "spec.rollout.probe.serverName",
+            SERVER_NAME,
+            whole(name("db.example.com")),
+        ),
+        case(
+            in_rule(port(json!(65536))),
+            "spec.rollout.rules[0].probe.ports[0].port",
+            PORT,
+            in_rule(port(json!(65535))),
+        ),
+        case(
+            in_rule(name("*.example.com")),
+            "spec.rollout.rules[0].probe.serverName",
+            SERVER_NAME,
+            in_rule(name("db")),
         ),
     ]
 }

@@ -164,9 +164,13 @@ fn what_is_not_served_is_looked_at_again_sooner_and_ever_later() {
 #[test]
 fn a_certificate_has_settled_once_it_must_have_reached_all_files() {
     let held = held("new");
-    assert!(!held.is_settled(at("12:01:59")));
-    assert!(held.is_settled(at("12:02:00")));
-    assert!(held.is_settled(at("11:00:00")), "a clock was put back");
+    assert_eq!(held.settles_at(at("12:01:59")), Some(at("12:02:00")));
+    assert_eq!(held.settles_at(at("12:02:00")), None);
+    assert_eq!(
+        held.settles_at(at("11:00:00")),
+        None,
+        "a clock was put back"
+    );
 }
 
 #[test]
