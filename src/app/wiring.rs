@@ -106,17 +106,13 @@ impl Parts {
             ),
         ));
         let records = Arc::new(Records::new(&settings.resolvers)?);
-        let through = Arc::clone(&outside);
-        let ways = ways(&client, settings, records, through, allowed.clone());
+        let ways = ways(&client, settings, records, &outside, allowed.clone());
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, clock.as_ref());
         let leads = leadership.clone();
         series::register_leading(&mut registry, move || leads.leads());
-        series::register_certificates(
-            &mut registry,
-            while_leading(&known, &leadership),
-            Arc::clone(&clock),
-        );
+        let of_certificates = while_leading(&known, &leadership);
+        series::register_certificates(&mut registry, of_certificates, Arc::clone(&clock));
         series::register_issuers(&mut registry, while_leading(&signers, &leadership));
         let mut steps = vec![SECRETS, CERTIFICATES, Issuer::KIND];
         steps.extend(settings.cluster_issuers.then_some(ClusterIssuer::KIND));
@@ -237,9 +233,10 @@ fn ways(
     client: &Client,
     settings: &RunSettings,
     records: Arc<Records>,
-    outside: Arc<Outside>,
+    outside: &Arc<Outside>,
     allowed: Allowed,
 ) -> Ways {
+    let outside = Arc::clone(outside);
     let front_door = settings.http01.as_ref().map(|http01| {
         let operator = Operator {
             namespace: settings.namespace.clone(),

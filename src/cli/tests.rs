@@ -50,6 +50,21 @@ fn run_has_these_defaults() {
     );
 }
 
+/// What the options for rollouts in [`run_takes_what_is_given`] say.
+fn rollout_settings() -> RolloutSettings {
+    RolloutSettings {
+        defaults: Defaults {
+            strategy: RolloutStrategy::Reload,
+            max_concurrent: 3,
+            min_gap: SignedDuration::from_secs(30),
+            health_timeout: SignedDuration::from_mins(5),
+            volume_delay: SignedDuration::from_secs(10),
+        },
+        max_concurrent: 7,
+        probe_interval: None,
+    }
+}
+
 #[test]
 fn run_takes_what_is_given() {
     let arguments = [
@@ -91,17 +106,7 @@ fn run_takes_what_is_given() {
             namespace: "ops".into(),
             scope: Scope::Namespaces(["pki".into(), "shop".into()].into()),
             cluster_issuers: true,
-            rollout: Some(RolloutSettings {
-                defaults: Defaults {
-                    strategy: RolloutStrategy::Reload,
-                    max_concurrent: 3,
-                    min_gap: SignedDuration::from_secs(30),
-                    health_timeout: SignedDuration::from_mins(5),
-                    volume_delay: SignedDuration::from_secs(10),
-                },
-                max_concurrent: 7,
-                probe_interval: None,
-            }),
+            rollout: Some(rollout_settings()),
             outside: OutsideSettings {
                 https_proxy: Some("http://me:hush@proxy:3128".into()),
                 no_proxy: Some(".svc".into()),

@@ -12,9 +12,8 @@ use super::series::{register_certificates, register_issuers};
 use super::{CertificateSample, CertificateSeries, IssuerSample, IssuerSeries, Metrics};
 use crate::clock::ManualClock;
 
-#[test]
-fn the_whole_text_is_as_documented() {
-    let expected = r#"# HELP certwright_reconciles Reconciles, by controller and by how they ended.
+/// What the shop below is told by.
+const EXPECTED: &str = r#"# HELP certwright_reconciles Reconciles, by controller and by how they ended.
 # TYPE certwright_reconciles counter
 certwright_reconciles_total{controller="certificate",outcome="issued"} 2
 # HELP certwright_reconcile_errors Reconciles that failed, by controller and reason.
@@ -104,9 +103,12 @@ certwright_issuer_ready{kind="ClusterIssuer",namespace="",name="internal",condit
 certwright_issuer_ready{kind="ClusterIssuer",namespace="",name="internal",condition="Unknown"} 0
 # EOF
 "#;
+
+#[test]
+fn the_whole_text_is_as_documented() {
     assert_eq!(
         scrape(),
-        expected.replace("VERSION", env!("CARGO_PKG_VERSION"))
+        EXPECTED.replace("VERSION", env!("CARGO_PKG_VERSION"))
     );
 }
 

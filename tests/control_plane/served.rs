@@ -134,6 +134,23 @@ async fn is_told(scene: &Scene<'_>, status: ConditionStatus, reason: &str) -> Ce
         .await
 }
 
+async fn one_event(scene: &Scene<'_>, wanted: &str) {
+    eventually("it is told by one Event", async || {
+        let reasons = scene.event_reasons("web").await;
+        match reasons.iter().filter(|reason| *reason == wanted).count() {
+            1 => Ok(()),
+            _ => Err(format!("{reasons:?}")),
+        }
+    })
+    .await;
+}
+
+/// The series of stale endpoints of `web`.
+fn stale(scene: &Scene<'_>) -> String {
+    let namespace = &scene.namespace;
+    format!("certwright_stale_endpoints{{namespace=\"{namespace}\",name=\"web\"}}")
+}
+
 fn on(last: u8, port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), port))
 }
@@ -166,9 +183,7 @@ async fn who_serves_the_certificate_and_who_another_one_is_told() {
             .await,
         Some(1.0)
     );
-    let labels = format!("{{namespace=\"{}\",name=\"web\"}}", scene.namespace);
-    let stale = format!("certwright_stale_endpoints{labels}");
-    assert_eq!(operator.metric(&stale).await, Some(0.0));
+    assert_eq!(operator.metric(&stale(&scene)).await, Some(0.0));
 
     // A new certificate, which neither reads.
     scene.clock.advance(SignedDuration::from_mins(6));
@@ -196,17 +211,8 @@ async fn who_serves_the_certificate_and_who_another_one_is_told() {
         "{}",
         both.message
     );
-    assert_eq!(operator.metric(&stale).await, Some(2.0));
-    eventually("it is told by an Event", async || {
-        let reasons = scene.event_reasons("web").await;
-        let stale = reasons.iter().filter(|reason| *reason == "Stale").count();
-        if stale == 1 {
-            Ok(())
-        } else {
-            Err(format!("{reasons:?}"))
-        }
-    })
-    .await;
+    assert_eq!(operator.metric(&stale(&scene)).await, Some(2.0));
+    one_event(&scene, "Stale").await;
 
     // One has read it; then the other, which leaves out nothing either.
     let held = scene.held("web-tls").await;
@@ -228,21 +234,32 @@ async fn who_serves_the_certificate_and_who_another_one_is_told() {
             .await,
         Some(2.0)
     );
+    operator.stop().await;
+}
 
-    // One that shows nothing any more is no alarm, also for whoever leads next.
-    operator.kill().await;
-    *servers[1].serves.lock().unwrap() = None;
+#[tokio::test]
+async fn one_that_shows_nothing_any_more_is_no_alarm() {
+    let scene = scene("silent").await;
     let operator = Operator::start(&scene).await;
+    scene.web().await;
+    let [port] = free_ports().unwrap();
+    let server = Server::start(on(2, port)).await;
+    server.serve(&scene.held("web-tls").await, 9);
+    site(&scene, "StatefulSet", port, json!({})).await;
+    settle(&scene, "site", &[on(2, port).ip()]).await;
+    is_told(&scene, ConditionStatus::True, "Served").await;
+    operator.kill().await;
+    *server.serves.lock().unwrap() = None;
+    let operator = Operator::start(&scene).await;
+    // Whoever leads next has looked at all by then.
     scene.clock.advance(SignedDuration::from_hours(2));
     scene.touch("web").await;
     let silent = is_told(&scene, ConditionStatus::Unknown, "NotSeen").await;
-    assert_eq!(told(&silent).workloads[0].state, WorkloadState::Healthy);
-    let message = told(&silent).workloads[0]
-        .message
-        .as_deref()
-        .unwrap_or_default();
+    let workload = &told(&silent).workloads[0];
+    assert_eq!(workload.state, WorkloadState::Healthy);
+    let message = workload.message.as_deref().unwrap_or_default();
     assert!(message.contains("speaks no TLS"), "{message}");
-    assert_eq!(operator.metric(&stale).await, Some(0.0));
+    assert_eq!(operator.metric(&stale(&scene)).await, Some(0.0));
     operator.stop().await;
 }
 

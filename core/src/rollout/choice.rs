@@ -369,7 +369,7 @@ fn probed(text: &str) -> Result<Vec<ProbePort>, String> {
 }
 
 fn server_name(text: &str) -> Result<String, String> {
-    let is_name = !text.parse::<IpAddr>().is_ok() && DnsName::try_from(text).is_ok();
+    let is_name = text.parse::<IpAddr>().is_err() && DnsName::try_from(text).is_ok();
     is_name
         .then(|| text.to_ascii_lowercase())
         .ok_or_else(|| format!("{text:?} is no name of a host; write it as in db.example.com"))

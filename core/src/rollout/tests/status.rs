@@ -528,10 +528,7 @@ fn hosts_are_told_also_without_workloads() {
         (served(&told).0, served(&told).1),
         (ConditionStatus::Unknown, "NotSeen")
     );
-    let told = tell(vec![
-        host("a", Some(seen.clone())),
-        host("b", Some(unseen.clone())),
-    ]);
+    let told = tell(vec![host("a", Some(seen.clone())), host("b", Some(unseen))]);
     assert_eq!(
         served(&told).0,
         ConditionStatus::True,
