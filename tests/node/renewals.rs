@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use certwright_core::api::Certificate;
+use certwright_core::api::{Certificate, ConditionStatus, condition};
+use certwright_core::pki::facts::Fingerprint;
 use k8s_openapi::api::core::v1::Secret;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -56,7 +57,9 @@ async fn renewed_certificates_are_served_by_every_pod_and_no_client_is_failed() 
             renew(operator, namespace, server.name, round).await;
         }
         for ((server, rolls), before) in servers.iter().zip(&revisions) {
-            leaves.insert(all_serve(operator, namespace, server, &roots).await);
+            let leaf = all_serve(operator, namespace, server, &roots).await;
+            is_told_to_serve(operator, namespace, server.name, &leaf).await;
+            leaves.insert(leaf);
             server.has_rolled().await;
             let rolls = if *rolls { round } else { 0 };
             assert_eq!(server.revision().await - before, rolls, "{}", server.name);
@@ -105,6 +108,22 @@ async fn all_serve(
     })
     .await;
     leaf
+}
+
+/// Waits until a Certificate says that this leaf was seen to be served by all.
+async fn is_told_to_serve(operator: &Installed<'_>, namespace: &str, name: &str, leaf: &[u8]) {
+    let fingerprint = Fingerprint::of(leaf).to_string();
+    eventually(&format!("{name} is told to serve it"), async || {
+        let status = operator.ready(namespace, name).await.status.unwrap();
+        let rollout = status.rollout.unwrap_or_default();
+        let served = condition::find(&status.conditions, "Served");
+        let is_served = rollout.fingerprint.as_ref() == Some(&fingerprint)
+            && served.is_some_and(|served| served.status == ConditionStatus::True);
+        is_served
+            .then_some(())
+            .ok_or(format!("{rollout:?}, {served:?}"))
+    })
+    .await;
 }
 
 async fn held(operator: &Installed<'_>, namespace: &str, name: &str, key: &str) -> String {
