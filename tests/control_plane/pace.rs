@@ -138,10 +138,9 @@ async fn each_workload_gets_what_its_annotation_its_rule_or_its_certificate_says
                 && waiting
                     .get("reloads")
                     .is_some_and(|reason| reason == "Pending")
-                && waiting
-                    .get("left")
-                    .is_some_and(|reason| reason == "OptedOut")
-                && waiting.len() == 3
+                && waiting.len() == 2
+                && condition(web, "RolledOut")
+                    .is_some_and(|told| told.message.contains("1 opted out"))
         })
         .await;
     scene.tells("wrong", &["Misconfigured"]).await;

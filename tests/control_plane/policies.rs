@@ -70,6 +70,7 @@ async fn its_token_allows_this_and_nothing_more() {
         "events.k8s.io/events : create",
         "gateway.networking.k8s.io/httproutes : get create patch delete",
         "networking.k8s.io/ingresses : get create patch delete",
+        "networking.k8s.io/ingresses : list watch",
         "ours/certificates : get list watch",
         "ours/certificates/status : patch",
         "ours/clusterissuers : get list watch",

@@ -97,8 +97,10 @@ pub enum Outcome {
     Stale,
     /// One was seen to serve it without the certificates that lead to its CA.
     Incomplete,
-    /// One was not reached, or shows nothing.
+    /// One was not reached.
     Unknown,
+    /// One was reached and shows nothing that says anything, or there is nothing to look at.
+    Silent,
 }
 
 /// All looks at one place.
@@ -117,8 +119,9 @@ pub struct Place {
 /// The first that holds:
 /// 1. an endpoint shows another leaf, and it is named, or the leaf is for a name of the held one → Stale;
 /// 2. an endpoint shows the held leaf without all that stands above it in the Secret → Incomplete;
-/// 3. at some needed place no endpoint shows the held leaf, or there is no place → Unknown;
-/// 4. Served.
+/// 3. at some needed place no endpoint shows the held leaf, and one was not reached, or there is no place yet → Unknown;
+/// 4. at some needed place no endpoint shows the held leaf → Silent;
+/// 5. Served.
 pub fn verdict(held: &Held, places: &[Place]) -> Verdict {
     let looks = || places.iter().flat_map(|place| &place.looks);
     let stale: Vec<(&Look, &ShownLeaf)> = looks()
@@ -156,9 +159,12 @@ pub fn verdict(held: &Held, places: &[Place]) -> Verdict {
         );
     }
     let shows = |place: &Place| place.looks.iter().any(|look| look.shows(held));
-    let silent = places.iter().find(|place| place.needed && !shows(place));
-    match silent {
-        Some(place) => of(Outcome::Unknown, Some(place.why_silent())),
+    let silent = || places.iter().filter(|place| place.needed && !shows(place));
+    if let Some(why) = silent().find_map(Place::why_unreached) {
+        return of(Outcome::Unknown, Some(why));
+    }
+    match silent().next() {
+        Some(place) => of(Outcome::Silent, Some(place.why_silent())),
         None if !places.iter().any(|place| place.needed) => of(
             Outcome::Unknown,
             Some("none of its Pods is ready".to_owned()),
@@ -196,22 +202,20 @@ impl Look {
 }
 
 impl Place {
+    fn why_unreached(&self) -> Option<String> {
+        self.looks.iter().find_map(|look| match &look.seen {
+            Seen::Unreached(why) => Some(format!("{}: {why}", self.name)),
+            Seen::Leaf(_) | Seen::NoCertificate(_) => None,
+        })
+    }
+
     fn why_silent(&self) -> String {
         let name = &self.name;
-        let unreached = self.looks.iter().find_map(|look| match &look.seen {
-            Seen::Unreached(why) => Some(format!("{name}: {why}")),
-            Seen::Leaf(_) | Seen::NoCertificate(_) => None,
-        });
-        let shows_none = || {
-            let first = self.looks.first()?;
-            Some(match &first.seen {
-                Seen::NoCertificate(why) => format!("{name}: {why}"),
-                _ => format!("{name} shows certificates for other names only"),
-            })
-        };
-        unreached
-            .or_else(shows_none)
-            .unwrap_or_else(|| format!("{name} names no port"))
+        match self.looks.first().map(|look| &look.seen) {
+            None => format!("{name} names no port"),
+            Some(Seen::NoCertificate(why)) => format!("{name}: {why}"),
+            Some(_) => format!("{name} shows certificates for other names only"),
+        }
     }
 }
 
@@ -254,7 +258,8 @@ impl Held {
 pub fn look_again(outcome: Outcome, tries: u32, interval: SignedDuration) -> SignedDuration {
     let doubled = SOON.saturating_mul(1 << tries.min(DOUBLED));
     match outcome {
-        Outcome::Served => interval,
+        // What shows nothing won't do so by itself.
+        Outcome::Served | Outcome::Silent => interval,
         Outcome::Stale | Outcome::Incomplete => doubled.min(REACHED).min(interval),
         Outcome::Unknown => doubled.min(interval),
     }

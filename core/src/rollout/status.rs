@@ -181,7 +181,9 @@ impl<'a> Before<'a> {
                     Outcome::Served => (WorkloadState::Served, None, None),
                     Outcome::Stale => (WorkloadState::Stale, None, message),
                     Outcome::Incomplete => (WorkloadState::Healthy, Some(INCOMPLETE), message),
-                    Outcome::Unknown => (WorkloadState::Healthy, Some("NotSeen"), message),
+                    Outcome::Unknown | Outcome::Silent => {
+                        (WorkloadState::Healthy, Some("NotSeen"), message)
+                    }
                 }
             }
             None => match told.and_then(|told| Some((seen(told.state)?, told))) {
@@ -212,7 +214,7 @@ impl<'a> Before<'a> {
                     // What leads to the CA is told by the condition.
                     Outcome::Served | Outcome::Incomplete => HostState::Served,
                     Outcome::Stale => HostState::Stale,
-                    Outcome::Unknown => HostState::Unknown,
+                    Outcome::Unknown | Outcome::Silent => HostState::Unknown,
                 };
                 (state, verdict.message.as_deref().map(cut))
             }

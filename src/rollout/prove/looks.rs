@@ -66,15 +66,21 @@ pub(super) fn of_workload(
 /// A host, at all addresses at which its Ingress is reached.
 pub(super) fn of_host(host: &str, ingress: &Ingress) -> Seeking {
     let names = BTreeSet::from([host.to_owned()]);
-    let endpoints = ingress.addresses.iter().map(|address| Endpoint {
-        at: Where::Outside(address.clone()),
+    let endpoint = |at| Endpoint {
+        at,
         named: true,
         asked: asked(None, &names, None),
-    });
+    };
+    let addresses = ingress.addresses.iter().cloned().map(Where::Outside);
+    let mut endpoints: Vec<_> = addresses.map(endpoint).collect();
+    if endpoints.is_empty() {
+        let why = "its Ingress's status names no address";
+        endpoints.push(endpoint(Where::Nowhere(why.to_owned())));
+    }
     Seeking {
         name: format!("host {host}"),
         needed: true,
-        endpoints: endpoints.collect(),
+        endpoints,
     }
 }
 

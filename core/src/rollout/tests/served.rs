@@ -74,18 +74,21 @@ fn it_is_served_once_each_pod_was_seen_to_serve_it() {
     let silent = [place("Pod a", [plain()])];
     assert_eq!(
         outcome(&silent),
-        (Outcome::Unknown, 0, "Pod a: no TLS".to_owned())
+        (Outcome::Silent, 0, "Pod a: no TLS".to_owned())
     );
     let other = [place("Pod a", [unrelated()])];
     let wanted = "Pod a shows certificates for other names only".to_owned();
-    assert_eq!(outcome(&other), (Outcome::Unknown, 0, wanted));
+    assert_eq!(outcome(&other), (Outcome::Silent, 0, wanted));
     let portless = [place("Pod a", [])];
     assert_eq!(
         outcome(&portless),
-        (Outcome::Unknown, 0, "Pod a names no port".to_owned())
+        (Outcome::Silent, 0, "Pod a names no port".to_owned())
     );
     let wanted = "none of its Pods is ready".to_owned();
     assert_eq!(outcome(&[]), (Outcome::Unknown, 0, wanted));
+    // Who is not reached may come to be.
+    let both = [place("Pod a", []), place("Pod b", [away()])];
+    assert_eq!(outcome(&both).0, Outcome::Unknown);
     // A Service that isn't reached takes nothing from its Pods, and does not stand in for them.
     let served = [place("Pod a", [good()]), service(away())];
     assert_eq!(outcome(&served).0, Outcome::Served);
@@ -151,6 +154,7 @@ fn what_is_not_served_is_looked_at_again_sooner_and_ever_later() {
     let hour = SignedDuration::from_hours(1);
     let again = |outcome, tries| look_again(outcome, tries, hour).as_secs();
     assert_eq!(again(Outcome::Served, 7), 3600);
+    assert_eq!(again(Outcome::Silent, 0), 3600);
     let waits: Vec<_> = [0, 1, 5, 6, 7, u32::MAX]
         .map(|tries| again(Outcome::Stale, tries))
         .into();
