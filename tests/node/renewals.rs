@@ -121,7 +121,7 @@ async fn is_told_to_serve(operator: &Installed<'_>, namespace: &str, name: &str,
             && served.is_some_and(|served| served.status == ConditionStatus::True);
         is_served
             .then_some(())
-            .ok_or(format!("{rollout:?}, {served:?}"))
+            .ok_or_else(|| format!("{rollout:?}, {served:?}"))
     })
     .await;
 }
