@@ -166,7 +166,11 @@ impl<S: Surroundings> Context<S> {
     /// The hosts that are to show a Secret's certificate, each with the Ingress that says so.
     pub(super) fn hosts(&self, secret: &SecretName) -> Vec<(Target, Arc<Ingress>)> {
         let ingresses = self.ingresses.of(secret).into_iter();
-        let hosts = ingresses.flat_map(|ingress| {
+        let looked_at = |ingress: &Arc<Ingress>| {
+            let ports = ingress.ports(&self.group);
+            !matches!(ports, Ok(ports) if ports.is_empty())
+        };
+        let hosts = ingresses.filter(looked_at).flat_map(|ingress| {
             let hosts = ingress.hosts.get(&secret.name).cloned();
             hosts.into_iter().flatten().map(move |host| {
                 let name = ingress.name_any();

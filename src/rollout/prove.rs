@@ -207,7 +207,8 @@ async fn look<S: Surroundings>(
             }
             Sought::Host(ingress) => {
                 if let Target::Host { host, .. } = due[at].0 {
-                    places.push((at, of_host(host, ingress)));
+                    let ports = ingress.ports(&context.group);
+                    places.push((at, of_host(host, ingress, ports)));
                 }
             }
         }

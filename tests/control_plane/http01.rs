@@ -5,7 +5,7 @@ mod families;
 mod path_types;
 mod policies;
 mod sweeps;
-mod traefik;
+pub(crate) mod traefik;
 mod world;
 
 use std::sync::Arc;

@@ -415,3 +415,57 @@ async fn of_many_workloads_each_is_told_by_its_own_pods() {
     );
     operator.stop().await;
 }
+
+#[tokio::test]
+async fn an_ingress_controller_is_seen_to_serve_a_host() {
+    let cluster = crate::http01::traefik::CLUSTER.start().await.unwrap();
+    let door = cluster.front_door().unwrap();
+    let mut scene = Scene::on(cluster, "host").await;
+    scene.private_networks = vec!["127.0.0.0/8".parse().unwrap()];
+    scene.rollout.defaults.volume_delay = SignedDuration::ZERO;
+    let operator = Operator::start(&scene).await;
+    let web = scene.web().await;
+    let probe = scene.group.key("rollout-probe");
+    let backend = json!({ "service": { "name": "none", "port": { "number": 80 } } });
+    scene
+        .apply(&json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+            "metadata": { "name": "web", "annotations": { probe: door.https().port().to_string() } },
+            "spec": {
+                "ingressClassName": door.class(),
+                "tls": [{ "hosts": ["web.example.com"], "secretName": "web-tls" }],
+                "rules": [{
+                    "host": "web.example.com",
+                    "http": { "paths": [{ "path": "/", "pathType": "Prefix", "backend": backend }] },
+                }],
+            },
+        }))
+        .await;
+    let address = json!({ "status": { "loadBalancer": { "ingress": [{ "ip": "127.0.0.1" }] } } });
+    scene
+        .api::<Ingress>()
+        .patch_status("web", &PatchParams::default(), &Patch::Merge(&address))
+        .await
+        .unwrap();
+    let serves = |fingerprint: Option<String>| {
+        move |web: &Certificate| {
+            let told = told(web);
+            told.fingerprint == fingerprint
+                && told
+                    .hosts
+                    .iter()
+                    .any(|host| host.state == HostState::Served)
+                && condition(web, "Served")
+                    .is_some_and(|served| served.status == ConditionStatus::True)
+        }
+    };
+    let first = web.status.clone().unwrap().fingerprint;
+    scene.sees("web", "Traefik serves it", serves(first)).await;
+    scene.clock.advance(SignedDuration::from_mins(6));
+    scene.renew("web", "one").await;
+    let second = scene.renewed(&web).await.status.unwrap().fingerprint;
+    scene
+        .sees("web", "Traefik serves the next one", serves(second))
+        .await;
+    operator.stop().await;
+}

@@ -244,7 +244,7 @@ impl Policy {
                 .unwrap_or_default(),
             server_name: said.iter().find_map(|probe| probe.server_name.clone()),
         };
-        match own(group, workload, PROBE, probed)? {
+        match probed_ports(group, workload.annotations())? {
             Some(ports) if ports.is_empty() => probe.policy = Some(ProbePolicy::Disabled),
             Some(ports) => (probe.policy, probe.ports) = (None, ports),
             None => {}
@@ -304,12 +304,30 @@ fn own<T>(
     name: &str,
     read: impl FnOnce(&str) -> Result<T, String>,
 ) -> Result<Option<T>, Misconfigured> {
+    said(group, workload.annotations(), name, read)
+}
+
+fn said<T>(
+    group: &Group,
+    annotations: &BTreeMap<String, String>,
+    name: &str,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, Misconfigured> {
     let key = group.key(name);
-    let text = workload.annotations().get(&key);
+    let text = annotations.get(&key);
     text.map(|text| {
         read(text).map_err(|problem| Misconfigured::new(format!("annotation {key}"), problem))
     })
     .transpose()
+}
+
+/// Where annotations say that a certificate is served; nowhere, where that is not to be looked at, and `None` where they say
+/// nothing.
+pub(super) fn probed_ports(
+    group: &Group,
+    annotations: &BTreeMap<String, String>,
+) -> Result<Option<Vec<ProbePort>>, Misconfigured> {
+    said(group, annotations, PROBE, probed)
 }
 
 fn wave(text: &str) -> Result<i32, String> {

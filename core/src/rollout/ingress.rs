@@ -7,7 +7,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::NamespaceResourceScope;
 use serde::{Deserialize, Deserializer};
 
-use super::SecretName;
+use super::choice::probed_ports;
+use super::workload::{NONE, ours};
+use super::{Misconfigured, SecretName};
+use crate::api::Group;
+use crate::api::certificate::{CallPort, ProbePort};
 
 /// How many hosts of an Ingress are looked at.
 const HOSTS: usize = 100;
@@ -18,7 +22,7 @@ const ADDRESSES: usize = 8;
 /// reached.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ingress {
-    /// Name, namespace, uid and resourceVersion; the rest is left out.
+    /// Name, namespace, uid, resourceVersion, and of the annotations those that may be ours; the rest is left out.
     pub metadata: ObjectMeta,
     /// The hosts of each Secret, by the Secret's name.
     pub hosts: BTreeMap<String, BTreeSet<String>>,
@@ -68,6 +72,7 @@ impl Ingress {
                 namespace: raw.metadata.namespace,
                 uid: raw.metadata.uid,
                 resource_version: raw.metadata.resource_version,
+                annotations: raw.metadata.annotations.map(ours),
                 ..ObjectMeta::default()
             },
             hosts,
@@ -77,6 +82,23 @@ impl Ingress {
                 .take(ADDRESSES)
                 .collect(),
         }
+    }
+}
+
+/// Where the hosts of an Ingress serve TLS, if nobody says otherwise.
+const HTTPS: ProbePort = ProbePort {
+    port: CallPort::Number(443),
+    start_tls: None,
+};
+
+impl Ingress {
+    /// Where its hosts serve their certificates: as its annotation says, else at port 443; nowhere, if that is not to be looked at.
+    ///
+    /// # Errors
+    /// When the annotation can't be read.
+    pub fn ports(&self, group: &Group) -> Result<Vec<ProbePort>, Misconfigured> {
+        let said = self.metadata.annotations.as_ref().unwrap_or(&NONE);
+        Ok(probed_ports(group, said)?.unwrap_or_else(|| vec![HTTPS]))
     }
 }
 

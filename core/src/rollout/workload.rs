@@ -50,7 +50,7 @@ impl WorkloadKind {
     }
 }
 
-static NONE: BTreeMap<String, String> = BTreeMap::new();
+pub(super) static NONE: BTreeMap<String, String> = BTreeMap::new();
 
 /// What is kept of a workload: what it references, our marks on it, and whether it is healthy.
 ///
@@ -233,7 +233,7 @@ fn reduce(metadata: ObjectMeta, reads: bool) -> ObjectMeta {
     }
 }
 
-fn ours(mut annotations: BTreeMap<String, String>) -> BTreeMap<String, String> {
+pub(super) fn ours(mut annotations: BTreeMap<String, String>) -> BTreeMap<String, String> {
     annotations.retain(|key, _| may_be_ours(key));
     annotations
 }

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use certwright_core::api::certificate::{ProbePort, RolloutProbe};
+use certwright_core::api::certificate::{CallPort, ProbePort, RolloutProbe};
 use certwright_core::pki::Facts;
-use certwright_core::rollout::{Callee, Held, Ingress, Look, Place, Seen, ShownLeaf, asked_name};
+use certwright_core::rollout::{
+    Callee, Held, Ingress, Look, Misconfigured, Place, Seen, ShownLeaf, asked_name,
+};
 use rustls::pki_types::ServerName;
 
 use super::services::Service;
@@ -15,8 +17,6 @@ use crate::probe::{self, Asked, Presented, StartTls, Unreached};
 
 /// How many ports of a Pod or Service are looked at.
 const PORTS: usize = 16;
-/// Where hosts of Ingresses serve TLS.
-const HTTPS: u16 = 443;
 /// How long it may take to connect to a host.
 const CONNECT: Duration = Duration::from_secs(10);
 const OF_HOST: &str = "it has no address of its own (hostNetwork)";
@@ -38,7 +38,7 @@ enum Where {
     /// An address that leads to the workload's own Pods and nowhere else.
     Own(SocketAddr),
     /// What an Ingress's controller says.
-    Outside(String),
+    Outside(String, u16),
     /// It can't be known.
     Nowhere(String),
 }
@@ -64,19 +64,39 @@ pub(super) fn of_workload(
 }
 
 /// A host, at all addresses at which its Ingress is reached.
-pub(super) fn of_host(host: &str, ingress: &Ingress) -> Seeking {
+pub(super) fn of_host(
+    host: &str,
+    ingress: &Ingress,
+    ports: Result<Vec<ProbePort>, Misconfigured>,
+) -> Seeking {
     let names = BTreeSet::from([host.to_owned()]);
-    let endpoint = |at| Endpoint {
+    let endpoint = |at, protocol| Endpoint {
         at,
         named: true,
-        asked: asked(None, &names, None),
+        asked: asked(None, &names, protocol),
     };
-    let addresses = ingress.addresses.iter().cloned().map(Where::Outside);
-    let mut endpoints: Vec<_> = addresses.map(endpoint).collect();
-    if endpoints.is_empty() {
-        let why = "its Ingress's status names no address";
-        endpoints.push(endpoint(Where::Nowhere(why.to_owned())));
-    }
+    let nowhere = |why: String| vec![endpoint(Where::Nowhere(why), None)];
+    let at = |ProbePort { port, start_tls }: &ProbePort| {
+        let protocol = start_tls.map(StartTls::from);
+        let addresses = ingress.addresses.iter();
+        let endpoints = addresses.map(|address| match port {
+            CallPort::Number(number) => {
+                endpoint(Where::Outside(address.clone(), *number), protocol)
+            }
+            CallPort::Name(name) => endpoint(
+                Where::Nowhere(format!("port {name} of an Ingress has no number")),
+                None,
+            ),
+        });
+        endpoints.collect::<Vec<_>>()
+    };
+    let endpoints = match ports {
+        Err(problem) => nowhere(problem.to_string()),
+        Ok(_) if ingress.addresses.is_empty() => {
+            nowhere("its Ingress's status names no address".to_owned())
+        }
+        Ok(ports) => ports.iter().flat_map(at).collect(),
+    };
     Seeking {
         name: format!("host {host}"),
         needed: true,
@@ -190,9 +210,9 @@ impl Endpoint {
                 };
                 (Some(address.to_string()), shown)
             }
-            Where::Outside(host) => {
-                let at = format!("{host}:{HTTPS}");
-                let connected = outside.reach_directly(&host, HTTPS, allowed);
+            Where::Outside(host, port) => {
+                let at = format!("{host}:{port}");
+                let connected = outside.reach_directly(&host, port, allowed);
                 let shown = match tokio::time::timeout(CONNECT, connected).await {
                     Ok(Ok(stream)) => seen(probe::present(stream, at.clone(), &asked).await),
                     Ok(Err(problem)) => {

@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::world::{World, solver};
 use crate::harness::{Scene, eventually};
 
-/// One with Traefik, for the tests of this file.
-static CLUSTER: SharedControlPlane =
+/// One with Traefik.
+pub(crate) static CLUSTER: SharedControlPlane =
     SharedControlPlane::new(|| Options::new().without_workloads().traefik());
 
 /// Knows the answers to these challenges.

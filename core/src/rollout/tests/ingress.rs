@@ -46,6 +46,25 @@ fn an_ingress_is_reduced_to_hosts_and_addresses() {
 }
 
 #[test]
+fn where_its_hosts_serve_is_said_by_an_annotation() {
+    let ports = |said: Option<&str>| {
+        let annotations =
+            said.map(|text| json!({ "certwright.dev/rollout-probe": text, "not": "kept" }));
+        let metadata = json!({ "name": "web", "namespace": "shop", "annotations": annotations });
+        let ports = ingress("web", json!({ "metadata": metadata })).ports(&group());
+        ports.map(|ports| serde_json::to_value(ports).unwrap())
+    };
+    assert_eq!(ports(None).unwrap(), json!([{ "port": 443 }]));
+    assert_eq!(ports(Some("8443")).unwrap(), json!([{ "port": 8443 }]));
+    assert_eq!(ports(Some("Disabled")).unwrap(), json!([]));
+    let problem = ports(Some("0")).unwrap_err().to_string();
+    assert!(
+        problem.starts_with("annotation certwright.dev/rollout-probe: "),
+        "{problem}"
+    );
+}
+
+#[test]
 fn one_that_makes_no_sense_hurts_only_itself() {
     let broken = ingress("web", json!({ "spec": { "tls": "all" } }));
     assert_eq!(broken.metadata.name.as_deref(), Some("web"));
