@@ -22,7 +22,8 @@ use crate::harness::{archive, eventually, ran};
 use crate::installed::{CHART, Installed, NAMESPACE, distinct_serials, was_done};
 
 /// Of its own: its API server is away for a while.
-static CLUSTER: SharedCluster = SharedCluster::new(|| Options::new().audit(AuditLevel::Metadata));
+static CLUSTER: SharedCluster =
+    SharedCluster::new(|| Options::new().audit(AuditLevel::Metadata).traefik());
 
 /// What one test does to the operator, no other sees.
 static TURN: Mutex<()> = Mutex::const_new(());

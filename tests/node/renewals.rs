@@ -1,6 +1,7 @@
 //! Certificates that are renewed while clients don't stop asking.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use certwright_core::api::{Certificate, ConditionStatus, condition};
 use certwright_core::pki::facts::Fingerprint;
@@ -14,13 +15,72 @@ use crate::installed::{Installed, text};
 use crate::load::{Load, Server};
 use crate::servers::{Deployed, Software};
 
-/// So often each certificate is renewed.
-const ROUNDS: u8 = 5;
+/// So often all certificates are renewed.
+const ROUNDS: u8 = 20;
+
+/// The one that Traefik serves from outside the Pods, by the Secret itself.
+const EDGE: &str = "edge";
 
 #[tokio::test]
 async fn renewed_certificates_are_served_by_every_pod_and_no_client_is_failed() {
     let scene = Scene::new("served").await;
     let (operator, namespace) = (&scene.operator, scene.namespace.as_str());
+    let servers = started(&scene).await;
+    let door = operator.cluster.control_plane().front_door().unwrap();
+    servers[2].0.is_led_to(EDGE, door.class()).await;
+    let door = SocketAddr::from(door.https());
+    let roots = held(operator, namespace, "web", "ca.crt").await;
+    let mut clients = Vec::new();
+    let mut revisions = Vec::new();
+    for (server, _) in &servers {
+        all_serve(operator, namespace, server, &roots).await;
+        leads_somewhere(server.address, server.name, &roots).await;
+        revisions.push(server.revision().await);
+        clients.push((server.name, server.address));
+    }
+    leads_somewhere(door, EDGE, &roots).await;
+    clients.push((EDGE, door));
+    let loads: Vec<_> = clients
+        .iter()
+        .map(|(name, address)| Load::start(*address, &host(name), &roots))
+        .collect();
+    let mut leaves = BTreeSet::new();
+    for round in 1..=i64::from(ROUNDS) {
+        for (name, _) in &clients {
+            ask_to_renew(operator, namespace, name, round).await;
+        }
+        for (name, _) in &clients {
+            is_renewed(operator, namespace, name, round).await;
+        }
+        for ((server, rolls), before) in servers.iter().zip(&revisions) {
+            let leaf = all_serve(operator, namespace, server, &roots).await;
+            is_told_to_serve(operator, namespace, server.name, &leaf).await;
+            leaves.insert(leaf);
+            server.has_rolled().await;
+            let rolls = if *rolls { round } else { 0 };
+            assert_eq!(server.revision().await - before, rolls, "{}", server.name);
+        }
+        let leaf = leaf_of(operator, namespace, EDGE).await;
+        let edge = [(EDGE.to_owned(), door)];
+        all_show(EDGE, &leaf, &roots, async || edge.to_vec()).await;
+        leaves.insert(leaf);
+    }
+    assert_eq!(leaves.len(), clients.len() * usize::from(ROUNDS));
+    for ((name, _), load) in clients.iter().zip(loads) {
+        let tally = load.stop().await;
+        println!("{name}: {tally:?}");
+        assert!(tally.failures.is_empty(), "{name}: {tally:?}");
+        assert!(
+            tally.handshakes > 0 && tally.answers > tally.handshakes,
+            "{tally:?}"
+        );
+    }
+}
+
+/// Two replicas of each kind of server, each with a certificate of its own, and whether its Pods are replaced for it.
+async fn started(scene: &Scene) -> Vec<(Deployed<'_>, bool)> {
+    let (operator, namespace) = (&scene.operator, scene.namespace.as_str());
+    operator.certificate(namespace, EDGE).await;
     let mut servers = Vec::new();
     for (kind, name, software) in [
         ("Deployment", "web", Software::nginx()),
@@ -37,48 +97,22 @@ async fn renewed_certificates_are_served_by_every_pod_and_no_client_is_failed() 
         let start = Deployed::start(operator, namespace, (kind, name), &software);
         servers.push((start.await, software.rolls));
     }
-    let roots = held(operator, namespace, "web", "ca.crt").await;
-    let mut clients = Vec::new();
-    let mut revisions = Vec::new();
-    for (server, _) in &servers {
-        all_serve(operator, namespace, server, &roots).await;
-        // The first Pod that is ready is not known at once to all that send connections.
-        let service = Server::new(server.address, &host(server), &roots);
-        eventually("the Service leads somewhere", async || {
-            service.shows().await.map_err(|problem| problem.to_string())
-        })
-        .await;
-        revisions.push(server.revision().await);
-        clients.push(Load::start(server.address, &host(server), &roots));
-    }
-    let mut leaves = BTreeSet::new();
-    for round in 1..=i64::from(ROUNDS) {
-        for (server, _) in &servers {
-            renew(operator, namespace, server.name, round).await;
-        }
-        for ((server, rolls), before) in servers.iter().zip(&revisions) {
-            let leaf = all_serve(operator, namespace, server, &roots).await;
-            is_told_to_serve(operator, namespace, server.name, &leaf).await;
-            leaves.insert(leaf);
-            server.has_rolled().await;
-            let rolls = if *rolls { round } else { 0 };
-            assert_eq!(server.revision().await - before, rolls, "{}", server.name);
-        }
-    }
-    assert_eq!(leaves.len(), servers.len() * usize::from(ROUNDS));
-    for ((server, _), clients) in servers.iter().zip(clients) {
-        let tally = clients.stop().await;
-        println!("{}: {tally:?}", server.name);
-        assert!(tally.failures.is_empty(), "{}: {tally:?}", server.name);
-        assert!(
-            tally.handshakes > 0 && tally.answers > tally.handshakes,
-            "{tally:?}"
-        );
-    }
+    operator.ready(namespace, EDGE).await;
+    servers
 }
 
-fn host(server: &Deployed<'_>) -> String {
-    format!("{}.example.com", server.name)
+/// Waits until what answers there serves this name: the first Pod that is ready is not known at once to all that send
+/// connections.
+async fn leads_somewhere(address: SocketAddr, name: &str, roots: &str) {
+    let server = Server::new(address, &host(name), roots);
+    eventually("it leads somewhere", async || {
+        server.shows().await.map_err(|problem| problem.to_string())
+    })
+    .await;
+}
+
+fn host(name: &str) -> String {
+    format!("{name}.example.com")
 }
 
 /// Waits until each Pod of a server shows the certificate that its Secret holds; that certificate.
@@ -88,26 +122,46 @@ async fn all_serve(
     server: &Deployed<'_>,
     roots: &str,
 ) -> Vec<u8> {
-    let chain = held(operator, namespace, server.name, "tls.crt").await;
-    let leaf = CertificateDer::from_pem_slice(chain.as_bytes())
-        .unwrap()
-        .to_vec();
-    eventually(&format!("{} shows what is held", server.name), async || {
+    let leaf = leaf_of(operator, namespace, server.name).await;
+    let pods = async || {
         let pods = server.pods().await;
-        if pods.len() < 2 {
-            return Err(format!("{pods:?}"));
+        // Fewer than there are to be count as none.
+        if pods.len() < 2 { Vec::new() } else { pods }
+    };
+    all_show(server.name, &leaf, roots, pods).await;
+    leaf
+}
+
+/// Waits until all of some endpoints show this leaf.
+async fn all_show(
+    name: &str,
+    leaf: &[u8],
+    roots: &str,
+    endpoints: impl AsyncFn() -> Vec<(String, SocketAddr)>,
+) {
+    eventually(&format!("{name} shows what is held"), async || {
+        let endpoints = endpoints().await;
+        if endpoints.is_empty() {
+            return Err("not all are there".to_owned());
         }
-        for (name, address) in pods {
-            match Server::new(address, &host(server), roots).shows().await {
+        for (endpoint, address) in endpoints {
+            match Server::new(address, &host(name), roots).shows().await {
                 Ok(shown) if shown == leaf => {}
-                Ok(_) => return Err(format!("{name} shows another")),
-                Err(problem) => return Err(format!("{name}: {problem}")),
+                Ok(_) => return Err(format!("{endpoint} shows another")),
+                Err(problem) => return Err(format!("{endpoint}: {problem}")),
             }
         }
         Ok(())
     })
     .await;
-    leaf
+}
+
+/// The leaf that a Certificate's Secret holds, in DER.
+async fn leaf_of(operator: &Installed<'_>, namespace: &str, name: &str) -> Vec<u8> {
+    let chain = held(operator, namespace, name, "tls.crt").await;
+    CertificateDer::from_pem_slice(chain.as_bytes())
+        .unwrap()
+        .to_vec()
 }
 
 /// Waits until a Certificate says that this leaf was seen to be served by all.
@@ -132,12 +186,14 @@ async fn held(operator: &Installed<'_>, namespace: &str, name: &str, key: &str) 
     text(&secret, key)
 }
 
-/// Has a certificate renewed, and waits until it is.
-async fn renew(operator: &Installed<'_>, namespace: &str, name: &str, round: i64) {
+async fn ask_to_renew(operator: &Installed<'_>, namespace: &str, name: &str, round: i64) {
     let annotate = format!(
         "annotate certificate {name} --namespace {namespace} --overwrite certwright.dev/renew={round}"
     );
     operator.kubectl(&annotate, "").await;
+}
+
+async fn is_renewed(operator: &Installed<'_>, namespace: &str, name: &str, round: i64) {
     let revision = |certificate: Certificate| certificate.status.and_then(|status| status.revision);
     eventually("it is renewed", async || {
         match revision(operator.ready(namespace, name).await) {

@@ -14,6 +14,8 @@ use crate::installed::Installed;
 
 /// Where all of them listen.
 const PORT: u16 = 8443;
+/// Where Traefik answers without TLS.
+const PLAIN: u16 = 8080;
 
 const NGINX: &str = r#"
 daemon off;
@@ -41,6 +43,7 @@ const TRAEFIK: &str = r#"
 http:
   routers:
     all: {rule: "PathPrefix(`/`)", entryPoints: [websecure], service: ping@internal, tls: {}}
+    plain: {rule: "PathPrefix(`/`)", entryPoints: [web], service: ping@internal}
 tls:
   certificates: [{certFile: /served/tls.crt, keyFile: /served/tls.key}]
 "#;
@@ -114,6 +117,7 @@ impl Software {
                 "--global.checknewversion=false",
                 "--global.sendanonymoususage=false",
                 "--entrypoints.websecure.address=:8443",
+                "--entrypoints.web.address=:8080",
                 "--ping=true",
                 "--ping.manualrouting=true",
                 "--providers.file.directory=/served",
@@ -254,6 +258,29 @@ impl<'o> Deployed<'o> {
         };
         deployed.has_rolled().await;
         deployed
+    }
+
+    /// Has an ingress controller outside lead `NAME.example.com` to its port without TLS, with the Secret `NAME-tls`.
+    pub(crate) async fn is_led_to(&self, name: &str, class: &str) {
+        let Self { namespace, .. } = self;
+        let host = format!("{name}.example.com");
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": { "name": name },
+            "spec": { "selector": { "app": self.name }, "ports": [{ "port": 80, "targetPort": PLAIN }] },
+        });
+        let backend = json!({ "service": { "name": name, "port": { "number": 80 } } });
+        let path = json!({ "path": "/", "pathType": "Prefix", "backend": backend });
+        let ingress = json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": { "name": name },
+            "spec": {
+                "ingressClassName": class,
+                "tls": [{ "hosts": [host], "secretName": format!("{name}-tls") }],
+                "rules": [{ "host": host, "http": { "paths": [path] } }],
+            },
+        });
+        let apply = format!("apply --namespace {namespace} -f -");
+        let manifests = format!("{service}\n---\n{ingress}");
+        self.operator.kubectl(&apply, &manifests).await;
     }
 
     /// Waits until all Pods are as the template says, and no others are left.
