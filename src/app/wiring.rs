@@ -190,6 +190,7 @@ impl Parts {
                 }),
                 certificates: self.certificates.as_reader(),
                 scope: self.scope.clone(),
+                kinds: Vec::new(),
                 allowed: self.allowed,
                 limits: Limits {
                     in_cluster: settings.max_concurrent,

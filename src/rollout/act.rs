@@ -1,8 +1,10 @@
 //! Looks after one workload.
 
+use std::sync::Arc;
+
 use certwright_core::api::certificate::{RolloutCall, RolloutStrategy};
 use certwright_core::rollout::{
-    Callee, Inputs, Marks, Observed, Pod, Pods, RolloutPlan, Skip, Workload, WorkloadName,
+    Callee, Inputs, Marks, Object, Pod, Pods, RolloutPlan, Skip, Workload, WorkloadName,
     apply_body, plan_rollout,
 };
 use jiff::Timestamp;
@@ -10,8 +12,9 @@ use kube::Api;
 use kube::api::ListParams;
 use kube::runtime::controller::Action;
 
-use super::context::{Begun, Context, Kind, named};
+use super::context::{Begun, Context};
 use super::error::{self, Error};
+use super::kinds::Watched;
 use super::{Surroundings, call, report};
 use crate::clock;
 use crate::cluster::{self, apply};
@@ -27,16 +30,16 @@ const PAGES: u32 = 40;
 ///
 /// # Errors
 /// When the API server can't be asked, or refuses; in particular with a conflict when someone else was faster.
-pub(super) async fn reconcile<K: Kind, S: Surroundings>(
-    observed: &Observed<K>,
+pub(super) async fn reconcile<S: Surroundings>(
+    observed: &Workload,
     context: &Context<S>,
 ) -> Result<Action, Error> {
     let now = context.surroundings.now();
     // Without its turn it is not even read. It is woken when it may be its turn.
     let mut begun = None;
-    match plan(now, context, &observed.workload, None) {
+    match plan(now, context, observed, None) {
         RolloutPlan::NeedPods { paced: true } => {
-            begun = begin(now, context, &observed.workload);
+            begun = begin(now, context, observed);
             if begun.is_none() {
                 return Ok(Action::await_change());
             }
@@ -46,22 +49,15 @@ pub(super) async fn reconcile<K: Kind, S: Surroundings>(
         | RolloutPlan::Roll { .. }
         | RolloutPlan::Call { .. } => {}
         nothing_to_write => {
-            return Ok(rest(now, context, &observed.workload, &nothing_to_write).await);
+            return Ok(rest(now, context, observed, &nothing_to_write).await);
         }
     }
     if !context.surroundings.may_write() {
         // It is looked at again once this replica leads.
         return Ok(Action::await_change());
     }
-    let name = named(observed);
-    let workloads: Api<Observed<K>> = Api::namespaced(context.client.clone(), &name.namespace);
-    let live = cluster::call(workloads.get_opt(&name.name))
-        .await
-        .map_err(|source| Error::ReadWorkload {
-            workload: error::Workload(name.clone()),
-            source,
-        })?;
-    let Some(Observed { workload, .. }) = live else {
+    let name = WorkloadName::from(observed);
+    let Some((workloads, workload)) = read(context, &name).await? else {
         return Ok(Action::await_change());
     };
     let mut decided = plan(now, context, &workload, None);
@@ -111,6 +107,26 @@ pub(super) async fn reconcile<K: Kind, S: Surroundings>(
     }
     drop(begun);
     Ok(Action::await_change())
+}
+
+/// A workload as it is now, and what is asked to write it; `None` if it has gone.
+async fn read<S: Surroundings>(
+    context: &Context<S>,
+    name: &WorkloadName,
+) -> Result<Option<(Api<Object>, Workload)>, Error> {
+    let of_kind = context.watched(&name.kind);
+    let Some(resource) = of_kind.and_then(Watched::resource) else {
+        return Ok(None);
+    };
+    let workloads: Api<Object> =
+        Api::namespaced_with(context.client.clone(), &name.namespace, resource);
+    let live = cluster::call(workloads.get_opt(&name.name))
+        .await
+        .map_err(|source| Error::ReadWorkload {
+            workload: error::Workload(name.clone()),
+            source,
+        })?;
+    Ok(live.map(|object| (workloads, object.workload(&name.kind))))
 }
 
 /// Calls all of a workload's Pods. If one doesn't say yes, that is told once.
@@ -233,8 +249,8 @@ async fn read_pods<S: Surroundings>(
     })
 }
 
-async fn mark<K: Kind, S: Surroundings>(
-    workloads: &Api<Observed<K>>,
+async fn mark<S: Surroundings>(
+    workloads: &Api<Object>,
     context: &Context<S>,
     workload: &Workload,
     marks: &Marks,
@@ -246,6 +262,6 @@ async fn mark<K: Kind, S: Surroundings>(
             workload: error::Workload(WorkloadName::from(workload)),
             source,
         })?;
-    context.wrote(marked.workload);
+    context.wrote(Arc::new(marked.workload(&workload.kind)));
     Ok(())
 }

@@ -5,17 +5,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certwright_core::api::{Certificate, Group};
 use certwright_core::rollout::{
-    Dependent, DependentKind, Held, Index, Ingress, Observed, Pace, SecretName, Turn, Workload,
-    WorkloadKind, WorkloadName, is_due, under_way_since,
+    Dependent, Held, Index, Ingress, Pace, SecretName, Turn, Workload, WorkloadKind, WorkloadName,
+    is_due, under_way_since,
 };
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use kube::runtime::reflector::store::Writer;
-use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt as _};
 
 use super::ingresses::KnownIngresses;
+use super::kinds::{self, Source, Watched};
 use super::proofs::Proofs;
 use super::turns::Turns;
 use super::{Limits, Notice, Probing, Rollout, Surroundings};
@@ -39,9 +39,7 @@ pub(super) struct Context<S> {
     pub(super) proofs: Mutex<Proofs>,
     wake_proof: UnboundedSender<ObjectRef<Certificate>>,
     limits: Limits,
-    deployments: Watched<Deployment>,
-    stateful_sets: Watched<StatefulSet>,
-    daemon_sets: Watched<DaemonSet>,
+    watched: BTreeMap<WorkloadKind, Watched>,
     wake_certificate: UnboundedSender<ObjectRef<Certificate>>,
     index: Mutex<Index>,
     /// Taken before the index.
@@ -50,70 +48,24 @@ pub(super) struct Context<S> {
     skips: Mutex<HashMap<WorkloadName, String>>,
 }
 
-/// The workloads of one kind.
-pub(super) struct Watched<K: DependentKind> {
-    pub(super) store: Store<Observed<K>>,
-    /// Unbounded, since each message at once becomes an entry of a queue that holds an object only once.
-    wake: UnboundedSender<ObjectRef<Observed<K>>>,
-}
-
-/// The other ends of a [`Watched`].
-pub(super) struct Source<K: DependentKind> {
-    pub(super) writer: Writer<Observed<K>>,
-    pub(super) wakes: UnboundedReceiver<ObjectRef<Observed<K>>>,
-}
-
 /// The other ends of a [`Context`].
 pub(super) struct Sources {
-    pub(super) deployments: Source<Deployment>,
-    pub(super) stateful_sets: Source<StatefulSet>,
-    pub(super) daemon_sets: Source<DaemonSet>,
+    pub(super) workloads: Vec<Source>,
     pub(super) certificates: UnboundedReceiver<ObjectRef<Certificate>>,
     /// Those whose dependents are to be looked at.
     pub(super) proofs: UnboundedReceiver<ObjectRef<Certificate>>,
     pub(super) ingresses: Writer<Ingress>,
 }
 
-/// A kind that a [`Context`] watches.
-pub(super) trait Kind: DependentKind + Sized {
-    /// Its part of the context.
-    fn watched<S>(context: &Context<S>) -> &Watched<Self>;
-}
-
-impl Kind for Deployment {
-    fn watched<S>(context: &Context<S>) -> &Watched<Self> {
-        &context.deployments
-    }
-}
-
-impl Kind for StatefulSet {
-    fn watched<S>(context: &Context<S>) -> &Watched<Self> {
-        &context.stateful_sets
-    }
-}
-
-impl Kind for DaemonSet {
-    fn watched<S>(context: &Context<S>) -> &Watched<Self> {
-        &context.daemon_sets
-    }
-}
-
-fn connect<K: DependentKind>() -> (Watched<K>, Source<K>) {
-    let (store, writer) = reflector::store();
-    let (wake, wakes) = unbounded();
-    (Watched { store, wake }, Source { writer, wakes })
-}
-
-/// The name of what was observed.
-pub(super) fn named<K>(observed: &Observed<K>) -> WorkloadName {
-    WorkloadName::from(&*observed.workload)
-}
-
 impl<S: Surroundings> Context<S> {
     pub(super) fn new(rollout: Rollout<S>) -> (Self, Sources) {
-        let (deployments, deployments_source) = connect();
-        let (stateful_sets, stateful_sets_source) = connect();
-        let (daemon_sets, daemon_sets_source) = connect();
+        let kinds = WorkloadKind::BUILT_IN.into_iter().chain(rollout.kinds);
+        let (watched, workloads): (BTreeMap<_, _>, _) = kinds
+            .map(|kind| {
+                let (watched, source) = kinds::connect(kind.clone());
+                ((kind, watched), source)
+            })
+            .unzip();
         let (wake_certificate, certificates) = unbounded();
         let (wake_proof, proofs) = unbounded();
         let (ingresses, ingresses_writer) = KnownIngresses::new(rollout.probing.is_some());
@@ -132,18 +84,14 @@ impl<S: Surroundings> Context<S> {
             proofs: Mutex::default(),
             wake_proof,
             limits: rollout.limits,
-            deployments,
-            stateful_sets,
-            daemon_sets,
+            index: Mutex::new(Index::new(watched.keys().cloned())),
+            watched,
             wake_certificate,
-            index: Mutex::default(),
             turns: Mutex::default(),
             skips: Mutex::default(),
         };
         let sources = Sources {
-            deployments: deployments_source,
-            stateful_sets: stateful_sets_source,
-            daemon_sets: daemon_sets_source,
+            workloads,
             certificates,
             proofs,
             ingresses: ingresses_writer,
@@ -151,8 +99,9 @@ impl<S: Surroundings> Context<S> {
         (context, sources)
     }
 
-    pub(super) fn watched<K: Kind>(&self) -> &Watched<K> {
-        K::watched(self)
+    /// The workloads of a kind; `None` if it is none of those that are watched.
+    pub(super) fn watched(&self, kind: &WorkloadKind) -> Option<&Watched> {
+        self.watched.get(kind)
     }
 
     pub(super) fn index(&self) -> MutexGuard<'_, Index> {
@@ -288,8 +237,8 @@ impl<S: Surroundings> Context<S> {
     }
 
     /// All workloads of a kind were listed: those that were not among them have gone.
-    pub(super) fn listed(&self, kind: WorkloadKind) {
-        let gone = |name: &WorkloadName| name.kind == kind && self.workload(name).is_none();
+    pub(super) fn listed(&self, kind: &WorkloadKind) {
+        let gone = |name: &WorkloadName| name.kind == *kind && self.workload(name).is_none();
         self.turns().forget_all(gone);
         self.fill(self.surroundings.now());
     }
@@ -342,27 +291,21 @@ impl<S: Surroundings> Context<S> {
     }
 
     fn workload(&self, name: &WorkloadName) -> Option<Arc<Workload>> {
-        match name.kind {
-            WorkloadKind::Deployment => self.deployments.get(name),
-            WorkloadKind::StatefulSet => self.stateful_sets.get(name),
-            WorkloadKind::DaemonSet => self.daemon_sets.get(name),
-        }
+        self.watched(&name.kind)?.get(name)
     }
 
     /// Has a workload looked at.
     pub(super) fn wake(&self, name: &WorkloadName) {
-        match name.kind {
-            WorkloadKind::Deployment => self.deployments.wake(name),
-            WorkloadKind::StatefulSet => self.stateful_sets.wake(name),
-            WorkloadKind::DaemonSet => self.daemon_sets.wake(name),
+        if let Some(watched) = self.watched(&name.kind) {
+            watched.wake(name);
         }
     }
 
     /// Has every workload and every Certificate looked at.
     pub(super) fn wake_all(&self) {
-        self.deployments.wake_all();
-        self.stateful_sets.wake_all();
-        self.daemon_sets.wake_all();
+        for watched in self.watched.values() {
+            watched.wake_all();
+        }
         for certificate in self.certificates.state() {
             let _ = self
                 .wake_certificate
@@ -429,27 +372,5 @@ impl<S: Surroundings> Drop for Begun<'_, S> {
         // Whatever came of it, others may have their turn now.
         self.context.touched(&self.secrets);
         self.context.fill(self.context.surroundings.now());
-    }
-}
-
-impl<K: DependentKind> Watched<K> {
-    fn get(&self, name: &WorkloadName) -> Option<Arc<Workload>> {
-        let observed = self
-            .store
-            .get(&ObjectRef::new(&name.name).within(&name.namespace))?;
-        Some(Arc::clone(&observed.workload))
-    }
-
-    fn wake_all(&self) {
-        for observed in self.store.state() {
-            let _ = self.wake.unbounded_send(ObjectRef::from_obj(&*observed));
-        }
-    }
-
-    fn wake(&self, name: &WorkloadName) {
-        // It fails only when the controller has stopped.
-        let _ = self
-            .wake
-            .unbounded_send(ObjectRef::new(&name.name).within(&name.namespace));
     }
 }

@@ -3,67 +3,87 @@
 use std::collections::BTreeSet;
 use std::pin::pin;
 
-use certwright_core::rollout::{Observed, SecretName};
-use futures::StreamExt;
+use certwright_core::rollout::{Object, SecretName, Workload, WorkloadKind, WorkloadName};
+use futures::{StreamExt, TryStreamExt};
 use kube::Api;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, Event};
 use tokio_util::sync::CancellationToken;
 
-use super::Surroundings;
-use super::context::{Context, Kind, named};
+use super::context::Context;
+use super::kinds::Watched;
+use super::{Surroundings, error};
 use crate::cluster::scope::merged;
 use crate::cluster::watch_failed;
 use crate::cluster::watched::watched;
 
+/// How many workloads are listed at a time: each is held whole until it has been reduced to a [`Workload`].
+const PAGE: u32 = 100;
+
 /// Follows all workloads of a kind until `stop`: keeps `writer`'s store and the index up to date, and has each one
 /// looked at that came or changed, once the store has it.
-pub(super) async fn follow<K: Kind, S: Surroundings>(
+pub(super) async fn follow<S: Surroundings>(
     context: &Context<S>,
-    writer: Writer<Observed<K>>,
+    of_kind: &Watched,
+    writer: Writer<Workload>,
     stop: &CancellationToken,
 ) {
+    let Some(resource) = of_kind.resource() else {
+        return;
+    };
     let client = || context.client.clone();
     let apis = context.scope.apis(
-        || Api::all(client()),
-        |namespace| Api::namespaced(client(), namespace),
+        || Api::all_with(client(), resource),
+        |namespace| Api::namespaced_with(client(), namespace, resource),
     );
-    let watches = apis
-        .into_iter()
-        .map(|workloads: Api<Observed<K>>| watched(workloads, watcher::Config::default()).boxed());
+    let config = || watcher::Config::default().page_size(PAGE);
+    let watches = apis.into_iter().map(|workloads: Api<Object>| {
+        watched(workloads, config())
+            .map_ok(|event| reduced(&of_kind.kind, event))
+            .boxed()
+    });
     let events = merged(watches.collect(), writer.as_reader())
         .reflect(writer)
         .take_until(stop.cancelled());
     let mut events = pin!(events);
     while let Some(event) = events.next().await {
         match event {
-            Ok(event) => heard(context, &event),
-            Err(problem) => watch_failed(K::KIND.as_str(), &problem),
+            Ok(event) => heard(context, of_kind, &event),
+            Err(problem) => watch_failed(of_kind.kind.as_str(), &problem),
         }
     }
 }
 
-fn heard<K: Kind, S: Surroundings>(context: &Context<S>, event: &Event<Observed<K>>) {
+fn reduced(kind: &WorkloadKind, event: Event<Object>) -> Event<Workload> {
+    match event {
+        Event::Init => Event::Init,
+        Event::InitApply(object) => Event::InitApply(object.workload(kind)),
+        Event::InitDone => Event::InitDone,
+        Event::Apply(object) => Event::Apply(object.workload(kind)),
+        Event::Delete(object) => Event::Delete(object.workload(kind)),
+    }
+}
+
+fn heard<S: Surroundings>(context: &Context<S>, of_kind: &Watched, event: &Event<Workload>) {
+    let kind = &of_kind.kind;
     let touched = match event {
         Event::Init => {
-            context.index().list_begins(K::KIND);
+            context.index().list_begins(kind);
             return;
         }
         Event::InitDone => {
-            for observed in context.watched::<K>().store.state() {
-                context.wake(&named(&observed));
-            }
-            context.listed(K::KIND);
-            context.index().list_ends(K::KIND)
+            of_kind.wake_all();
+            context.listed(kind);
+            context.index().list_ends(kind)
         }
-        Event::InitApply(observed) => applied(context, observed),
-        Event::Apply(observed) => {
-            context.wake(&named(observed));
-            applied(context, observed)
+        Event::InitApply(workload) => applied(context, workload),
+        Event::Apply(workload) => {
+            context.wake(&WorkloadName::from(workload));
+            applied(context, workload)
         }
-        Event::Delete(observed) => {
-            let name = named(observed);
+        Event::Delete(workload) => {
+            let name = WorkloadName::from(workload);
             context.not_skipped(&name);
             context.forget(&name);
             context.backoff.succeeded(&name);
@@ -73,13 +93,11 @@ fn heard<K: Kind, S: Surroundings>(context: &Context<S>, event: &Event<Observed<
     context.touched(&touched);
 }
 
-fn applied<K: Kind, S: Surroundings>(
-    context: &Context<S>,
-    observed: &Observed<K>,
-) -> BTreeSet<SecretName> {
-    if let Some(problem) = &observed.workload.problem {
-        tracing::warn!(workload = ?named(observed), problem, "Workload can't be read");
+fn applied<S: Surroundings>(context: &Context<S>, workload: &Workload) -> BTreeSet<SecretName> {
+    if let Some(problem) = &workload.problem {
+        let workload = error::Workload(WorkloadName::from(workload));
+        tracing::warn!(%workload, problem, "Workload can't be read");
     }
-    context.saw(&observed.workload);
-    context.index().applied(&observed.workload)
+    context.saw(workload);
+    context.index().applied(workload)
 }

@@ -10,6 +10,7 @@ mod context;
 mod discover;
 mod error;
 mod ingresses;
+mod kinds;
 mod proofs;
 mod prove;
 mod report;
@@ -18,6 +19,7 @@ mod status;
 mod tests;
 mod turns;
 
+use std::convert::Infallible;
 use std::fmt::Debug;
 use std::future::ready;
 use std::hash::Hash;
@@ -27,14 +29,14 @@ use std::time::Duration;
 
 use certwright_core::api::certificate::RolloutStrategy;
 use certwright_core::api::{Certificate, Group};
-use certwright_core::rollout::{Held, SecretName};
+use certwright_core::rollout::{Held, SecretName, Workload, WorkloadKind, WorkloadName};
+use futures::future::join_all;
 use futures::stream::pending;
 use futures::{Stream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
-use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::controller::{Action, Config, Controller, applier};
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio_util::sync::CancellationToken;
 
@@ -120,6 +122,8 @@ pub struct Rollout<S> {
     pub certificates: Store<Certificate>,
     /// Which namespaces' workloads are watched.
     pub scope: Scope,
+    /// Which kinds of them, besides Deployments, StatefulSets and DaemonSets.
+    pub kinds: Vec<WorkloadKind>,
     /// Which addresses are never called.
     pub allowed: Allowed,
     /// How many workloads are taken up at once, whichever Certificates they are of.
@@ -157,10 +161,9 @@ pub async fn run<S: Surroundings>(
 ) {
     let (context, sources) = Context::new(rollout);
     let context = &Arc::new(context);
+    let kinds = sources.workloads.into_iter();
     futures::join!(
-        workloads::<Deployment, S>(context, sources.deployments, &stop),
-        workloads::<StatefulSet, S>(context, sources.stateful_sets, &stop),
-        workloads::<DaemonSet, S>(context, sources.daemon_sets, &stop),
+        join_all(kinds.map(|source| workloads(context, source, &stop))),
         certificates(context, sources.certificates, &stop),
         proofs(context, sources.proofs, &stop),
         ingresses::follow(context, sources.ingresses, &stop),
@@ -192,26 +195,30 @@ async fn forward<S: Surroundings>(
     }
 }
 
-async fn workloads<K: context::Kind, S: Surroundings>(
+async fn workloads<S: Surroundings>(
     context: &Arc<Context<S>>,
-    source: context::Source<K>,
+    source: kinds::Source,
     stop: &CancellationToken,
 ) {
-    let store = context.watched::<K>().store.clone();
-    let watch = discover::follow(context, source.writer, stop);
-    // The watch is not the controller's trigger: objects of a new list are looked at only once the store has them.
-    let controller = Controller::for_stream(pending(), store)
-        .reconcile_on(source.wakes)
-        .with_config(Config::default().concurrency(CONCURRENCY))
-        .graceful_shutdown_on(stop.clone().cancelled_owned());
-    let results = controller.run(
-        |observed, context| async move {
-            let action = act::reconcile(&observed, &context).await?;
-            context.backoff.succeeded(&context::named(&observed));
-            Ok(action)
+    let Some(of_kind) = context.watched(&source.kind) else {
+        return;
+    };
+    let watch = discover::follow(context, of_kind, source.writer, stop);
+    // The watch does not trigger it: objects of a new list are looked at only once the store has them.
+    let wakes = source.wakes.map(Ok::<_, Infallible>);
+    let results = applier(
+        |workload: Arc<Workload>, context: Arc<Context<S>>| {
+            Box::pin(async move {
+                let action = act::reconcile(&workload, &context).await?;
+                context.backoff.succeeded(&WorkloadName::from(&*workload));
+                Ok(action)
+            })
         },
-        |observed, error, context| again(&context.backoff, &context::named(&observed), error),
+        |workload, error, context| again(&context.backoff, &WorkloadName::from(&*workload), error),
         Arc::clone(context),
+        of_kind.store.clone(),
+        wakes.take_until(stop.clone().cancelled_owned()),
+        Config::default().concurrency(CONCURRENCY),
     );
     futures::join!(watch, results.for_each(|_| ready(())));
 }

@@ -1,9 +1,7 @@
 //! What users are told by Events.
 
 use certwright_core::api::{Certificate, Group};
-use certwright_core::rollout::{
-    Misconfigured, STALE, Skip, UpdateStrategy, Workload, WorkloadKind,
-};
+use certwright_core::rollout::{Misconfigured, STALE, Skip, UpdateStrategy, Workload};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
@@ -94,7 +92,7 @@ fn news(secrets: &[String]) -> String {
 fn report(workload: &Workload, warning: bool, reason: &'static str, note: String) -> Report {
     Report {
         about: ObjectReference {
-            api_version: Some(WorkloadKind::API_VERSION.to_owned()),
+            api_version: Some(workload.kind.api_version()),
             kind: Some(workload.kind.as_str().to_owned()),
             name: Some(workload.name().to_owned()),
             namespace: Some(workload.namespace().to_owned()),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Marks, Workload, WorkloadKind};
+use super::{Marks, Workload};
 
 /// The server-side apply that gives `workload` these marks, under the rollout manager and with force.
 ///
@@ -10,7 +10,7 @@ use super::{Marks, Workload, WorkloadKind};
 /// on the template it doesn't mention the template.
 pub fn apply_body(workload: &Workload, marks: &Marks) -> Value {
     let mut body = json!({
-        "apiVersion": WorkloadKind::API_VERSION,
+        "apiVersion": workload.kind.api_version(),
         "kind": workload.kind.as_str(),
         "metadata": {
             "name": workload.name(),
@@ -23,7 +23,11 @@ pub fn apply_body(workload: &Workload, marks: &Marks) -> Value {
         body["metadata"]["annotations"] = json!(marks.baseline);
     }
     if !marks.template.is_empty() {
-        body["spec"] = json!({ "template": { "metadata": { "annotations": marks.template } } });
+        let marked = json!({ "metadata": { "annotations": marks.template } });
+        let fields = workload.kind.template();
+        body["spec"] = fields
+            .rev()
+            .fold(marked, |inner, field| json!({ field: inner }));
     }
     body
 }

@@ -275,7 +275,7 @@ impl Rule {
     }
 
     fn fits(&self, workload: &Workload) -> bool {
-        self.kind.is_none_or(|kind| kind == workload.kind)
+        self.kind.as_ref().is_none_or(|kind| *kind == workload.kind)
             && self
                 .name
                 .as_deref()

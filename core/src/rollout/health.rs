@@ -2,8 +2,8 @@
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::WorkloadKind;
-use super::raw::{RawRollingUpdate, RawStatus, RawUpdateStrategy};
+use super::raw::{Phase, RawRollingUpdate, RawStatus, RawUpdateStrategy};
+use super::{WorkloadKind, other};
 
 /// How many Pods there are to be, and are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub enum Progress {
 pub enum Health {
     /// It may.
     Healthy,
-    /// Its Deployment is paused.
+    /// It is paused.
     Paused,
     /// Another change of its Pods, or of their number, is still under way.
     RollingOut,
@@ -89,7 +89,7 @@ impl Replicas {
 
 impl RawStatus {
     /// How the last change goes.
-    pub(super) fn progress_of(&self, kind: WorkloadKind) -> Progress {
+    pub(super) fn progress_of(&self, kind: &WorkloadKind) -> Progress {
         match kind {
             WorkloadKind::Deployment => match self.progress() {
                 Some("NewReplicaSetAvailable") => Progress::Complete,
@@ -104,6 +104,24 @@ impl RawStatus {
                 Progress::Complete
             }
             WorkloadKind::StatefulSet | WorkloadKind::DaemonSet => Progress::Unknown,
+            WorkloadKind::Other(_) => other::progress(self),
+        }
+    }
+
+    /// What it says of its health besides its numbers.
+    pub(super) fn word_of(&self, kind: &WorkloadKind) -> Health {
+        match kind {
+            WorkloadKind::Other(_) => other::word(self),
+            _ => Health::Healthy,
+        }
+    }
+
+    /// Whether it is paused, by its spec or by itself.
+    pub(super) fn is_paused(&self, kind: &WorkloadKind, spec: bool) -> bool {
+        match kind {
+            WorkloadKind::Deployment => spec,
+            WorkloadKind::StatefulSet | WorkloadKind::DaemonSet => false,
+            WorkloadKind::Other(_) => spec || self.phase == Some(Phase::Paused),
         }
     }
 

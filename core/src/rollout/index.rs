@@ -27,7 +27,7 @@ pub struct WorkloadName {
 impl From<&Workload> for WorkloadName {
     fn from(workload: &Workload) -> Self {
         Self {
-            kind: workload.kind,
+            kind: workload.kind.clone(),
             namespace: workload.namespace().to_owned(),
             name: workload.name().to_owned(),
         }
@@ -38,8 +38,10 @@ impl From<&Workload> for WorkloadName {
 ///
 /// Each change answers with the Secrets it touches: those read before or now, since what a Certificate says of its
 /// dependents may have changed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Index {
+    /// All kinds that are listed and watched.
+    kinds: BTreeSet<WorkloadKind>,
     readers: HashMap<SecretName, BTreeSet<WorkloadName>>,
     reads: BTreeMap<WorkloadName, BTreeSet<String>>,
     /// Those not seen yet in a list that is being read anew.
@@ -48,11 +50,20 @@ pub struct Index {
 }
 
 impl Index {
+    /// Knows nothing yet of the workloads of these kinds.
+    pub fn new(kinds: impl IntoIterator<Item = WorkloadKind>) -> Self {
+        Self {
+            kinds: kinds.into_iter().collect(),
+            readers: HashMap::new(),
+            reads: BTreeMap::new(),
+            unseen: BTreeSet::new(),
+            listed: BTreeSet::new(),
+        }
+    }
+
     /// Whether all kinds were listed at least once: before, what is not found may still be there.
     pub fn is_complete(&self) -> bool {
-        WorkloadKind::ALL
-            .iter()
-            .all(|kind| self.listed.contains(kind))
+        self.kinds.is_subset(&self.listed)
     }
 
     /// The workloads that read a Secret.
@@ -86,17 +97,17 @@ impl Index {
     }
 
     /// All workloads of a kind are about to be listed anew.
-    pub fn list_begins(&mut self, kind: WorkloadKind) {
-        let known = self.reads.keys().filter(|name| name.kind == kind).cloned();
+    pub fn list_begins(&mut self, kind: &WorkloadKind) {
+        let known = self.reads.keys().filter(|name| name.kind == *kind).cloned();
         self.unseen.extend(known);
     }
 
     /// All workloads of a kind were listed: those that were not among them have gone.
-    pub fn list_ends(&mut self, kind: WorkloadKind) -> BTreeSet<SecretName> {
-        self.listed.insert(kind);
+    pub fn list_ends(&mut self, kind: &WorkloadKind) -> BTreeSet<SecretName> {
+        self.listed.insert(kind.clone());
         let (gone, others) = std::mem::take(&mut self.unseen)
             .into_iter()
-            .partition(|name| name.kind == kind);
+            .partition(|name| name.kind == *kind);
         self.unseen = others;
         let gone: BTreeSet<WorkloadName> = gone;
         gone.iter().flat_map(|name| self.forget(name)).collect()

@@ -4,7 +4,7 @@
 //! marks don't tell, its Pods. A Pod template is written only to cause a roll, since any change to it is one; what
 //! needs no roll is noted in the workload's own annotations, which restarts nothing.
 //!
-//! [`Workload`] is what is kept of a Deployment, StatefulSet or DaemonSet, [`Index`] finds the ones that read a
+//! [`Workload`] is what is kept of an [`Object`] of some [`WorkloadKind`], [`Index`] finds the ones that read a
 //! Secret, [`Policy`] says what is wanted for each, [`plan_rollout`] what is to be done to one, and [`Pace`] whether it is
 //! its turn; [`apply_body`] is the write that does it. [`verdict`] judges whether what was carried is served, also by
 //! [`Ingresses`], and [`carried`] tells a Certificate how far it has come.
@@ -14,7 +14,10 @@ mod choice;
 mod health;
 mod index;
 mod ingress;
+mod kind;
 mod mark;
+mod object;
+mod other;
 mod pace;
 mod plan;
 mod pods;
@@ -28,7 +31,9 @@ pub use choice::{Choice, Defaults, Misconfigured, Policy};
 pub use health::{Health, Progress, Replicas, UpdateStrategy};
 pub use index::{Index, SecretName, WorkloadName};
 pub use ingress::{Ingress, Ingresses};
+pub use kind::{OtherKind, TemplatePath, WorkloadKind};
 pub use mark::{CHOICE, is_mark, mark_key};
+pub use object::Object;
 pub use pace::{Dependent, Hold, Pace, Turn, is_due, under_way_since};
 pub use plan::{Held, Inputs, Marks, RolloutPlan, SETTLE, Skip, Wait, plan_rollout, runs_with};
 pub use pods::{Callee, Pod, Pods};
@@ -39,7 +44,7 @@ pub use status::{
     Carried, HALTED, Host, Proven, ROLLED_OUT, SERVED, STALE, Standing, carried, standing,
     status_body,
 };
-pub use workload::{DependentKind, Observed, Workload, WorkloadKind};
+pub use workload::Workload;
 
 #[cfg(test)]
 mod tests;

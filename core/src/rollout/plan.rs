@@ -142,7 +142,7 @@ pub enum Wait {
 /// What stands in the way of a roll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Skip {
-    /// The Deployment is paused.
+    /// It is paused.
     Paused,
     /// Another change of its Pods is still under way.
     RollingOut,

@@ -203,10 +203,14 @@ impl Pod {
         let owners = self.metadata.owner_references.iter().flatten();
         owners
             .filter(|owner| owner.controller == Some(true))
-            .any(|owner| match workload.kind {
-                WorkloadKind::Deployment => owner.kind == "ReplicaSet",
-                WorkloadKind::StatefulSet | WorkloadKind::DaemonSet => {
-                    Some(&owner.uid) == workload.metadata.uid.as_ref()
+            .any(|owner| {
+                let is_own = Some(&owner.uid) == workload.metadata.uid.as_ref();
+                // Without a selector, these would be those of anybody.
+                let of_replica_set = owner.kind == "ReplicaSet" && workload.selector.is_some();
+                match workload.kind {
+                    WorkloadKind::Deployment => of_replica_set,
+                    WorkloadKind::StatefulSet | WorkloadKind::DaemonSet => is_own,
+                    WorkloadKind::Other(_) => is_own || of_replica_set,
                 }
             })
     }

@@ -61,24 +61,49 @@ pub(super) struct RawStatus {
     pub(super) replicas: Option<i32>,
     pub(super) updated_replicas: Option<i32>,
     pub(super) available_replicas: Option<i32>,
+    pub(super) ready_replicas: Option<i32>,
     pub(super) desired_number_scheduled: Option<i32>,
     pub(super) current_number_scheduled: Option<i32>,
     pub(super) updated_number_scheduled: Option<i32>,
     pub(super) number_available: Option<i32>,
     pub(super) current_revision: Option<String>,
     pub(super) update_revision: Option<String>,
-    conditions: Option<Vec<RawCondition>>,
+    pub(super) conditions: Option<Vec<RawCondition>>,
+    /// Read of other kinds only: a field of that name may be anything.
+    #[serde(skip)]
+    pub(super) phase: Option<Phase>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct RawCondition {
+pub(super) struct RawCondition {
     #[serde(rename = "type")]
     type_: Option<String>,
+    status: Option<String>,
     reason: Option<String>,
 }
 
+/// How a Rollout of Argo sums up its state (`status.phase`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(super) enum Phase {
+    Healthy,
+    Progressing,
+    Paused,
+    Degraded,
+}
+
 impl RawStatus {
+    /// Whether a condition is `True`, `False` or neither.
+    pub(super) fn condition(&self, type_: &str) -> Option<bool> {
+        let mut conditions = self.conditions.iter().flatten();
+        let condition = conditions.find(|condition| condition.type_.as_deref() == Some(type_))?;
+        match condition.status.as_deref()? {
+            "True" => Some(true),
+            "False" => Some(false),
+            _ => None,
+        }
+    }
+
     /// Why a Deployment's last change goes on, has ended or hangs.
     pub(super) fn progress(&self) -> Option<&str> {
         let conditions = self.conditions.iter().flatten();

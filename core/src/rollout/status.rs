@@ -120,7 +120,10 @@ pub fn carried<'a>(
         .filter(|dependent| !dependent.workload.deleting())
         .map(tell)
         .collect();
-    dependents.sort_by_key(|told| (told.workload.kind, told.workload.name()));
+    dependents.sort_by(|one, other| {
+        let key = |told: &Told<'_>| (told.workload.kind.clone(), told.workload.name().to_owned());
+        key(one).cmp(&key(other))
+    });
     let followed = dependents.iter().any(|told| {
         let choice = held.choice(group, told.workload);
         !matches!(choice, Ok(choice) if choice.strategy == RolloutStrategy::None)

@@ -1,54 +1,15 @@
-//! What is kept of a Deployment, StatefulSet or DaemonSet.
+//! What is kept of a workload.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::marker::PhantomData;
-use std::sync::Arc;
 
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{NamespaceResourceScope, Selector};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::mark::may_be_ours;
 use super::raw::{RawSpec, RawStatus, RawWorkload};
-use super::{Health, Progress, Replicas, UpdateStrategy};
-
-/// The kinds of workload that are rolled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum WorkloadKind {
-    /// `apps/v1` Deployment.
-    Deployment,
-    /// `apps/v1` StatefulSet.
-    StatefulSet,
-    /// `apps/v1` DaemonSet.
-    DaemonSet,
-}
-
-impl WorkloadKind {
-    /// Group and version of all three.
-    pub const API_VERSION: &'static str = "apps/v1";
-
-    /// All three.
-    pub const ALL: [Self; 3] = [Self::Deployment, Self::StatefulSet, Self::DaemonSet];
-
-    /// The kind as it stands in a manifest.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Deployment => "Deployment",
-            Self::StatefulSet => "StatefulSet",
-            Self::DaemonSet => "DaemonSet",
-        }
-    }
-
-    fn plural(self) -> &'static str {
-        match self {
-            Self::Deployment => "deployments",
-            Self::StatefulSet => "statefulsets",
-            Self::DaemonSet => "daemonsets",
-        }
-    }
-}
+use super::{Health, Progress, Replicas, UpdateStrategy, WorkloadKind, other};
 
 pub(super) static NONE: BTreeMap<String, String> = BTreeMap::new();
 
@@ -74,7 +35,9 @@ pub struct Workload {
     pub observed_generation: i64,
     /// How the last change of the Pod template goes.
     pub progress: Progress,
-    /// Whether a Deployment is paused.
+    /// What it says of its health besides its numbers; `Healthy` where its kind says nothing else.
+    pub word: Health,
+    /// Whether it is paused.
     pub paused: bool,
     /// Selects its Pods; `None` if unknown.
     pub selector: Option<Selector>,
@@ -87,7 +50,11 @@ impl Workload {
     ///
     /// Never fails: an object that makes no sense keeps its metadata, says so in `problem`, and hurts only itself.
     pub fn from_object(kind: WorkloadKind, object: &serde_json::Value) -> Self {
-        match RawWorkload::deserialize(object) {
+        let raw = match &kind {
+            WorkloadKind::Other(kind) => other::read(kind, object),
+            _ => RawWorkload::deserialize(object).map_err(|problem| problem.to_string()),
+        };
+        match raw {
             Ok(raw) => Self::from_raw(kind, raw),
             Err(problem) => {
                 let metadata = object.get("metadata").map(ObjectMeta::deserialize);
@@ -96,7 +63,7 @@ impl Workload {
                     ..RawWorkload::default()
                 };
                 Self {
-                    problem: Some(problem.to_string()),
+                    problem: Some(problem),
                     ..Self::from_raw(kind, raw)
                 }
             }
@@ -138,7 +105,10 @@ impl Workload {
 
     /// Whether its Pods are well, paused or not.
     pub(super) fn health_of_pods(&self) -> Health {
-        self.replicas.health(self.update, self.is_observed())
+        match self.replicas.health(self.update, self.is_observed()) {
+            Health::Healthy => self.word,
+            worse => worse,
+        }
     }
 
     /// Whether the last change of its Pod template was carried through, whatever became of its Pods since.
@@ -174,29 +144,30 @@ impl Workload {
     fn from_raw(kind: WorkloadKind, raw: RawWorkload) -> Self {
         let spec = raw.spec.unwrap_or_default();
         let status = raw.status.unwrap_or_default();
-        let (replicas, update) = numbers(kind, &spec, &status);
+        let (replicas, update) = numbers(&kind, &spec, &status);
         let template = spec.template.unwrap_or_default();
         let template_annotations = template.metadata.and_then(|metadata| metadata.annotations);
         let secrets = template.spec.map(|pod| pod.secrets()).unwrap_or_default();
         Self {
-            kind,
             metadata: reduce(raw.metadata, !secrets.is_empty()),
             secrets,
             template_annotations: ours(template_annotations.unwrap_or_default()),
             update,
             replicas,
             observed_generation: status.observed_generation.unwrap_or(0),
-            progress: status.progress_of(kind),
-            paused: kind == WorkloadKind::Deployment && spec.paused.unwrap_or(false),
+            progress: status.progress_of(&kind),
+            word: status.word_of(&kind),
+            paused: status.is_paused(&kind, spec.paused.unwrap_or(false)),
             selector: spec
                 .selector
                 .and_then(|selector| Selector::try_from(selector).ok()),
             problem: None,
+            kind,
         }
     }
 }
 
-fn numbers(kind: WorkloadKind, spec: &RawSpec, status: &RawStatus) -> (Replicas, UpdateStrategy) {
+fn numbers(kind: &WorkloadKind, spec: &RawSpec, status: &RawStatus) -> (Replicas, UpdateStrategy) {
     let update = spec.update_strategy.as_ref();
     match kind {
         WorkloadKind::Deployment => (status.replicas(spec.replicas), UpdateStrategy::All),
@@ -212,6 +183,7 @@ fn numbers(kind: WorkloadKind, spec: &RawSpec, status: &RawStatus) -> (Replicas,
                 update.unwrap_or(UpdateStrategy::Nodes { missing: 0 }),
             )
         }
+        WorkloadKind::Other(_) => (other::replicas(spec, status), UpdateStrategy::All),
     }
 }
 
@@ -238,82 +210,33 @@ pub(super) fn ours(mut annotations: BTreeMap<String, String>) -> BTreeMap<String
     annotations
 }
 
-/// A kind of workload as a type, so that what is decoded knows its kind: items of a list don't carry it.
-pub trait DependentKind: Send + Sync + 'static {
-    /// The kind.
-    const KIND: WorkloadKind;
-}
-
-impl DependentKind for Deployment {
-    const KIND: WorkloadKind = WorkloadKind::Deployment;
-}
-
-impl DependentKind for StatefulSet {
-    const KIND: WorkloadKind = WorkloadKind::StatefulSet;
-}
-
-impl DependentKind for DaemonSet {
-    const KIND: WorkloadKind = WorkloadKind::DaemonSet;
-}
-
-/// A [`Workload`] as it is read and watched: reduced while decoding, and never undecodable.
-pub struct Observed<K> {
-    /// What is kept.
-    pub workload: Arc<Workload>,
-    kind: PhantomData<fn() -> K>,
-}
-
-impl<K> Clone for Observed<K> {
-    fn clone(&self) -> Self {
-        Self {
-            workload: Arc::clone(&self.workload),
-            kind: PhantomData,
-        }
-    }
-}
-
-impl<K> std::fmt::Debug for Observed<K> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.workload.fmt(f)
-    }
-}
-
-impl<'de, K: DependentKind> Deserialize<'de> for Observed<K> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // By way of a value, so that an object with a field of the wrong type is still an object of the list.
-        let object = serde_json::Value::deserialize(deserializer)?;
-        Ok(Self {
-            workload: Arc::new(Workload::from_object(K::KIND, &object)),
-            kind: PhantomData,
-        })
-    }
-}
-
-impl<K: DependentKind> kube::Resource for Observed<K> {
-    type DynamicType = ();
+/// As it is kept in a store, by its kind.
+impl kube::Resource for Workload {
+    type DynamicType = WorkloadKind;
     type Scope = NamespaceResourceScope;
 
-    fn kind((): &()) -> Cow<'_, str> {
-        Cow::Borrowed(K::KIND.as_str())
+    fn kind(kind: &WorkloadKind) -> Cow<'_, str> {
+        Cow::Borrowed(kind.as_str())
     }
 
-    fn group((): &()) -> Cow<'_, str> {
-        Cow::Borrowed("apps")
+    fn group(kind: &WorkloadKind) -> Cow<'_, str> {
+        Cow::Borrowed(kind.group())
     }
 
-    fn version((): &()) -> Cow<'_, str> {
-        Cow::Borrowed("v1")
+    fn version(kind: &WorkloadKind) -> Cow<'_, str> {
+        Cow::Borrowed(kind.version())
     }
 
-    fn plural((): &()) -> Cow<'_, str> {
-        Cow::Borrowed(K::KIND.plural())
+    /// Empty where it is not known: the API server is asked by [`Object`](super::Object) only.
+    fn plural(kind: &WorkloadKind) -> Cow<'_, str> {
+        Cow::Borrowed(kind.plural().unwrap_or_default())
     }
 
     fn meta(&self) -> &ObjectMeta {
-        &self.workload.metadata
+        &self.metadata
     }
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut Arc::make_mut(&mut self.workload).metadata
+        &mut self.metadata
     }
 }

@@ -171,6 +171,7 @@ fn rollout(server: &Arc<Server>, around: &Arc<Around>) -> Rollout<Around> {
         group: Group::default(),
         surroundings: Arc::clone(around),
         certificates: certificates().1,
+        kinds: Vec::new(),
         scope: Scope::Cluster,
         allowed: Allowed::any(),
         limits: Limits {
@@ -397,7 +398,7 @@ async fn a_workload_that_has_gone_or_moved_on_is_left() {
         .await
         .unwrap();
     let mut gone = seen.clone();
-    Arc::make_mut(&mut gone.workload).metadata.name = Some("gone".to_owned());
+    gone.metadata.name = Some("gone".to_owned());
     act::reconcile(&gone, &context(&server, &around))
         .await
         .unwrap();
@@ -414,17 +415,13 @@ async fn a_certificate_tells_on_its_newest_state_and_only_once_while_the_watch_i
         Event::InitDone,
     ];
     for event in listed {
-        sources.deployments.writer.apply_watcher_event(&event);
+        sources.workloads[0].writer.apply_watcher_event(&event);
     }
-    for kind in [
-        WorkloadKind::Deployment,
-        WorkloadKind::StatefulSet,
-        WorkloadKind::DaemonSet,
-    ] {
+    for kind in &WorkloadKind::BUILT_IN {
         context.index().list_begins(kind);
         context.index().list_ends(kind);
     }
-    context.index().applied(&server.observed().workload);
+    context.index().applied(&server.observed());
     let seen = Arc::new(certificate());
     let mut written = certificate();
     written.metadata.resource_version = Some("9".to_owned());

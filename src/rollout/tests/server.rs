@@ -4,9 +4,8 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use certwright_core::rollout::Observed;
+use certwright_core::rollout::{Workload, WorkloadKind};
 use http::{Method, Request, Response, StatusCode};
-use k8s_openapi::api::apps::v1::Deployment;
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
@@ -118,8 +117,8 @@ impl Server {
         std::mem::take(&mut self.writes.lock().unwrap())
     }
 
-    pub(super) fn observed(&self) -> Observed<Deployment> {
-        serde_json::from_value(self.deployment.lock().unwrap().clone()).unwrap()
+    pub(super) fn observed(&self) -> Workload {
+        Workload::from_object(WorkloadKind::Deployment, &self.deployment.lock().unwrap())
     }
 }
 

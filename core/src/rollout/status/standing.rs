@@ -22,7 +22,7 @@ pub enum Standing {
     Partition,
     /// It is to be rolled, or judged.
     Pending,
-    /// Its Deployment is paused.
+    /// It is paused.
     Paused,
     /// Another change of its Pods is still under way.
     RollingOut,

@@ -1,4 +1,3 @@
-use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::Resource;
 use serde_json::json;
 
@@ -94,15 +93,24 @@ fn a_broken_object_keeps_its_name_and_references_nothing() {
 }
 
 #[test]
-fn items_of_a_list_know_their_kind() {
+fn an_object_is_what_it_was_asked_for_as_and_always_decodable() {
     let mut object = deployment();
     object.as_object_mut().unwrap().remove("kind");
-    let observed: Observed<DaemonSet> = serde_json::from_value(object).unwrap();
-    assert_eq!(observed.workload.kind, WorkloadKind::DaemonSet);
+    let read: Object = serde_json::from_value(object.clone()).unwrap();
+    let kind = WorkloadKind::DaemonSet;
     assert_eq!(
-        Observed::<DaemonSet>::url_path(&(), Some("shop")),
-        "/apis/apps/v1/namespaces/shop/daemonsets"
+        read.workload(&kind),
+        Workload::from_object(kind.clone(), &object)
     );
+    assert_eq!(read.meta().name.as_deref(), Some("web"));
+    assert_eq!(
+        format!("{read:?}"),
+        r#"Object { namespace: Some("shop"), name: Some("web"), .. }"#
+    );
+    for nonsense in [json!(null), json!({ "metadata": { "name": 7 } })] {
+        let read: Object = serde_json::from_value(nonsense).unwrap();
+        assert_eq!(read.workload(&kind).name(), "");
+    }
 }
 
 #[test]
