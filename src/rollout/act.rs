@@ -14,7 +14,6 @@ use kube::runtime::controller::Action;
 
 use super::context::{Begun, Context};
 use super::error::{self, Error};
-use super::kinds::Watched;
 use super::{Surroundings, call, report};
 use crate::clock;
 use crate::cluster::{self, apply};
@@ -25,8 +24,8 @@ const PAGES: u32 = 40;
 
 /// Does what is to be done to a workload, by at most one write.
 ///
-/// What the watch knows decides only whether there is something to do. What is done is decided on the workload as it
-/// is then read, and written only if it is still that one.
+/// What is done is decided on the workload as last seen or written, and written only if it is still that one: the API server
+/// answers with a conflict otherwise. After a failure it is read first, since the watch may be behind.
 ///
 /// # Errors
 /// When the API server can't be asked, or refuses; in particular with a conflict when someone else was faster.
@@ -57,7 +56,10 @@ pub(super) async fn reconcile<S: Surroundings>(
         return Ok(Action::await_change());
     }
     let name = WorkloadName::from(observed);
-    let Some((workloads, workload)) = read(context, &name).await? else {
+    let Some(workloads) = api(context, &name) else {
+        return Ok(Action::await_change());
+    };
+    let Some(workload) = newest(context, &workloads, observed).await? else {
         return Ok(Action::await_change());
     };
     let mut decided = plan(now, context, &workload, None);
@@ -109,24 +111,30 @@ pub(super) async fn reconcile<S: Surroundings>(
     Ok(Action::await_change())
 }
 
-/// A workload as it is now, and what is asked to write it; `None` if it has gone.
-async fn read<S: Surroundings>(
+/// What is asked to read and write a workload; `None` if nobody knows yet.
+fn api<S: Surroundings>(context: &Context<S>, name: &WorkloadName) -> Option<Api<Object>> {
+    let resource = context.watched(&name.kind)?.resource()?;
+    let client = context.client.clone();
+    Some(Api::namespaced_with(client, &name.namespace, resource))
+}
+
+/// A workload as last seen or written, or as it is now; `None` if it has gone.
+async fn newest<S: Surroundings>(
     context: &Context<S>,
-    name: &WorkloadName,
-) -> Result<Option<(Api<Object>, Workload)>, Error> {
-    let of_kind = context.watched(&name.kind);
-    let Some(resource) = of_kind.and_then(Watched::resource) else {
-        return Ok(None);
-    };
-    let workloads: Api<Object> =
-        Api::namespaced_with(context.client.clone(), &name.namespace, resource);
+    workloads: &Api<Object>,
+    observed: &Workload,
+) -> Result<Option<Arc<Workload>>, Error> {
+    let name = WorkloadName::from(observed);
+    if context.backoff.failures(&name) == 0 {
+        return Ok(Some(context.newest(observed)));
+    }
     let live = cluster::call(workloads.get_opt(&name.name))
         .await
         .map_err(|source| Error::ReadWorkload {
             workload: error::Workload(name.clone()),
             source,
         })?;
-    Ok(live.map(|object| (workloads, object.workload(&name.kind))))
+    Ok(live.map(|object| Arc::new(object.workload(&name.kind))))
 }
 
 /// Calls all of a workload's Pods. If one doesn't say yes, that is told once.

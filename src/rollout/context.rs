@@ -142,7 +142,7 @@ impl<S: Surroundings> Context<S> {
     ) -> Readers {
         let names: Vec<WorkloadName> = self.index().readers(secret).cloned().collect();
         let workloads = names.iter().filter_map(|name| {
-            let workload = turns.newest(name, self.workload(name))?;
+            let workload = turns.newest(self.workload(name)?);
             Some((workload, turns.is_begun(name)))
         });
         let workloads: Vec<_> = workloads.collect();
@@ -215,6 +215,11 @@ impl<S: Surroundings> Context<S> {
         let mut turns = self.turns();
         let room = self.room(&turns, now);
         self.wake_each(turns.next(room));
+    }
+
+    /// A workload as last seen or written.
+    pub(super) fn newest(&self, seen: &Workload) -> Arc<Workload> {
+        self.turns().newest(Arc::new(seen.clone()))
     }
 
     /// A workload was written.

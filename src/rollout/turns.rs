@@ -75,17 +75,12 @@ impl Turns {
     }
 
     /// The newer of what was seen and what was written.
-    pub(super) fn newest(
-        &self,
-        name: &WorkloadName,
-        seen: Option<Arc<Workload>>,
-    ) -> Option<Arc<Workload>> {
-        let seen = seen?;
+    pub(super) fn newest(&self, seen: Arc<Workload>) -> Arc<Workload> {
         let written = self
             .written
-            .get(name)
+            .get(&WorkloadName::from(&*seen))
             .filter(|written| is_newer(written, &seen));
-        Some(written.map_or(seen, Arc::clone))
+        written.map_or(seen, Arc::clone)
     }
 
     /// How many are under way, of which none counts for longer than `timeout`.
@@ -151,7 +146,7 @@ mod tests {
         // The watch is behind: 9 comes before 10.
         turns.saw(&workload("web", "9"), None);
         assert_eq!(turns.count(begun, timeout), 1);
-        let newest = turns.newest(&name, Some(workload("web", "9"))).unwrap();
+        let newest = turns.newest(workload("web", "9"));
         assert_eq!(newest.metadata.resource_version.as_deref(), Some("10"));
         turns.saw(&workload("web", "10"), Some(begun));
         assert_eq!(turns.count(begun, timeout), 1);

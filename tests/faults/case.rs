@@ -287,6 +287,13 @@ impl Case<'_> {
             "status.rollout",
             &web.status,
         )?;
+        // Its Pods serve nothing. That they were looked at comes after all else.
+        let served = condition(web, "Served");
+        ensure(
+            served.is_some_and(|served| served.message.contains("names no port")),
+            "looked at",
+            &served,
+        )?;
         let sets = self
             .scene
             .api::<ReplicaSet>()

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use certwright_core::api::certificate::RolloutStrategy;
 use certwright_core::api::{Certificate, Group};
-use certwright_core::rollout::{Defaults, Held, Misconfigured, Policy, SecretName, WorkloadKind};
+use certwright_core::rollout::{
+    Defaults, Held, Misconfigured, Policy, SecretName, WorkloadKind, WorkloadName,
+};
 use futures::channel::mpsc;
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action;
@@ -198,7 +200,6 @@ async fn a_new_certificate_costs_one_write_and_is_told_once() {
     assert_eq!(
         server.calls(),
         [
-            format!("GET {DEPLOYMENT}"),
             "GET /api/v1/namespaces/shop/pods".to_owned(),
             format!("PATCH {DEPLOYMENT}"),
         ],
@@ -224,12 +225,12 @@ async fn a_new_certificate_costs_one_write_and_is_told_once() {
     let note = "New certificate in Secret web-tls: its Pods are replaced".to_owned();
     assert_eq!(around.reports(), [("RolledOut", note)]);
 
-    // What the watch has not shown yet is seen in the live read.
+    // What the watch has not shown yet is known from the write.
     assert_eq!(
         act::reconcile(&stale, &context).await.unwrap(),
         Action::await_change()
     );
-    assert_eq!(server.calls(), [format!("GET {DEPLOYMENT}")]);
+    assert_eq!(server.calls(), [""; 0]);
     // And once it has shown it, nothing is asked.
     assert_eq!(
         act::reconcile(&server.observed(), &context).await.unwrap(),
@@ -246,12 +247,15 @@ async fn who_was_faster_wins_and_the_next_try_carries_what_they_wrote() {
     let (server, around) = (Server::new(deployment()), Around::new());
     let context = context(&server, &around);
     server.interfere.store(true, Ordering::SeqCst);
-    let refused = act::reconcile(&server.observed(), &context)
-        .await
-        .unwrap_err();
+    let seen = server.observed();
+    let refused = act::reconcile(&seen, &context).await.unwrap_err();
     assert_eq!(refused.retry(), Retry::Reread, "{refused:?}");
     assert_eq!((server.writes(), around.reports()), (vec![], vec![]));
-    act::reconcile(&server.observed(), &context).await.unwrap();
+    context
+        .backoff
+        .after(&WorkloadName::from(&seen), refused.retry());
+    // Though the watch shows no news of it.
+    act::reconcile(&seen, &context).await.unwrap();
     let writes = server.writes();
     assert_eq!(writes.len(), 1);
     assert_eq!(writes[0].1["metadata"]["resourceVersion"], "99");
@@ -392,16 +396,23 @@ async fn a_settling_certificate_is_looked_at_again_when_it_has() {
 #[tokio::test]
 async fn a_workload_that_has_gone_or_moved_on_is_left() {
     let (server, around) = (Server::new(deployment()), Around::new());
+    let context = context(&server, &around);
     let seen = server.observed();
-    server.deployment.lock().unwrap()["metadata"]["annotations"][MARK] = json!("new");
-    act::reconcile(&seen, &context(&server, &around))
-        .await
-        .unwrap();
+    {
+        let mut deployment = server.deployment.lock().unwrap();
+        deployment["metadata"]["annotations"][MARK] = json!("new");
+        deployment["metadata"]["resourceVersion"] = json!("42");
+    }
     let mut gone = seen.clone();
     gone.metadata.name = Some("gone".to_owned());
-    act::reconcile(&gone, &context(&server, &around))
-        .await
-        .unwrap();
+    let refused = act::reconcile(&gone, &context).await.unwrap_err();
+    assert_eq!(refused.retry(), Retry::Gone);
+    let refused = act::reconcile(&seen, &context).await.unwrap_err();
+    assert_eq!(refused.retry(), Retry::Reread);
+    let name = WorkloadName::from(&seen);
+    context.backoff.after(&name, refused.retry());
+    let action = act::reconcile(&seen, &context).await.unwrap();
+    assert_eq!(action, Action::await_change());
     assert_eq!(server.writes(), []);
 }
 

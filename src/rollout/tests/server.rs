@@ -20,7 +20,7 @@ pub(super) struct Server {
     calls: Mutex<Vec<String>>,
     /// Query and body of every write that got through.
     pub(super) writes: Mutex<Vec<(String, Value)>>,
-    /// Someone else writes the Deployment after it was next read.
+    /// Someone else writes the Deployment after its Pods were next read.
     pub(super) interfere: AtomicBool,
 }
 
@@ -64,14 +64,13 @@ impl Server {
                 200,
                 json!({ "metadata": { "resourceVersion": "50" }, "items": [] }),
             ),
-            (&Method::GET, "/api/v1/namespaces/shop/pods") => (200, pods()),
-            (&Method::GET, DEPLOYMENT) => {
-                let answer = deployment.clone();
+            (&Method::GET, "/api/v1/namespaces/shop/pods") => {
                 if self.interfere.swap(false, Ordering::SeqCst) {
                     deployment["metadata"]["resourceVersion"] = json!("99");
                 }
-                (200, answer)
+                (200, pods())
             }
+            (&Method::GET, DEPLOYMENT) => (200, deployment.clone()),
             (&Method::PATCH, DEPLOYMENT | STATUS) => {
                 let body: Value = serde_json::from_slice(&bytes).unwrap();
                 if path == DEPLOYMENT
