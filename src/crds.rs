@@ -52,7 +52,12 @@ mod tests {
         names.sort();
         assert_eq!(
             names,
-            ["certificates.yaml", "clusterissuers.yaml", "issuers.yaml"]
+            [
+                "certificates.yaml",
+                "clusterissuers.yaml",
+                "issuers.yaml",
+                "servedchecks.yaml"
+            ]
         );
         let text = fs::read_to_string(directory.join("issuers.yaml")).unwrap();
         assert!(text.contains("name: issuers.certs.example.org"), "{text}");

@@ -6,6 +6,7 @@
 pub mod acme;
 pub mod app;
 pub mod backoff;
+pub mod checks;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

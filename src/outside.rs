@@ -8,6 +8,7 @@ mod allowed;
 mod networks;
 mod proxy;
 mod records;
+mod targets;
 mod trust;
 
 use std::net::{IpAddr, SocketAddr};
@@ -24,6 +25,7 @@ use proxy::Proxies;
 pub use allowed::{Addresses, Allowed, Forbidden, is_public};
 pub use networks::Network;
 pub use records::{Records, Wanted};
+pub use targets::{AllowedTarget, AllowedTargets};
 pub use trust::unverified;
 
 /// How long one address may take to take a connection.

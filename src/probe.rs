@@ -14,7 +14,7 @@ use certwright_core::pki::CertificateDer;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 
-use crate::outside::Outside;
+use crate::outside::{Allowed, Outside};
 
 pub use starttls::StartTls;
 
@@ -109,6 +109,33 @@ pub async fn host(
             problem: format!("{problem:#}"),
         })?;
     present(connection.stream, connection.to, asked).await
+}
+
+/// Asks a server that somebody else names, directly and at an address that may be asked.
+///
+/// # Errors
+/// When it can't be reached, may not be, or shows no certificate.
+pub async fn allowed(
+    outside: &Outside,
+    host: &str,
+    port: u16,
+    allowed: &Allowed,
+    asked: &Asked,
+) -> Result<Presented, Unreached> {
+    let at = format!("{host}:{port}");
+    let connected = outside.reach_directly(host, port, allowed);
+    match tokio::time::timeout(CONNECT, connected).await {
+        Ok(Ok(stream)) => present(stream, at, asked).await,
+        Ok(Err(problem)) => Err(Unreached::Away {
+            at,
+            problem: format!("{problem:#}"),
+        }),
+        Err(_) => Err(Unreached::Slow {
+            at,
+            step: CONNECTING,
+            patience: CONNECT,
+        }),
+    }
 }
 
 /// Asks a server at its address, such as a Pod's.

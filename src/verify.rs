@@ -7,7 +7,7 @@ mod revocation;
 
 use anyhow::{Context as _, bail};
 use certwright_core::pki::facts::Fingerprint;
-use certwright_core::pki::faults::{self, Judgement, Shown};
+use certwright_core::pki::faults::{self, Judgement, Shown, Standing};
 use jiff::SignedDuration;
 
 use crate::cli::{self, VerifySettings};
@@ -15,7 +15,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::inspect::{self, Found, Key, Trust};
 use crate::outside::Outside;
 
-pub use revocation::Standing;
+pub(crate) use fetch::Way;
+pub(crate) use revocation::{Asked, standing};
 
 /// What came of it, for scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +90,11 @@ pub async fn run(settings: VerifySettings) -> anyhow::Result<Outcome> {
     let mut judgement = inspect::judge(&found, &shown).context(NO_CERTIFICATE)?;
     let leaf = faults::leaf(shown.chain).context(NO_CERTIFICATE)?;
     let standing = if settings.revocation {
-        Some(revocation::standing(&outside, &shown, leaf).await)
+        let all = Asked {
+            crl: true,
+            ocsp: true,
+        };
+        Some(standing(Way::Any(&outside), all, &shown, leaf).await)
     } else {
         None
     };

@@ -9,6 +9,7 @@
 
 pub mod acme;
 pub mod api;
+pub mod checks;
 pub mod http01;
 pub mod lease;
 pub mod pki;

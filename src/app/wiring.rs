@@ -2,6 +2,7 @@
 
 mod answering;
 mod around;
+mod checking;
 mod routes;
 mod unreadable;
 
@@ -44,11 +45,12 @@ use crate::http01::front_door::FrontDoor;
 use crate::issuer::acme::{RenewalPolls, Ways};
 use crate::issuer::{Accounts, Issuers};
 use crate::metrics::{Metrics, series};
-use crate::outside::{Allowed, Outside, Records};
+use crate::outside::{Addresses, Allowed, Outside, Records};
 use crate::rollout::{self, Limits, Probing, Rollout};
 use crate::server::Report;
 use answering::Through;
 use around::{Around, while_leading};
+use checking::Checking;
 use routes::Routes;
 
 /// Everything, wired up and not yet running.
@@ -64,6 +66,7 @@ pub(super) struct Parts {
     rollout: Option<RolloutSettings>,
     allowed: Allowed,
     outside: Arc<Outside>,
+    checking: Checking,
 }
 
 const SECRETS: &str = "Secrets";
@@ -79,7 +82,8 @@ impl Parts {
     ) -> anyhow::Result<Self> {
         let group = settings.group.clone();
         let outside = Arc::new(Outside::new(&settings.outside)?);
-        let allowed = allowed(settings, api_server);
+        let api_server: Arc<dyn Addresses> = Arc::new(api_server);
+        let allowed = allowed(settings, Arc::clone(&api_server));
         let certificates = Writer::new(group.clone());
         let issuers = Writer::new(group.clone());
         let cluster_issuers = settings.cluster_issuers.then(|| Writer::new(group.clone()));
@@ -105,6 +109,7 @@ impl Parts {
                 Arc::clone(&secrets),
             ),
         ));
+        let checking = Checking::new(settings, &outside, &allowed, api_server, &secrets);
         let records = Arc::new(Records::new(&settings.resolvers)?);
         let ways = ways(&client, settings, records, &outside, allowed.clone());
         let mut registry = Registry::default();
@@ -112,7 +117,7 @@ impl Parts {
         let leads = leadership.clone();
         series::register_leading(&mut registry, move || leads.leads());
         let of_certificates = while_leading(&known, &leadership);
-        series::register_certificates(&mut registry, of_certificates, Arc::clone(&clock));
+        checking.register(&mut registry, of_certificates, &leadership, &clock);
         series::register_issuers(&mut registry, while_leading(&signers, &leadership));
         let mut steps = vec![SECRETS, CERTIFICATES, Issuer::KIND];
         steps.extend(settings.cluster_issuers.then_some(ClusterIssuer::KIND));
@@ -155,6 +160,7 @@ impl Parts {
             rollout: settings.rollout,
             allowed,
             outside,
+            checking,
         })
     }
 
@@ -220,6 +226,8 @@ impl Parts {
             let all = vec![Api::all_with(client.clone(), group)];
             start_issuers(tasks, &routes, all, writer, ends.cluster_issuers);
         }
+        let namespaced = apis(&self.scope, client, group);
+        self.checking.start(tasks, &routes, namespaced);
         let mut lost_accounts = self.lost_accounts;
         tasks.following("lost accounts", async move {
             while let Some(issuer) = lost_accounts.next().await {
@@ -258,8 +266,8 @@ fn ways(
 }
 
 /// Which addresses may be asked. Where that is more than anybody needs, the log says so.
-fn allowed(settings: &RunSettings, api_server: ApiServer) -> Allowed {
-    let allowed = Allowed::new(settings.private_networks.clone()).but_not(Arc::new(api_server));
+fn allowed(settings: &RunSettings, api_server: Arc<dyn Addresses>) -> Allowed {
+    let allowed = Allowed::new(settings.private_networks.clone()).but_not(api_server);
     for network in allowed.own_host() {
         warn!(
             %network,

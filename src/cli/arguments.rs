@@ -19,7 +19,7 @@ use super::settings::{
 };
 use super::status::StatusArguments;
 use crate::cluster::scope::Scope;
-use crate::outside::Network;
+use crate::outside::{AllowedTarget, AllowedTargets, Network};
 
 /// The operator's namespace if neither the environment nor a ServiceAccount tells: where the chart's manifests put it.
 const DEFAULT_NAMESPACE: &str = "certwright";
@@ -94,6 +94,19 @@ struct RunArguments {
         help_heading = "Outside the cluster"
     )]
     private_networks: Vec<Network>,
+
+    /// Servers that ServedChecks may have watched, as HOST:PORT, with commas between [default: none]
+    ///
+    /// A name, *.DOMAIN for all names below it, a network, or * for every public host; * for all ports. Private addresses are reached
+    /// only by a name that is listed itself, or in a network that is listed. An IPv6 network stands in brackets.
+    #[arg(
+        long,
+        env = "CERTWRIGHT_SERVED_CHECK_TARGETS",
+        value_name = "HOST:PORT,...",
+        value_delimiter = ',',
+        help_heading = "Outside the cluster"
+    )]
+    served_check_targets: Vec<AllowedTarget>,
 
     /// Resolvers that tell what public DNS says of names, as ADDRESS or ADDRESS:PORT, with commas between [default: those
     /// of /etc/resolv.conf]
@@ -360,6 +373,7 @@ impl RunArguments {
             rollout: self.rollout.into_settings(),
             outside: self.outside.into(),
             private_networks: self.private_networks,
+            served_check_targets: AllowedTargets::new(self.served_check_targets),
             resolvers: self.resolvers,
             http01: self.http01.http01.then_some(Http01Settings {
                 listen: self.http01.http01_listen,

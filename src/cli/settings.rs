@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 use super::revoke::RevokeSettings;
 use super::status::StatusSettings;
 use crate::cluster::scope::Scope;
-use crate::outside::Network;
+use crate::outside::{AllowedTargets, Network};
 use crate::probe::StartTls;
 
 /// What the user wants done.
@@ -54,6 +54,8 @@ pub struct RunSettings {
     pub outside: OutsideSettings,
     /// Private networks that servers which tenants name may be in.
     pub private_networks: Vec<Network>,
+    /// Which servers users may have watched.
+    pub served_check_targets: AllowedTargets,
     /// Who is asked what public DNS says; the system's resolvers, if nobody is named.
     pub resolvers: Vec<SocketAddr>,
     /// How names are proven by HTTP-01; `None` if they are not.

@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::cluster::scope::Scope;
+use crate::outside::AllowedTargets;
 use crate::probe::StartTls;
 
 /// No ServiceAccount.
@@ -30,6 +31,7 @@ fn run_has_these_defaults() {
             rollout: Some(RolloutSettings::default()),
             outside: OutsideSettings::default(),
             private_networks: Vec::new(),
+            served_check_targets: AllowedTargets::default(),
             resolvers: Vec::new(),
             http01: Some(Http01Settings {
                 listen: "[::]:8089".parse().unwrap(),
@@ -83,6 +85,7 @@ fn run_takes_what_is_given() {
         "--no-proxy=.svc",
         "--extra-ca-file=/cas/ca.crt",
         "--private-networks=10.0.0.0/8,fd00::/8",
+        "--served-check-targets=*.example.com:443,[fd00::/8]:*",
         "--resolvers=192.0.2.53,[2001:db8::53]:5353,2001:db8::1",
         "--http01-listen=127.0.0.1:0",
         "--http01-service=answers",
@@ -113,6 +116,10 @@ fn run_takes_what_is_given() {
                 extra_ca_file: Some("/cas/ca.crt".into()),
             },
             private_networks: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
+            served_check_targets: AllowedTargets::new(vec![
+                "*.example.com:443".parse().unwrap(),
+                "[fd00::/8]:*".parse().unwrap(),
+            ]),
             resolvers: vec![
                 "192.0.2.53:53".parse().unwrap(),
                 "[2001:db8::53]:5353".parse().unwrap(),

@@ -9,6 +9,7 @@ mod outside;
 mod places;
 mod renewal;
 mod revoke;
+mod served_check;
 mod tell;
 mod terms;
 mod untold;
@@ -34,6 +35,7 @@ pub use certificate::{CONTROLLER as CERTIFICATE, run as run_certificates};
 pub use gather::issuer_key;
 pub use issuer::{IssuerKind, run as run_issuers};
 pub use places::Places;
+pub use served_check::{CONTROLLER as SERVED_CHECK, run as run_served_checks};
 pub use untold::Untold;
 
 use crate::backoff::Backoff;

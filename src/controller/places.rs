@@ -88,11 +88,20 @@ impl Places {
             true => Whose::ClusterIssuer(issuer.name.clone()),
             false => Whose::Namespace(certificate.namespace.clone()),
         };
+        self.take_of(certificate, whose)
+    }
+
+    /// The same for something else that the people of its namespace chose.
+    pub(super) fn take_for(&self, object: &Named) -> Option<Place<'_>> {
+        self.take_of(object, Whose::Namespace(object.namespace.clone()))
+    }
+
+    fn take_of(&self, object: &Named, whose: Whose) -> Option<Place<'_>> {
         let mut lines = self.lines();
         let most = lines.most(self.all);
         let line = lines.of.entry(whose.clone()).or_default();
         if line.taken >= most {
-            line.stand_in(certificate);
+            line.stand_in(object);
             return None;
         }
         line.taken += 1;

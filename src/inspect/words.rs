@@ -4,26 +4,8 @@ use std::fmt::Write as _;
 
 use certwright_core::pki::KeySpec;
 use certwright_core::pki::profile::{DistinguishedName, KeyUsage, Names, Subtrees};
+pub(crate) use certwright_core::pki::text::shown;
 use jiff::{SignedDuration, Timestamp};
-
-/// Text out of a certificate. Whoever made it may want to move the cursor or forge a line: what isn't shown as itself
-/// is escaped.
-pub(crate) fn shown(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() || is_invisible(character) {
-            shown.extend(character.escape_unicode());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
-}
-
-/// Marks that change the direction of text, and spaces of no width.
-fn is_invisible(character: char) -> bool {
-    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
-}
 
 /// A distinguished name as RFC 4514 writes it.
 pub(crate) fn distinguished_name(name: &DistinguishedName) -> String {
@@ -191,13 +173,5 @@ mod tests {
                 words
             );
         }
-    }
-
-    #[test]
-    fn what_would_move_the_cursor_is_escaped() {
-        assert_eq!(
-            shown("a\u{1b}[2J\nb\u{202e}c\u{200b}ü"),
-            r"a\u{1b}[2J\u{a}b\u{202e}c\u{200b}ü"
-        );
     }
 }

@@ -19,7 +19,10 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::clock::Clock;
 
-pub use series::{CertificateSample, CertificateSeries, IssuerSample, IssuerSeries};
+pub use series::{
+    CertificateSample, CertificateSeries, IssuerSample, IssuerSeries, ServedCheckSample,
+    ServedCheckSeries,
+};
 
 /// The counters of the whole process. Cloning is cheap, and all clones count together.
 #[derive(Clone, Debug)]

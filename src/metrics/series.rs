@@ -1,5 +1,7 @@
 //! What is known of each object, read at the moment of the scrape.
 
+mod checks;
+
 use std::fmt::{Debug, Formatter};
 use std::sync::Arc;
 
@@ -14,6 +16,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::clock::Clock;
+
+pub use checks::{ServedCheckSample, ServedCheckSeries, register_served_checks};
 
 /// Knows every Certificate. A replica that doesn't lead shows none, so that no series is told twice.
 pub trait CertificateSeries: Send + Sync + 'static {
@@ -61,14 +65,16 @@ pub struct IssuerSample<'a> {
     pub ready: ConditionStatus,
 }
 
-/// Adds the series of each Certificate to `registry`.
+/// Adds the series of each Certificate to `registry`, and to those of when they end those of what is watched.
 pub fn register_certificates(
     registry: &mut Registry,
     certificates: Arc<dyn CertificateSeries>,
+    checks: Arc<dyn ServedCheckSeries>,
     clock: Arc<dyn Clock>,
 ) {
     registry.register_collector(Box::new(Certificates {
         certificates,
+        checks,
         clock,
     }));
 }
@@ -85,6 +91,7 @@ pub fn register_leading(registry: &mut Registry, leads: impl Fn() -> bool + Send
 
 struct Certificates {
     certificates: Arc<dyn CertificateSeries>,
+    checks: Arc<dyn ServedCheckSeries>,
     clock: Arc<dyn Clock>,
 }
 
@@ -109,19 +116,21 @@ impl Certificates {
 impl Collector for Certificates {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         let now = self.clock.now();
-        self.for_each(
-            &mut encoder,
-            (
-                "ssl_certificate_expiry",
-                "Seconds until the held certificate ends, negative once it has ended.",
-                None,
-            ),
-            |sample| {
-                sample
-                    .not_after
-                    .map(|end| end.duration_since(now).as_secs_f64())
-            },
+        let mut metric = encoder.encode_descriptor(
+            "ssl_certificate_expiry",
+            "Seconds until the certificate that is held, or that a watched server shows, ends, negative once it has ended.",
+            None,
+            MetricType::Gauge,
         )?;
+        let mut result = Ok(());
+        self.certificates.each(&mut |sample| {
+            let Some(end) = sample.not_after else { return };
+            let labels = [("namespace", sample.namespace), ("name", sample.name)];
+            let left = end.duration_since(now).as_secs_f64();
+            result = result.and_then(|()| gauge(&mut metric, &labels, &left));
+        });
+        result?;
+        checks::expiry(&*self.checks, &mut metric, now)?;
         self.for_each(
             &mut encoder,
             (

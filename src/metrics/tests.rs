@@ -8,8 +8,11 @@ use jiff::{SignedDuration, Timestamp};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
-use super::series::{register_certificates, register_issuers};
-use super::{CertificateSample, CertificateSeries, IssuerSample, IssuerSeries, Metrics};
+use super::series::{register_certificates, register_issuers, register_served_checks};
+use super::{
+    CertificateSample, CertificateSeries, IssuerSample, IssuerSeries, Metrics, ServedCheckSample,
+    ServedCheckSeries,
+};
 use crate::clock::ManualClock;
 
 /// What the shop below is told by.
@@ -61,10 +64,11 @@ certwright_build_info{version="VERSION"} 1
 # TYPE process_start_time_seconds gauge
 # UNIT process_start_time_seconds seconds
 process_start_time_seconds 1793613600.5
-# HELP ssl_certificate_expiry Seconds until the held certificate ends, negative once it has ended.
+# HELP ssl_certificate_expiry Seconds until the certificate that is held, or that a watched server shows, ends, negative once it has ended.
 # TYPE ssl_certificate_expiry gauge
 ssl_certificate_expiry{namespace="shop",name="web"} 3600.5
 ssl_certificate_expiry{namespace="shop",name="old"} -59.5
+ssl_certificate_expiry{namespace="shop",name="partner",target="www.example.com:443"} -59.5
 # HELP certwright_certificate_not_before_timestamp_seconds When the held certificate began to be valid, since the Unix epoch.
 # TYPE certwright_certificate_not_before_timestamp_seconds gauge
 # UNIT certwright_certificate_not_before_timestamp_seconds seconds
@@ -101,6 +105,22 @@ certwright_certificate_ready{namespace="shop",name="new",condition="Unknown"} 1
 certwright_issuer_ready{kind="ClusterIssuer",namespace="",name="internal",condition="True"} 1
 certwright_issuer_ready{kind="ClusterIssuer",namespace="",name="internal",condition="False"} 0
 certwright_issuer_ready{kind="ClusterIssuer",namespace="",name="internal",condition="Unknown"} 0
+# HELP certwright_served_check_not_after_timestamp_seconds When what the watched server shows ends, since the Unix epoch.
+# TYPE certwright_served_check_not_after_timestamp_seconds gauge
+# UNIT certwright_served_check_not_after_timestamp_seconds seconds
+certwright_served_check_not_after_timestamp_seconds{namespace="shop",name="partner",target="www.example.com:443"} 1793613541
+# HELP certwright_served_check_faults 1 for each fault of what the watched server shows.
+# TYPE certwright_served_check_faults gauge
+certwright_served_check_faults{namespace="shop",name="partner",target="www.example.com:443",fault="expired"} 1
+certwright_served_check_faults{namespace="shop",name="partner",target="www.example.com:443",fault="wrong-name"} 1
+# HELP certwright_served_check_ready The ServedCheck's condition Ready: 1 at the status it has, 0 at the others.
+# TYPE certwright_served_check_ready gauge
+certwright_served_check_ready{namespace="shop",name="partner",target="www.example.com:443",condition="True"} 0
+certwright_served_check_ready{namespace="shop",name="partner",target="www.example.com:443",condition="False"} 1
+certwright_served_check_ready{namespace="shop",name="partner",target="www.example.com:443",condition="Unknown"} 0
+certwright_served_check_ready{namespace="shop",name="away",target="10.0.0.7:8443",condition="True"} 0
+certwright_served_check_ready{namespace="shop",name="away",target="10.0.0.7:8443",condition="False"} 0
+certwright_served_check_ready{namespace="shop",name="away",target="10.0.0.7:8443",condition="Unknown"} 1
 # EOF
 "#;
 
@@ -155,7 +175,12 @@ fn label_values_are_escaped() {
         }
     }
     let mut registry = Registry::default();
-    register_certificates(&mut registry, Arc::new(Odd), Arc::new(clock()));
+    register_certificates(
+        &mut registry,
+        Arc::new(Odd),
+        Arc::new(Shop),
+        Arc::new(clock()),
+    );
     let mut text = String::new();
     encode(&mut text, &registry).unwrap();
     assert!(
@@ -167,8 +192,10 @@ fn label_values_are_escaped() {
 fn scrape() -> String {
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry, &clock());
-    register_certificates(&mut registry, Arc::new(Shop), Arc::new(clock()));
-    register_issuers(&mut registry, Arc::new(Shop));
+    let shop = || Arc::new(Shop);
+    register_certificates(&mut registry, shop(), shop(), Arc::new(clock()));
+    register_issuers(&mut registry, shop());
+    register_served_checks(&mut registry, shop());
     metrics.reconciled("certificate", "issued", Duration::from_millis(250));
     metrics.reconciled("certificate", "issued", Duration::from_secs(3));
     metrics.failed("certificate", "IssuerNotReady");
@@ -227,6 +254,27 @@ impl IssuerSeries for Shop {
             namespace: "",
             name: "internal",
             ready: ConditionStatus::True,
+        });
+    }
+}
+
+impl ServedCheckSeries for Shop {
+    fn each(&self, visit: &mut dyn FnMut(ServedCheckSample<'_>)) {
+        visit(ServedCheckSample {
+            namespace: "shop",
+            name: "partner",
+            target: "www.example.com:443",
+            not_after: Some("2026-11-02T09:59:01Z".parse().unwrap()),
+            ready: ConditionStatus::False,
+            faults: vec!["expired", "wrong-name"],
+        });
+        visit(ServedCheckSample {
+            namespace: "shop",
+            name: "away",
+            target: "10.0.0.7:8443",
+            not_after: None,
+            ready: ConditionStatus::Unknown,
+            faults: Vec::new(),
         });
     }
 }

@@ -20,6 +20,8 @@ pub struct Allowed {
     private: Vec<Network>,
     /// What may be asked of private addresses besides.
     own: Option<Arc<dyn Addresses>>,
+    /// All that may be asked, public or not; everything, if nothing is said.
+    only: Option<Vec<Network>>,
     /// What is not asked, whatever else is said: the API server.
     never: Option<Arc<dyn Addresses>>,
 }
@@ -50,6 +52,9 @@ pub enum Forbidden {
         "{0} is a private address; an administrator can allow its network with --private-networks"
     )]
     Private(IpAddr),
+    /// It is none of those that a list names.
+    #[error("{0} is in none of the networks that an administrator allows for it")]
+    Unlisted(IpAddr),
 }
 
 impl Allowed {
@@ -58,8 +63,22 @@ impl Allowed {
         Self {
             private,
             own: None,
+            only: None,
             never: None,
         }
+    }
+
+    /// Addresses of these networks alone, private or not.
+    pub fn only(networks: Vec<Network>) -> Self {
+        Self {
+            only: Some(networks.clone()),
+            ..Self::new(networks)
+        }
+    }
+
+    /// Public and private addresses.
+    pub fn private_too() -> Self {
+        Self::new(PRIVATE.to_vec())
     }
 
     /// Every address: a person's own command asks whom that person names.
@@ -132,6 +151,13 @@ impl Allowed {
         }
         if PRIVATE.iter().any(holds) && !self.private.iter().any(holds) {
             return Err(Forbidden::Private(address));
+        }
+        if self
+            .only
+            .as_ref()
+            .is_some_and(|only| !only.iter().any(holds))
+        {
+            return Err(Forbidden::Unlisted(address));
         }
         Ok(())
     }

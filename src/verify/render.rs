@@ -1,8 +1,9 @@
 //! From a report to text.
 
+use certwright_core::pki::faults::Standing;
 use jiff::Timestamp;
 
-use super::{Report, Standing};
+use super::Report;
 use crate::inspect::Page;
 use crate::inspect::words::{shown, when};
 

@@ -12,9 +12,11 @@ use crate::cluster::{Kind, control_plane};
 
 /// Where reasons are named. What is said of ACME has a page of its own.
 const PLACES: &[&str] = &[
+    "core/src/checks",
     "core/src/plan",
     "core/src/rollout",
     "src/app",
+    "src/checks",
     "src/controller",
     "src/issuer",
     "src/rollout",
@@ -34,12 +36,15 @@ const OTHER_WORDS: &[&str] = &[
     "ReplicaSet",
     "Secret",
     "StatefulSet",
-    // A condition.
+    // Conditions.
     "Issuing",
+    "Reachable",
+    "RevocationChecked",
     // What an Event says was done.
     "Call",
     "Issue",
     "Probe",
+    "Look",
     "Read",
     "Reconcile",
     "Register",
@@ -69,6 +74,7 @@ const OTHER_WORDS: &[&str] = &[
     "Disabled",
     // What is not told, since nothing is wanted of it.
     "OptedOut",
+    "ServedChecks",
 ];
 
 fn root(path: &str) -> PathBuf {
@@ -146,7 +152,10 @@ fn each_reason_is_in_the_documentation_and_no_other() {
 
     let on_acme_page = listed(&page("acme-messages.md"));
     let on_reasons_page = listed(&page("reasons.md"));
-    let elsewhere = listed(&page("rollout.md"));
+    let elsewhere: BTreeSet<_> = ["rollout.md", "served-checks.md"]
+        .into_iter()
+        .flat_map(|name| listed(&page(name)))
+        .collect();
     let listed: BTreeSet<_> = on_acme_page.union(&on_reasons_page).cloned().collect();
 
     let missing: Vec<_> = acme
@@ -280,6 +289,7 @@ async fn the_yaml_of_the_documentation_is_taken() {
                     Some("Certificate") => "Certificate",
                     Some("Issuer") => "Issuer",
                     Some("ClusterIssuer") => "ClusterIssuer",
+                    Some("ServedCheck") => "ServedCheck",
                     other => panic!("{place}: there is no kind {other:?}"),
                 };
                 let objections = Kind::new(control_plane, &group, kind)

@@ -145,6 +145,24 @@ async fn issuers_are_listed_with_what_they_wait_for() {
 }
 
 #[tokio::test]
+async fn watched_servers_are_listed_with_what_is_known() {
+    let control_plane = control_plane().await;
+    let namespace = &control_plane.namespace("kubectl").await.unwrap();
+    let check = "{ apiVersion: certwright.dev/v1alpha1, kind: ServedCheck, metadata: { name: shop }, spec: { target: 'www.example.com:443' } }";
+    run(&["apply", "-n", namespace, "-f", "-"], check).await;
+    let list = ["get", "servedchecks", "-n", namespace, "-o", "wide"];
+    let wide = run(&list, "").await;
+    assert_eq!(
+        words(&wide, 0),
+        [
+            "NAME", "TARGET", "READY", "REASON", "EXPIRES", "AGE", "ISSUER", "STATUS"
+        ]
+    );
+    let known = ["shop", "www.example.com:443", "Unknown", "Pending"];
+    assert_eq!(words(&wide, 1)[..4], known);
+}
+
+#[tokio::test]
 async fn certificates_are_selected_by_issuer() {
     let control_plane = control_plane().await;
     let namespace = &control_plane.namespace("kubectl").await.unwrap();

@@ -16,6 +16,7 @@ mod names;
 mod odd_input;
 mod rollout;
 mod secrets;
+mod served_checks;
 mod times;
 
 /// One refusal and its neighbour; each spec is given by what differs from the plainest that passes.
@@ -80,6 +81,12 @@ async fn every_issuer_rule_refuses_with_its_words_and_lets_the_neighbour_pass() 
     check("ClusterIssuer", &json!({}), &cluster_issuer_cases()).await;
 }
 
+#[tokio::test]
+async fn every_served_check_rule_refuses_with_its_words_and_lets_the_neighbour_pass() {
+    let base = json!({ "target": "www.example.com:443" });
+    check("ServedCheck", &base, &served_checks::cases()).await;
+}
+
 #[test]
 fn no_rule_is_without_a_case() {
     let group = Group::default();
@@ -87,6 +94,7 @@ fn no_rule_is_without_a_case() {
         (schema::certificate_rules(&group), certificate_cases()),
         (schema::issuer_rules(), issuer_cases()),
         (schema::cluster_issuer_rules(), cluster_issuer_cases()),
+        (schema::served_check_rules(), served_checks::cases()),
     ] {
         let tested: BTreeSet<_> = cases
             .iter()

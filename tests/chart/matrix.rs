@@ -25,6 +25,7 @@ async fn a_real_server_takes_what_is_rendered() {
         "--set clusterIssuers=Disabled --set rollout.enabled=false --set metrics.service.enabled=false \
          --set acme.http01.enabled=false --set acme.ownPods.enabled=false",
         "--set acme.privateNetworks={10.20.0.0/16,fd00::/8} --set acme.resolvers={192.0.2.53,[2001:db8::53]:5353}",
+        "--set servedChecks.targets={www.example.com:443,*.example.com:*,10.0.0.0/8:8443,[fd00::/8]:443,*:443}",
         "--set replicas=1 --set leaderElection.enabled=false --set networkPolicy.enabled=false",
         "--set replicas=3 --set podDisruptionBudget.enabled=false --set leaderElection.leaseDuration=15s",
         "--set fullnameOverride=certs --set rbac.aggregateUserRoles=false --set serviceAccount.annotations.a=b",
@@ -156,6 +157,7 @@ async fn what_makes_no_sense_is_refused_with_its_name() {
         ("--set watchNamespaces={Shop}", "watchNamespaces"),
         ("--set clusterIssuers=true", "clusterIssuers"),
         ("--set acme.privateNetworks={intranet}", "privateNetworks"),
+        ("--set servedChecks.targets={www.example.com}", "targets"),
         ("--set acme.resolvers={dns.example.com}", "resolvers"),
         ("--set caOverlap=1d", "caOverlap"),
         ("--set log.format=xml", "format"),

@@ -150,7 +150,10 @@ fn the_rendered_definitions_say_what_the_generated_ones_say() {
         kinds.push(plural.to_owned());
     }
     kinds.sort();
-    assert_eq!(kinds, ["certificates", "clusterissuers", "issuers"]);
+    assert_eq!(
+        kinds,
+        ["certificates", "clusterissuers", "issuers", "servedchecks"]
+    );
 }
 
 /// What users have in their clusters is kept, to be upgraded from.

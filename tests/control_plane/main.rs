@@ -34,5 +34,12 @@ mod rollout;
 mod rotation;
 mod secrecy;
 mod served;
+mod served_checks;
 mod shipped;
 mod status;
+#[allow(
+    dead_code,
+    reason = "shared with the tests of verify; each uses what it needs"
+)]
+#[path = "../verify/tls/mod.rs"]
+mod tls;

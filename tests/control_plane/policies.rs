@@ -77,6 +77,8 @@ async fn its_token_allows_this_and_nothing_more() {
         "ours/clusterissuers/status : patch",
         "ours/issuers : get list watch",
         "ours/issuers/status : patch",
+        "ours/servedchecks : get list watch",
+        "ours/servedchecks/status : patch",
     ]
     .map(str::to_owned)
     .into();

@@ -83,7 +83,7 @@ async fn users_may_do_in_their_namespaces_what_the_roles_say() {
         ["get", "list", "watch"],
         ["create", "update", "patch", "delete", "deletecollection"],
     );
-    for kind in ["certificates", "issuers"] {
+    for kind in ["certificates", "issuers", "servedchecks"] {
         for user in ["view", "edit", "admin", "nobody"] {
             for verb in look {
                 assert_eq!(

@@ -13,14 +13,16 @@ use rustls::sign::CertifiedKey;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_rustls::TlsAcceptor;
 
-use super::authority::{NAME, Pair, below, constrained, leaf, root, self_signed, signed, valid};
 use super::certwright;
-use super::server::{Server, written};
+use super::tls::authority::{
+    NAME, Pair, below, constrained, leaf, root, self_signed, signed, valid,
+};
+use super::tls::server::{Server, written};
 
 /// A root that is trusted, in a file, and a CA below it.
 struct World {
-    root: super::authority::Ca,
-    below: super::authority::Ca,
+    root: super::tls::authority::Ca,
+    below: super::tls::authority::Ca,
     files: tempfile::TempDir,
 }
 

@@ -6,11 +6,10 @@
     reason = "all of this is tests, also what is outside their functions"
 )]
 
-mod authority;
 mod classic;
 mod responder;
 mod revoked;
-mod server;
+mod tls;
 
 use std::process::{Output, Stdio};
 

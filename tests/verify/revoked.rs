@@ -1,56 +1,11 @@
 //! What a CA says of revocation, from its list.
 
-use rcgen::{
-    CertificateRevocationListParams, KeyIdMethod, RevocationReason, RevokedCertParams,
-    SerialNumber, date_time_ymd,
-};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use rcgen::SerialNumber;
 
-use super::authority::{Ca, NAME, below, listed_at, root, signed, valid};
-use super::server::{Server, written};
+use super::tls::authority::{Ca, NAME, below, listed_at, root, signed, valid};
+use super::tls::revoking::{FOUND, list, published};
+use super::tls::server::{Server, written};
 use super::{Said, certwright};
-
-/// A list that is good until the beginning of this year, with this serial number in it.
-fn list(ca: &Ca, until: i32, serial: u64) -> Vec<u8> {
-    let entry = RevokedCertParams {
-        serial_number: SerialNumber::from(serial),
-        revocation_time: date_time_ymd(2025, 6, 1),
-        reason_code: Some(RevocationReason::Superseded),
-        invalidity_date: None,
-    };
-    let parameters = CertificateRevocationListParams {
-        this_update: date_time_ymd(2025, 6, 2),
-        next_update: date_time_ymd(until, 1, 1),
-        crl_number: SerialNumber::from(1),
-        issuing_distribution_point: None,
-        revoked_certs: vec![entry],
-        key_identifier_method: KeyIdMethod::Sha256,
-    };
-    parameters.signed_by(ca).unwrap().der().to_vec()
-}
-
-/// Serves bytes by http to all who ask, and says at which URL.
-async fn published(head: &'static str, body: Vec<u8>) -> String {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let url = format!("http://{}/ca.crl?a=b", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut request = Vec::new();
-            while !request.ends_with(b"\r\n\r\n") {
-                request.push(stream.read_u8().await.unwrap());
-            }
-            assert!(request.starts_with(b"GET /ca.crl?a=b HTTP/1.1\r\n"));
-            // Who reads enough of it hangs up.
-            let _ = stream.write_all(head.as_bytes()).await;
-            let _ = stream.write_all(&body).await;
-        }
-    });
-    url
-}
-
-const FOUND: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
 
 /// What is said of a server whose certificate has serial number 7 and names this URL.
 async fn verify(root: &Ca, below: &Ca, url: String) -> Said {
@@ -85,7 +40,7 @@ async fn the_list_of_its_ca_says_whether_a_certificate_was_revoked() {
 async fn a_list_that_can_not_be_believed_or_had_decides_nothing() {
     let root = root("Root");
     let below = below(&root, "Below");
-    let namesake = super::authority::below(&root, "Below");
+    let namesake = super::tls::authority::below(&root, "Below");
     let long = vec![b'x'; (10 << 20) + 1];
     for (url, why) in [
         (

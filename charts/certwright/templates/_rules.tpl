@@ -3,11 +3,11 @@
 rules:
   # To know what is wanted. The specs are the users': the operator never writes them.
   - apiGroups: [certwright.dev]
-    resources: [certificates, issuers]
+    resources: [certificates, issuers, servedchecks]
     verbs: [get, list, watch]
-  # To say what is held and what is wrong. Status is written by server-side apply, which is a patch.
+  # To say what is held, or shown, and what is wrong. Status is written by server-side apply, which is a patch.
   - apiGroups: [certwright.dev]
-    resources: [certificates/status, issuers/status]
+    resources: [certificates/status, issuers/status, servedchecks/status]
     verbs: [patch]
   # To store certificates and keys where the users name them, to read CAs, and to see both change: list and watch
   # can't be limited by label or type. Server-side apply is a patch, and needs create where nothing is there yet.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DynamicResourceScope;
 
-use super::{Certificate, ClusterIssuer, Group, Issuer};
+use super::{Certificate, ClusterIssuer, Group, Issuer, ServedCheck};
 
 macro_rules! resource {
     ($kind:ident, $plural:literal) => {
@@ -43,3 +43,4 @@ macro_rules! resource {
 resource!(Certificate, "certificates");
 resource!(Issuer, "issuers");
 resource!(ClusterIssuer, "clusterissuers");
+resource!(ServedCheck, "servedchecks");

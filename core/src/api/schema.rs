@@ -1,6 +1,6 @@
 //! The CustomResourceDefinitions: what the API server checks, shows and explains.
 //!
-//! Structure and texts come from the types ([`super::certificate`], [`super::issuer`]); `bounds` and `rules` add by
+//! Structure and texts come from the types ([`super::certificate`], [`super::issuer`], [`super::served_check`]); `bounds` and `rules` add by
 //! path what a type can't say. They are put together by hand because the group is a value here.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::Group;
 use super::certificate::{CertificateSpec, CertificateStatus};
 use super::issuer::{IssuerSpec, IssuerStatus};
+use super::served_check::{ServedCheckSpec, ServedCheckStatus};
 
 mod bounds;
 mod rules;
@@ -17,11 +18,16 @@ mod structural;
 #[cfg(test)]
 mod tests;
 
-pub use rules::{Rule, certificate_rules, cluster_issuer_rules, issuer_rules};
+pub use rules::{Rule, certificate_rules, cluster_issuer_rules, issuer_rules, served_check_rules};
 
-/// The definitions of Certificate, Issuer and ClusterIssuer as served under `group`.
+/// The definitions of Certificate, Issuer, ClusterIssuer and ServedCheck as served under `group`.
 pub fn crds(group: &Group) -> Vec<CustomResourceDefinition> {
-    vec![certificates(group), issuers(group), cluster_issuers(group)]
+    vec![
+        certificates(group),
+        issuers(group),
+        cluster_issuers(group),
+        served_checks(group),
+    ]
 }
 
 /// The same as files: name and YAML text each.
@@ -157,6 +163,49 @@ fn issuer(
         }
         .definition(group),
     )
+}
+
+fn served_checks(group: &Group) -> CustomResourceDefinition {
+    let columns = json!([
+        column("Target", ".spec.target", "The server that is watched"),
+        column(
+            "Ready",
+            ".status.conditions[?(@.type==\"Ready\")].status",
+            "Whether a client would have nothing against what it shows"
+        ),
+        column(
+            "Reason",
+            ".status.conditions[?(@.type==\"Ready\")].reason",
+            "The first fault, or why it is not known"
+        ),
+        column(
+            "Expires",
+            ".status.notAfter",
+            "Until when what was last shown is valid"
+        ),
+        age(),
+        wide(
+            "Issuer",
+            ".status.presented.issuer",
+            "Who signed the certificate"
+        ),
+        wide(
+            "Status",
+            ".status.conditions[?(@.type==\"Ready\")].message",
+            "What the operator says"
+        ),
+    ]);
+    let rules = served_check_rules();
+    let kind = Kind {
+        kind: "ServedCheck",
+        plural: "servedchecks",
+        scope: "Namespaced",
+        description: "A server that is watched for the certificates it shows: their end, names, chain and revocation.",
+        spec: spec::<ServedCheckSpec>(bounds::SERVED_CHECK_SPEC, &rules, &[]),
+        status: status::<ServedCheckStatus>(bounds::SERVED_CHECK_STATUS),
+        columns,
+    };
+    definition(kind.definition(group))
 }
 
 fn definition(value: Value) -> CustomResourceDefinition {

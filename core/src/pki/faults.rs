@@ -15,7 +15,7 @@ use super::Facts;
 
 pub use judge::{judge, leaf};
 pub use ocsp::{by_ocsp, ocsp_request};
-pub use revocation::{Undecided, by_crl};
+pub use revocation::{Standing, Undecided, by_crl};
 
 /// A chain as it was shown, and what is asked about it.
 #[derive(Clone, Copy, Debug)]
@@ -270,7 +270,7 @@ impl Fault {
             Self::UnknownAuthority {
                 namesake: false, ..
             } => {
-                "trust the CA, if it is yours (--ca-file); if it is not a root, have the server show its certificate too; \
+                "trust the CA, if it is yours (--ca-file, or caBundle of a ServedCheck); if it is not a root, have the server show its certificate too; \
                  else have another CA sign"
                     .to_owned()
             }

@@ -25,6 +25,7 @@ pub mod sign;
 mod signature;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod text;
 
 pub use ca::{Authority, CaProblem};
 pub use facts::Facts;

@@ -13,7 +13,10 @@ use crate::cluster::events::Kind;
 use crate::cluster::leadership::Leadership;
 use crate::cluster::secrets::Named;
 use crate::controller::Context;
-use crate::metrics::{CertificateSample, CertificateSeries, IssuerSample, IssuerSeries};
+use crate::metrics::{
+    CertificateSample, CertificateSeries, IssuerSample, IssuerSeries, ServedCheckSample,
+    ServedCheckSeries,
+};
 use crate::rollout::{Report, Surroundings};
 
 /// How long after a revocation the next certificate is taken for the one that replaces what was revoked.
@@ -142,6 +145,14 @@ impl<T: CertificateSeries> CertificateSeries for WhileLeading<T> {
 
 impl<T: IssuerSeries> IssuerSeries for WhileLeading<T> {
     fn each(&self, visit: &mut dyn FnMut(IssuerSample<'_>)) {
+        if self.leadership.leads() {
+            self.of.each(visit);
+        }
+    }
+}
+
+impl<T: ServedCheckSeries> ServedCheckSeries for WhileLeading<T> {
+    fn each(&self, visit: &mut dyn FnMut(ServedCheckSample<'_>)) {
         if self.leadership.leads() {
             self.of.each(visit);
         }

@@ -9,6 +9,7 @@ use certwright::app;
 use certwright::cli::{LeaderElection, LogFormat, LogSettings, OutsideSettings, RunSettings};
 use certwright::clock::Clock;
 use certwright::cluster::retry_after::RetryAfter;
+use certwright::outside::AllowedTargets;
 use http::{Request, Response};
 use jiff::SignedDuration;
 use kube::Client;
@@ -219,6 +220,7 @@ fn settings(
         rollout: Some(scene.rollout),
         outside: OutsideSettings::default(),
         private_networks: scene.private_networks.clone(),
+        served_check_targets: AllowedTargets::new(scene.watched.clone()),
         resolvers: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 9))],
         http01: None,
         cluster_resource_namespace: scene.system.clone(),

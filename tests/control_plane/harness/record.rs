@@ -41,7 +41,7 @@ impl Record {
                     held().add(&value.0);
                 }
             }
-            for kind in ["certificates", "issuers"] {
+            for kind in ["certificates", "issuers", "servedchecks"] {
                 paths.push(format!("{}/namespaces/{namespace}/{kind}", self.group));
             }
             paths.push(format!(

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, Once};
 use certwright::cli::RolloutSettings;
 use certwright::clock::{Clock, SystemClock};
 use certwright::cluster::scope::Scope;
-use certwright::outside::Network;
-use certwright_core::api::{Certificate, ClusterIssuer, Group, Issuer, schema};
+use certwright::outside::{AllowedTarget, Network};
+use certwright_core::api::{Certificate, ClusterIssuer, Group, Issuer, ServedCheck, schema};
 use certwright_test_cluster::ControlPlane;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
@@ -50,8 +50,10 @@ pub(crate) struct Scene<'c> {
     pub(crate) clock: Arc<ShiftedClock>,
     /// How workloads are given new certificates.
     pub(crate) rollout: RolloutSettings,
-    /// Private networks in which the operator may ask servers.
+    /// Private networks that others may name hosts in.
     pub(crate) private_networks: Vec<Network>,
+    /// Servers that may be watched.
+    pub(crate) watched: Vec<AllowedTarget>,
 }
 
 /// The machine's clock, moved by what a test says.
@@ -119,6 +121,7 @@ impl<'c> Scene<'c> {
             clock: Arc::default(),
             rollout: RolloutSettings::default(),
             private_networks: Vec::new(),
+            watched: Vec::new(),
         }
     }
 
@@ -139,6 +142,7 @@ impl<'c> Scene<'c> {
             clock: Arc::clone(&self.clock),
             rollout: self.rollout,
             private_networks: self.private_networks.clone(),
+            watched: self.watched.clone(),
         }
     }
 
@@ -161,6 +165,7 @@ impl<'c> Scene<'c> {
             self.certificates().list(&one).await.map_err(failed)?;
             self.issuers().list(&one).await.map_err(failed)?;
             self.cluster_issuers().list(&one).await.map_err(failed)?;
+            self.served_checks().list(&one).await.map_err(failed)?;
             Ok(())
         })
         .await;
@@ -173,6 +178,11 @@ impl<'c> Scene<'c> {
 
     /// The Issuers of the user's namespace.
     pub(crate) fn issuers(&self) -> Api<Issuer> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, &self.group)
+    }
+
+    /// The ServedChecks of the user's namespace.
+    pub(crate) fn served_checks(&self) -> Api<ServedCheck> {
         Api::namespaced_with(self.client.clone(), &self.namespace, &self.group)
     }
 

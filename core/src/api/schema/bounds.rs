@@ -306,6 +306,36 @@ pub(super) const ISSUER_STATUS: &[Bounds] = &[
     ("acme.profiles[]", Characters(64)),
 ];
 
+pub(super) const SERVED_CHECK_SPEC: &[Bounds] = &[
+    ("target", Characters(1024)),
+    ("serverName", Characters(1024)),
+    ("caBundle", Characters(262_144)),
+    ("caBundleSecretRef.name", Characters(1024)),
+    ("caBundleSecretRef.key", Characters(1024)),
+    ("interval", DURATION),
+    ("warnBefore", DURATION),
+];
+
+pub(super) const SERVED_CHECK_STATUS: &[Bounds] = &[
+    ("conditions", Entries(16)),
+    ("conditions[].type", SomeCharacters(316)),
+    ("conditions[].reason", Characters(1024)),
+    ("conditions[].message", Characters(32_768)),
+    ("presented.subject", FOREIGN),
+    ("presented.issuer", FOREIGN),
+    ("presented.serialNumber", Characters(64)),
+    ("presented.fingerprint", Characters(128)),
+    ("presented.names", Entries(20)),
+    ("presented.names[]", FOREIGN),
+    ("faults", Entries(16)),
+    ("faults[].code", Characters(64)),
+    ("faults[].cause", FOREIGN),
+    ("faults[].remedy", FOREIGN),
+];
+
+/// What somebody else wrote is cut to this.
+const FOREIGN: Bound = Characters(1024);
+
 pub(super) fn add(schema: &mut Value, bounds: &[Bounds]) {
     for (path, bound) in bounds {
         let field = at(schema, path);

@@ -13,10 +13,12 @@ mod acme;
 mod certificate;
 mod issuer;
 mod rollout;
+mod served_check;
 mod syntax;
 
 pub use certificate::certificate_rules;
 pub use issuer::{cluster_issuer_rules, issuer_rules};
+pub use served_check::served_check_rules;
 
 /// A rule in CEL on a field of a spec.
 #[derive(Clone, Debug, PartialEq, Eq)]

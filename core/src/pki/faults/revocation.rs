@@ -10,6 +10,19 @@ use super::judge::{leaf, verify};
 use super::{Fault, Shown};
 use crate::pki::Facts;
 
+/// What a CA says of whether it has revoked a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The certificate names nobody who could be asked, as those that last for days.
+    Unnamed,
+    /// Not revoked, says who is found at this URL.
+    Good(String),
+    /// Revoked.
+    Revoked(Fault),
+    /// Nobody said anything that can be believed, for these reasons.
+    Unknown(String),
+}
+
 /// Why what was said about revocation says nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Undecided {

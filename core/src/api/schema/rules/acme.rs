@@ -22,11 +22,7 @@ fn server() -> Vec<Rule> {
             "['https']",
             "write the https URL of the CA's directory, such as https://acme-v02.api.letsencrypt.org/directory",
         ),
-        Rule::new(
-            "acme.caBundle",
-            format!("{} && self.size() % 4 == 0", is("self", "^[0-9A-Za-z+/]*={0,2}$")),
-            "write PEM certificates in base64, as base64 -w0 ca.crt gives them",
-        ),
+        bundle("acme.caBundle"),
         Rule::new(
             "acme",
             "!has(self.skipTLSVerify) || !self.skipTLSVerify || !has(self.caBundle) || self.caBundle == ''",
@@ -70,7 +66,18 @@ fn account() -> Vec<Rule> {
     ]
 }
 
-fn secret_entry(field: &'static str) -> Rule {
+pub(super) fn bundle(field: &'static str) -> Rule {
+    Rule::new(
+        field,
+        format!(
+            "{} && self.size() % 4 == 0",
+            is("self", "^[0-9A-Za-z+/]*={0,2}$")
+        ),
+        "write PEM certificates in base64, as base64 -w0 ca.crt gives them",
+    )
+}
+
+pub(super) fn secret_entry(field: &'static str) -> Rule {
     Rule::new(
         field,
         format!("self.size() <= 253 && {}", is("self", SECRET_ENTRY)),
