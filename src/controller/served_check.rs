@@ -180,12 +180,8 @@ async fn tell(
         })?;
     if let Some(said) = news(held, &new) {
         let (reason, message) = (&said.reason, &said.message);
-        info!(
-            target = check.spec.target,
-            reason,
-            says = message,
-            "Server is judged otherwise"
-        );
+        let server = &check.spec.target;
+        info!(server, reason, says = message, "Server is judged otherwise");
         let kind = match said.status {
             ConditionStatus::False => Kind::Warning,
             ConditionStatus::True | ConditionStatus::Unknown => Kind::Normal,

@@ -100,7 +100,8 @@ async fn what_real_servers_show_is_judged_and_told_once() {
     let fine = serve(&signed(valid(), &below), &above).await;
     let ending = serve(&signed(leaf(2020, 2100), &below), &above).await;
     let expired = serve(&signed(leaf(2020, 2021), &below), &above).await;
-    let other = serve(&signed(valid(), &crate::tls::authority::root("Other")), &[]).await;
+    let stranger = crate::tls::authority::root("Other");
+    let other = serve(&signed(valid(), &stranger), &[&stranger.pem()]).await;
     let alone = serve(&signed(valid(), &below), &[]).await;
     let serial = |mut parameters: rcgen::CertificateParams, serial: u64| {
         parameters.serial_number = Some(SerialNumber::from(serial));
