@@ -116,8 +116,7 @@ impl Parts {
         let metrics = Metrics::register(&mut registry, clock.as_ref());
         let leads = leadership.clone();
         series::register_leading(&mut registry, move || leads.leads());
-        let of_certificates = while_leading(&known, &leadership);
-        checking.register(&mut registry, of_certificates, &leadership, &clock);
+        checking.register(&mut registry, &known, &leadership, &clock);
         series::register_issuers(&mut registry, while_leading(&signers, &leadership));
         let mut steps = vec![SECRETS, CERTIFICATES, Issuer::KIND];
         steps.extend(settings.cluster_issuers.then_some(ClusterIssuer::KIND));

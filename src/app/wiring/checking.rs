@@ -68,10 +68,11 @@ impl Checking {
     pub(super) fn register(
         &self,
         registry: &mut Registry,
-        certificates: Arc<dyn CertificateSeries>,
+        certificates: &Arc<impl CertificateSeries>,
         leadership: &Leadership,
         clock: &Arc<dyn Clock>,
     ) {
+        let certificates = while_leading(certificates, leadership);
         let checks = while_leading(&Arc::new(self.writer.as_reader()), leadership);
         let ends = Arc::<WhileLeading<_>>::clone(&checks);
         series::register_certificates(registry, certificates, ends, Arc::clone(clock));
