@@ -150,7 +150,14 @@ async fn watched_servers_are_listed_with_what_is_known() {
     let namespace = &control_plane.namespace("kubectl").await.unwrap();
     let check = "{ apiVersion: certwright.dev/v1alpha1, kind: ServedCheck, metadata: { name: shop }, spec: { target: 'www.example.com:443' } }";
     run(&["apply", "-n", namespace, "-f", "-"], check).await;
-    let list = ["get", "servedchecks", "-n", namespace, "-o", "wide"];
+    let list = [
+        "get",
+        "servedchecks.certwright.dev",
+        "-n",
+        namespace,
+        "-o",
+        "wide",
+    ];
     let wide = run(&list, "").await;
     assert_eq!(
         words(&wide, 0),

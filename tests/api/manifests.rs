@@ -94,7 +94,7 @@ async fn refused_manifests_say_what_to_do_instead() {
     }
 }
 
-/// Fields that cert-manager doesn't have.
+/// Fields and kinds that cert-manager doesn't have.
 const OUR_OWN: &[&str] = &[
     "Certificate.secretDeletionPolicy",
     "Certificate.rollout",
@@ -102,6 +102,7 @@ const OUR_OWN: &[&str] = &[
     "Certificate.fallbackAfter",
     "Issuer.allowedNamespaces",
     "Issuer.acme.solvers.http01.placement",
+    "ServedCheck",
 ];
 const UNSERVED: &[&str] = &[
     "Certificate.keystores",

@@ -27,7 +27,7 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         ("www.example.com:443/", TARGET, "192.0.2.7:443"),
         ("2001:db8::7:443", TARGET, "[2001:db8::7]:443"),
-        ("[2001:db8::7::]:443", TARGET, "[::ffff:192.0.2.7]:443"),
+        ("[2001:db8::7::]:443", TARGET, "[fe80::1]:443"),
         (":443", TARGET, "a:443"),
         ("www.example.com:https", TARGET, "_a.example.com:1"),
         ("bücher.example:443", TARGET, "xn--bcher-kva.example:443"),
