@@ -13,6 +13,8 @@ use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::json;
 
 use crate::harness::{CLUSTER, Made, Operator, Scene, condition, eventually};
+use crate::served_checks::{says, serve, watch};
+use crate::tls::authority::{root, signed, valid};
 
 #[tokio::test]
 async fn roles_in_its_namespaces_are_all_the_rights_it_needs() {
@@ -58,6 +60,34 @@ async fn roles_in_its_namespaces_are_all_the_rights_it_needs() {
         "{:?}",
         untouched.status
     );
+    operator.stop().await;
+    nothing_was_forbidden(&scene);
+}
+
+#[tokio::test]
+async fn servers_are_watched_for_its_namespaces_only() {
+    let values = [
+        "servedChecks.targets={127.0.0.1:*}",
+        "acme.ownPods.enabled=false",
+    ];
+    let (mut scene, second) = limited("watching", &values).await;
+    scene.watched = vec!["127.0.0.1:*".parse().unwrap()];
+    let outside = scene.elsewhere("watching-outside").await;
+    let operator = Operator::start(&scene).await;
+    let root = root("Root");
+    let server = serve(&signed(valid(), &root), &[]).await;
+    for scene in [&outside, &scene, &second] {
+        let spec = json!({ "caBundleSecretRef": { "name": "corp" } });
+        let pem = root.pem();
+        let data = [("ca.crt", pem.as_bytes())];
+        scene.secret("corp", "Opaque", &data).await;
+        watch(scene, "shop", &server.address, spec).await;
+    }
+    for scene in [&scene, &second] {
+        says(scene, "shop", "Ready", ConditionStatus::True, "Valid").await;
+    }
+    let unwatched = outside.served_checks().get("shop").await.unwrap();
+    assert_eq!(unwatched.status.unwrap().observed_generation, Some(-1));
     operator.stop().await;
     nothing_was_forbidden(&scene);
 }
@@ -144,7 +174,7 @@ async fn limited(name: &str, values: &[&str]) -> (Scene<'static>, Scene<'static>
     let manifests = rendered(cluster, &names.join(","), values).await;
     assert_eq!(
         manifests.contains("kind: ClusterRoleBinding"),
-        !values.is_empty(),
+        values.contains(&"clusterIssuers=Enabled"),
         "only ClusterIssuers need rights in the whole cluster"
     );
     scene.permit(&manifests).await;

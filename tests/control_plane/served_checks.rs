@@ -35,7 +35,7 @@ fn bundle(ca: &Ca) -> Value {
     BASE64_STANDARD.encode(ca.pem()).into()
 }
 
-async fn watch(scene: &Scene<'_>, name: &str, target: &str, more: Value) {
+pub(crate) async fn watch(scene: &Scene<'_>, name: &str, target: &str, more: Value) {
     let mut spec = json!({ "target": target, "serverName": NAME, "interval": "24h" });
     for (field, value) in more.as_object().unwrap() {
         spec[field] = value.clone();
@@ -50,7 +50,7 @@ fn said<'a>(check: &'a ServedCheck, type_: &str) -> Option<&'a Condition> {
 }
 
 /// Waits until a condition of a check says this of its present spec.
-async fn says(
+pub(crate) async fn says(
     scene: &Scene<'_>,
     name: &str,
     type_: &str,
@@ -82,7 +82,7 @@ fn codes(check: &ServedCheck) -> Vec<&str> {
     faults.iter().map(|fault| fault.code.as_str()).collect()
 }
 
-async fn serve(pair: &Pair, above: &[&str]) -> Server {
+pub(crate) async fn serve(pair: &Pair, above: &[&str]) -> Server {
     Server::start(&pair.certificate, above, &pair.key, &[]).await
 }
 
