@@ -21,10 +21,10 @@ generate: ## make crds/, the chart's copies of it and deploy/install.yaml
 	@deploy/generate
 
 .PHONY: bench
-bench: ## measure against the API server's own limit; N=1000 ROUNDS=3; ACME=1 (as root): against the CA's own
+bench: ## measure against the API server's own limit; N=1000 ROUNDS=3; ACME=1 (as root): against the CA's own; ROLLOUT=1: N workloads
 	@tests/cluster/build
 	@$(if $(ACME),tests/cluster/fetch)
-	@cargo bench --quiet --bench cluster -- $(if $(ACME),acme) $(N) $(ROUNDS)
+	@cargo bench --quiet --bench cluster -- $(if $(ACME),acme)$(if $(ROLLOUT),rollout) $(N) $(ROUNDS)
 
 .PHONY: cluster
 cluster: ## start a Kubernetes with a real node, until Ctrl-C; needs root

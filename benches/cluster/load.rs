@@ -21,7 +21,7 @@ use super::log::{Log, answered_at, status_of};
 use super::operator::Operator;
 
 /// Requests under way at once while objects are made.
-const AT_ONCE: usize = 64;
+pub(crate) const AT_ONCE: usize = 64;
 
 /// What one certificate costs: the bodies that the operator wrote for it.
 pub(crate) struct Template {
@@ -230,7 +230,7 @@ impl Written {
     }
 }
 
-fn is_ready(certificate: Option<&DynamicObject>) -> bool {
+pub(crate) fn is_ready(certificate: Option<&DynamicObject>) -> bool {
     let conditions = certificate.and_then(|object| object.data["status"]["conditions"].as_array());
     conditions.is_some_and(|conditions| {
         conditions
@@ -289,7 +289,7 @@ fn certificate(namespace: &str, number: usize) -> Value {
     })
 }
 
-async fn issuers(client: &Client, namespace: &str) -> anyhow::Result<()> {
+pub(crate) async fn issuers(client: &Client, namespace: &str) -> anyhow::Result<()> {
     let group = Group::default().api_version();
     let metadata = |name: &str| json!({ "name": name, "namespace": namespace });
     create(client, "Issuer", &json!({ "apiVersion": group, "kind": "Issuer", "metadata": metadata("root"), "spec": { "selfSigned": {} } })).await?;

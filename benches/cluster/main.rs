@@ -4,7 +4,8 @@
 //! run, the floor: the same writes, with the bodies that the operator wrote, from a bare client with the operator
 //! stopped. Figures of these machines are noisy, so what counts is the ratio of the two.
 //!
-//! `cargo bench --bench cluster -- [N] [ROUNDS]`, and with `acme` before the numbers the same of an ACME CA.
+//! `cargo bench --bench cluster -- [N] [ROUNDS]`, and with `acme` before the numbers the same of an ACME CA, with `rollout` of N
+//! workloads that read one Secret.
 
 #![allow(missing_docs, reason = "a program, not a library")]
 
@@ -13,6 +14,7 @@ mod floor;
 mod load;
 mod log;
 mod operator;
+mod rollout;
 
 use std::time::Duration;
 
@@ -45,7 +47,8 @@ struct Round {
 }
 
 fn main() -> anyhow::Result<()> {
-    let acme = std::env::args().any(|argument| argument == "acme");
+    let of = |what: &str| std::env::args().any(|argument| argument == what);
+    let acme = of("acme");
     let numbers: Vec<usize> = std::env::args()
         .skip(1)
         .filter_map(|argument| argument.parse().ok())
@@ -59,6 +62,9 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     if acme {
         return runtime.block_on(acme::run(count, rounds));
+    }
+    if of("rollout") {
+        return runtime.block_on(rollout::run(count, rounds));
     }
     runtime.block_on(run(count, rounds))
 }
