@@ -14,7 +14,7 @@ use certwright::clock::{Clock as _, SystemClock};
 use certwright_test_cluster::AuditEvent;
 use jiff::Timestamp;
 
-use super::log::{Log, answered_at};
+use super::log::{Log, answered_at, status_of};
 use super::operator::Operator;
 use place::{AT_ONCE, Place};
 
@@ -86,7 +86,7 @@ async fn measure(
         .context("the Secret was not written")?;
     let written = answered_at(written)?;
     let of_workloads = |call: &&AuditEvent| call.is_about("deployments") || call.is_about("pods");
-    let of_status = |call: &&AuditEvent| call.is_write() && call.is_about("certificates");
+    let of_status = |call: &&AuditEvent| call.is_write() && status_of(call).is_some();
     Ok(Round {
         write: seconds(asked, written),
         roll: seconds(written, rolled) - SETTLE.as_secs_f64(),
