@@ -33,6 +33,7 @@ use crate::clock::Clock;
 use crate::cluster::api_server::ApiServer;
 use crate::cluster::events::Events;
 use crate::cluster::leadership::Leadership;
+use crate::cluster::namespaces::Namespaces;
 use crate::cluster::readable::readable;
 use crate::cluster::scope::{Scope, merged};
 use crate::cluster::secrets::{IssuerKey, Named, Secrets};
@@ -186,11 +187,14 @@ impl Parts {
         unreadable::start(tasks, &routes.context, ends.broken);
         let (client, group) = (&routes.context.client, &routes.context.group);
         if let Some(settings) = self.rollout {
+            let namespaces = Namespaces::new(client.clone(), group.clone(), self.scope.clone());
+            let namespaces = Arc::new(namespaces);
             let rollout = Rollout {
                 client: client.clone(),
                 group: group.clone(),
                 surroundings: Arc::new(Around {
                     context: Arc::clone(&routes.context),
+                    namespaces: Arc::clone(&namespaces),
                     defaults: settings.defaults,
                 }),
                 certificates: self.certificates.as_reader(),
@@ -210,6 +214,11 @@ impl Parts {
                 "rollout",
                 rollout::run(rollout, ends.rollout, tasks.stop.clone()),
             );
+            let routes = routes.clone();
+            tasks.following("namespaces", async move {
+                let changed = |changed| routes.namespace_changed(changed);
+                namespaces.follow(ends.namespaces, changed).await;
+            });
         }
         let namespaced = apis(&self.scope, client, group);
         start_certificates(

@@ -7,6 +7,7 @@ pub mod events;
 pub mod front_door;
 pub mod leadership;
 mod listed;
+pub mod namespaces;
 pub mod new_secret;
 pub mod own_addresses;
 pub mod readable;

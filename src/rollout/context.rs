@@ -267,6 +267,8 @@ impl<S: Surroundings> Context<S> {
                 self.wake_owner(secret);
             }
             Notice::Certificate { namespace, name } => self.wake_certificate(namespace, name),
+            Notice::Namespace(namespace) => self.wake_within(namespace),
+            Notice::Everything => self.wake_all(),
         }
     }
 
@@ -315,6 +317,17 @@ impl<S: Surroundings> Context<S> {
             let _ = self
                 .wake_certificate
                 .unbounded_send(self.certificate_ref(&certificate));
+        }
+    }
+
+    fn wake_within(&self, namespace: &str) {
+        for reader in self.index().within(namespace) {
+            self.wake(reader);
+        }
+        for certificate in self.certificates.state() {
+            if certificate.metadata.namespace.as_deref() == Some(namespace) {
+                self.wake_certificate(namespace, &certificate.name_any());
+            }
         }
     }
 

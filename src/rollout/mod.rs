@@ -108,6 +108,10 @@ pub enum Notice {
         /// Its name.
         name: String,
     },
+    /// What [`Surroundings::held`] says of all Secrets of this namespace may have changed.
+    Namespace(String),
+    /// The same of all Secrets.
+    Everything,
 }
 
 /// What the rollout works with.

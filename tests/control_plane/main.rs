@@ -13,6 +13,7 @@ mod bounds;
 mod broken;
 mod conflicts;
 mod contest;
+mod defaults;
 mod deletion;
 mod fallback;
 mod first;

@@ -164,7 +164,7 @@ async fn it_is_ready_once_each_of_its_namespaces_was_read() {
 }
 
 /// Two namespaces of one operator, with the rights that the chart gives for them with these values.
-async fn limited(name: &str, values: &[&str]) -> (Scene<'static>, Scene<'static>) {
+pub(crate) async fn limited(name: &str, values: &[&str]) -> (Scene<'static>, Scene<'static>) {
     let cluster: &ControlPlane = CLUSTER.start().await.unwrap();
     let group = Group::new(format!("{name}.example.org"), name);
     let mut scene = Scene::bare(cluster, group, name).await;
@@ -203,7 +203,7 @@ async fn rendered(cluster: &ControlPlane, namespaces: &str, values: &[&str]) -> 
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn nothing_was_forbidden(scene: &Scene<'_>) {
+pub(crate) fn nothing_was_forbidden(scene: &Scene<'_>) {
     let calls = scene.calls();
     assert!(!calls.is_empty());
     let forbidden = calls.iter().filter(|call| call.code() == 403);

@@ -58,6 +58,7 @@ async fn its_token_allows_this_and_nothing_more() {
             .collect::<BTreeSet<_>>()
     };
     let everywhere: BTreeSet<String> = [
+        "/namespaces : list watch",
         "/pods : list",
         "/secrets : get list watch create patch delete",
         "apps/daemonsets : get list watch patch",

@@ -21,6 +21,10 @@ rules:
   - apiGroups: [apps]
     resources: [deployments, statefulsets, daemonsets]
     verbs: [get, list, watch, patch]
+  # To know what a namespace says of the rollouts in it. A Role gives away its own one by name, and no list.
+  - apiGroups: [""]
+    resources: [namespaces]
+    verbs: [{{ if .Values.watchNamespaces }}get{{ else }}list, watch{{ end }}]
   # To learn when a workload's current Pods were started, before or after the Secret last changed, and where they serve it.
   - apiGroups: [""]
     resources: [pods]

@@ -188,6 +188,19 @@ impl Policy {
         })
     }
 
+    /// Those annotations of a namespace that [`Policy::of`] may read.
+    pub fn annotations<'a>(
+        group: &Group,
+        namespace: impl IntoIterator<Item = (&'a String, &'a String)>,
+    ) -> BTreeMap<String, String> {
+        let prefix = group.key(CHOICE);
+        namespace
+            .into_iter()
+            .filter(|(key, _)| key.starts_with(&prefix))
+            .map(|(key, text)| (key.clone(), text.clone()))
+            .collect()
+    }
+
     /// What is to be done to `workload`. The first that says something:
     /// 1. the workload's own annotation;
     /// 2. the first rule that fits it;

@@ -71,6 +71,12 @@ impl Index {
         self.readers.get(secret).into_iter().flatten()
     }
 
+    /// The workloads of a namespace that read any Secret.
+    pub fn within(&self, namespace: &str) -> impl Iterator<Item = &WorkloadName> {
+        let readers = self.reads.keys();
+        readers.filter(move |name| name.namespace == namespace)
+    }
+
     /// A workload is there, in this state.
     pub fn applied(&mut self, workload: &Workload) -> BTreeSet<SecretName> {
         let name = WorkloadName::from(workload);

@@ -1,6 +1,5 @@
 //! What the rollout and the metrics see of the rest.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use certwright_core::api::Certificate;
@@ -11,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::events::Kind;
 use crate::cluster::leadership::Leadership;
+use crate::cluster::namespaces::Namespaces;
 use crate::cluster::secrets::Named;
 use crate::controller::Context;
 use crate::metrics::{
@@ -24,6 +24,7 @@ const REPLACED_WITHIN: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 pub(super) struct Around {
     pub(super) context: Arc<Context>,
+    pub(super) namespaces: Arc<Namespaces>,
     pub(super) defaults: Defaults,
 }
 
@@ -53,6 +54,8 @@ impl Surroundings for Around {
             return None;
         }
         let facts = pair.facts()?;
+        // As long as it isn't known what the namespace wants, nothing is done.
+        let namespace = self.namespaces.annotations(&secret.namespace)?;
         Some(Held {
             certificate: owner,
             fingerprint: pair.fingerprint.to_string(),
@@ -62,8 +65,7 @@ impl Surroundings for Around {
             policy: Policy::of(
                 &self.context.group,
                 certificate.spec.rollout.as_ref(),
-                // Namespaces are not watched yet.
-                &BTreeMap::new(),
+                &namespace,
                 &self.defaults,
             ),
             // Issuers inside the cluster answer at once.

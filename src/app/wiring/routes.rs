@@ -8,6 +8,7 @@ use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kube::runtime::reflector::Store;
 use kube::runtime::watcher::Event;
 
+use crate::cluster::namespaces::Changed;
 use crate::cluster::readable::Broken;
 use crate::cluster::secrets::{Change, IssuerKey, Named};
 use crate::controller::watches::IssuersSeen;
@@ -24,6 +25,7 @@ pub(super) struct Routes {
     issuers: UnboundedSender<Named>,
     cluster_issuers: UnboundedSender<Named>,
     rollout: UnboundedSender<Notice>,
+    namespaces: UnboundedSender<String>,
     answers: UnboundedSender<Named>,
     pub(super) broken: UnboundedSender<Broken>,
 }
@@ -34,6 +36,7 @@ pub(super) struct Ends {
     pub(super) issuers: UnboundedReceiver<Named>,
     pub(super) cluster_issuers: UnboundedReceiver<Named>,
     pub(super) rollout: UnboundedReceiver<Notice>,
+    pub(super) namespaces: UnboundedReceiver<String>,
     pub(super) answers: UnboundedReceiver<Named>,
     pub(super) broken: UnboundedReceiver<Broken>,
 }
@@ -44,6 +47,7 @@ impl Routes {
         let (to_issuers, issuers) = unbounded();
         let (to_cluster_issuers, cluster_issuers) = unbounded();
         let (to_rollout, rollout) = unbounded();
+        let (to_namespaces, namespaces) = unbounded();
         let (to_answers, answers) = unbounded();
         let (to_broken, broken) = unbounded();
         let routes = Self {
@@ -52,6 +56,7 @@ impl Routes {
             issuers: to_issuers,
             cluster_issuers: to_cluster_issuers,
             rollout: to_rollout,
+            namespaces: to_namespaces,
             answers: to_answers,
             broken: to_broken,
         };
@@ -60,6 +65,7 @@ impl Routes {
             issuers,
             cluster_issuers,
             rollout,
+            namespaces,
             answers,
             broken,
         };
@@ -79,10 +85,22 @@ impl Routes {
             self.wake_certificates_of(&issuer);
         }
         let Named { namespace, name } = secret.clone();
+        if self.context.secrets.held(secret).is_some() {
+            send(&self.namespaces, namespace.clone());
+        }
         send(
             &self.rollout,
             Notice::Secret(SecretName { namespace, name }),
         );
+    }
+
+    /// What namespaces say has changed: the workloads in them and their Certificates have to look.
+    pub(super) fn namespace_changed(&self, changed: Changed) {
+        let notice = match changed {
+            Changed::All => Notice::Everything,
+            Changed::One(namespace) => Notice::Namespace(namespace),
+        };
+        send(&self.rollout, notice);
     }
 
     /// The watch of Certificates showed something, and its store has it.

@@ -110,3 +110,21 @@ fn it_is_complete_once_every_kind_was_listed() {
     index.list_begins(&WorkloadKind::Deployment);
     assert!(index.is_complete());
 }
+
+#[test]
+fn the_readers_of_a_namespace_are_those_in_it() {
+    let mut index = Index::default();
+    let mut elsewhere = deployment();
+    elsewhere["metadata"]["namespace"] = json!("elsewhere");
+    let mut unrelated = deployment();
+    unrelated["metadata"]["name"] = json!("unrelated");
+    unrelated["spec"]["template"]["spec"] = json!({});
+    for workload in [&deployment(), &elsewhere, &unrelated] {
+        index.applied(&read(workload));
+    }
+    let within: Vec<&str> = index
+        .within("shop")
+        .map(|name| name.name.as_str())
+        .collect();
+    assert_eq!(within, ["web"]);
+}
