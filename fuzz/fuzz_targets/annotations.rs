@@ -7,7 +7,7 @@ use certwright_core::api::Group;
 use certwright_core::pki::facts::Fingerprint;
 use certwright_core::plan::Request;
 use certwright_core::plan::marks::Marks;
-use certwright_core::rollout::{is_mark, mark_key};
+use certwright_core::rollout::{Source, is_mark, mark_key};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -24,9 +24,11 @@ fuzz_target!(|text: &str| {
     assert!(written.keys().all(|key| annotations.contains_key(key)));
 
     for (key, value) in &annotations {
-        let mark = mark_key(&group, value);
-        assert!(is_mark(&group, &mark));
-        assert!(mark.len() <= group.prefix().len() + 63);
+        for source in [Source::secret(value), Source::config_map(value)] {
+            let mark = mark_key(&group, &source);
+            assert!(is_mark(&group, &mark));
+            assert!(mark.len() <= group.prefix().len() + 63);
+        }
         let _ = is_mark(&group, key);
         if let Some(version) = Request::version_of(value) {
             assert!(value.starts_with(&format!("v{version}-")));

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use certwright_core::api::Group;
 use certwright_core::rollout::{
-    Defaults, Held, Index, Inputs, Marks, Pods, Policy, RolloutPlan, Workload, WorkloadKind,
+    Defaults, Held, Index, Inputs, Marks, Pods, Policy, RolloutPlan, Source, SourceKind, Workload,
+    WorkloadKind,
     apply_body, plan_rollout,
 };
 use certwright_fuzz::now;
@@ -20,9 +21,9 @@ fuzz_target!(|json: &[u8]| {
     };
     for kind in WorkloadKind::BUILT_IN {
         let workload = Workload::from_object(kind, &object);
-        assert!(workload.problem.is_none() || workload.secrets.is_empty());
+        assert!(workload.problem.is_none() || workload.reads.is_empty());
         let touched = Index::new(WorkloadKind::BUILT_IN).applied(&workload);
-        assert_eq!(touched.len(), workload.secrets.len());
+        assert_eq!(touched.len(), workload.reads.len());
         let marks = match plan(&workload) {
             RolloutPlan::Baseline { marks }
             | RolloutPlan::Roll { marks, .. }
@@ -39,10 +40,10 @@ fuzz_target!(|json: &[u8]| {
 
 fn plan(workload: &Workload) -> RolloutPlan {
     let group = Group::default();
-    let held: BTreeMap<String, Held> = workload
-        .secrets
+    let held: BTreeMap<Source, Held> = workload
+        .reads
         .iter()
-        .map(|secret| (secret.clone(), held(secret)))
+        .map(|source| (source.clone(), held(source)))
         .collect();
     let hour = SignedDuration::from_hours(1);
     let pods = Some(Pods {
@@ -59,12 +60,14 @@ fn plan(workload: &Workload) -> RolloutPlan {
     )
 }
 
-fn held(secret: &str) -> Held {
+fn held(source: &Source) -> Held {
+    let ours = source.kind == SourceKind::Secret;
     Held {
-        certificate: secret.to_owned(),
+        certificate: ours.then(|| source.name.clone()),
         fingerprint: "00".repeat(32),
         issued_at: Some(now() - SignedDuration::from_mins(30)),
-        not_after: now() + SignedDuration::from_hours(1000),
+        first_seen: !ours,
+        not_after: ours.then(|| now() + SignedDuration::from_hours(1000)),
         replaces_revoked: false,
         policy: Policy::of(
             &Group::default(),

@@ -195,6 +195,7 @@ impl Parts {
                 surroundings: Arc::new(Around {
                     context: Arc::clone(&routes.context),
                     namespaces: Arc::clone(&namespaces),
+                    asked: routes.namespaces.clone(),
                     defaults: settings.defaults,
                 }),
                 certificates: self.certificates.as_reader(),

@@ -20,7 +20,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use kube::client::ClientBuilder;
-use kube::runtime::watcher;
+use kube::runtime::watcher::{self, Event};
 use kube::{Client, Config};
 use tracing::warn;
 
@@ -60,6 +60,17 @@ pub async fn call_within<T>(
     match tokio::time::timeout(patience, call).await {
         Ok(answer) => answer.map_err(|source| CallError::Refused(Box::new(source))),
         Err(_) => Err(CallError::TimedOut(patience)),
+    }
+}
+
+/// The same event about something else.
+pub fn mapped<A, B>(event: Event<A>, change: impl FnOnce(A) -> B) -> Event<B> {
+    match event {
+        Event::Apply(object) => Event::Apply(change(object)),
+        Event::Delete(object) => Event::Delete(change(object)),
+        Event::InitApply(object) => Event::InitApply(change(object)),
+        Event::Init => Event::Init,
+        Event::InitDone => Event::InitDone,
     }
 }
 

@@ -27,7 +27,7 @@ use tokio::sync::watch;
 
 use super::scope::Scope;
 use super::watched::watched;
-use super::{call, version, watch_failed};
+use super::{call, mapped, version, watch_failed};
 use crate::error::{Error, Object};
 pub use leaves::IssuerKey;
 use state::{Look, State};
@@ -221,13 +221,13 @@ impl Secrets {
         let label = self.group.key(MANAGED);
         let config = watcher::Config::default().labels(&label).page_size(100);
         // Reduced before anything is kept.
-        let ours = watched(whole, config)
-            .map_ok(|event| state::map(event, |secret| self.observed(&secret)));
+        let ours =
+            watched(whole, config).map_ok(|event| mapped(event, |secret| self.observed(&secret)));
         let others = watched(
             named,
             watcher::Config::default().labels(&format!("!{label}")),
         )
-        .map_ok(|event| state::map(event, sighted));
+        .map_ok(|event| mapped(event, sighted));
         tokio::join!(
             self.follow(&namespace, ours, State::is_own, State::follow_ours, changed),
             self.follow(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use certwright_core::api::certificate::{RolloutCall, RolloutStrategy};
 use certwright_core::rollout::{
-    Callee, Inputs, Marks, Object, Pod, Pods, RolloutPlan, Skip, Workload, WorkloadName,
+    Callee, Inputs, Marks, Object, Pod, Pods, RolloutPlan, Skip, Source, Workload, WorkloadName,
     apply_body, plan_rollout,
 };
 use jiff::Timestamp;
@@ -89,7 +89,7 @@ pub(super) async fn reconcile<S: Surroundings>(
             context.not_skipped(&name);
             context.surroundings.carried(RolloutStrategy::Restart);
             tracing::info!(workload = %error::Workload(name), ?secrets, "Rolled out new certificate");
-            let report = report::rolled(&workload, secrets);
+            let report = report::rolled(&workload, &news(context, &workload, secrets));
             context.surroundings.publish(report).await;
         }
         RolloutPlan::Call {
@@ -102,7 +102,7 @@ pub(super) async fn reconcile<S: Surroundings>(
             context.not_skipped(&name);
             context.surroundings.carried(RolloutStrategy::Call);
             tracing::info!(workload = %error::Workload(name), ?secrets, "Called Pods for new certificate");
-            let report = report::called(&workload, secrets);
+            let report = report::called(&workload, &news(context, &workload, secrets));
             context.surroundings.publish(report).await;
         }
         nothing_to_write => return Ok(rest(now, context, &workload, nothing_to_write).await),
@@ -143,13 +143,13 @@ async fn call_pods<S: Surroundings>(
     workload: &Workload,
     call: &RolloutCall,
     callees: Vec<Callee>,
-    secrets: &[String],
+    secrets: &[Source],
 ) -> Result<(), Error> {
     let Err(problem) = call::call_all(&context.allowed, call, callees).await else {
         return Ok(());
     };
     let (name, why) = (WorkloadName::from(workload), format!("{problem:#}"));
-    let report = report::not_called(workload, secrets, &why);
+    let report = report::not_called(workload, &news(context, workload, secrets), &why);
     if context.is_news(name.clone(), &report.note) {
         context.surroundings.publish(report).await;
     }
@@ -196,7 +196,8 @@ async fn rest<S: Surroundings>(
     match plan {
         RolloutPlan::Wait { until, .. } => return at(now, *until),
         RolloutPlan::Misconfigured { problem, secrets } => {
-            let report = report::misconfigured(workload, problem, secrets);
+            let report =
+                report::misconfigured(workload, problem, &news(context, workload, secrets));
             if context.surroundings.may_write() && context.is_news(name, &report.note) {
                 context.surroundings.publish(report).await;
             }
@@ -209,7 +210,8 @@ async fn rest<S: Surroundings>(
             // What is under way passes; the rest stays until someone does something.
             let lasts = matches!(why, Skip::Paused | Skip::Unavailable);
             if lasts && !secrets.is_empty() && context.surroundings.may_write() {
-                let report = report::skipped(workload, *why, secrets, *until);
+                let report =
+                    report::skipped(workload, *why, &news(context, workload, secrets), *until);
                 if context.is_news(name, &report.note) {
                     context.surroundings.publish(report).await;
                 }
@@ -221,6 +223,11 @@ async fn rest<S: Surroundings>(
         _ => context.not_skipped(&name),
     }
     Action::await_change()
+}
+
+/// What is new for a workload.
+fn news<S: Surroundings>(context: &Context<S>, workload: &Workload, sources: &[Source]) -> String {
+    report::news(sources, &context.held(workload))
 }
 
 /// Looks again at a moment.

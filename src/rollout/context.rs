@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certwright_core::api::{Certificate, Group};
 use certwright_core::rollout::{
-    Dependent, Held, Index, Ingress, Pace, SecretName, Turn, Workload, WorkloadKind, WorkloadName,
-    is_due, under_way_since,
+    Dependent, Held, Index, Ingress, Pace, Source, SourceName, Turn, Workload, WorkloadKind,
+    WorkloadName, is_due, under_way_since,
 };
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use jiff::Timestamp;
@@ -14,8 +14,9 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt as _};
 
+use super::foreign::{self, Foreigners};
 use super::ingresses::KnownIngresses;
-use super::kinds::{self, Source, Watched};
+use super::kinds::{self, Watched};
 use super::proofs::Proofs;
 use super::turns::Turns;
 use super::{Limits, Notice, Probing, Rollout, Surroundings};
@@ -38,6 +39,7 @@ pub(super) struct Context<S> {
     pub(super) proof_backoff: Backoff<ObjectRef<Certificate>>,
     pub(super) proofs: Mutex<Proofs>,
     wake_proof: UnboundedSender<ObjectRef<Certificate>>,
+    pub(super) foreign: Foreigners,
     limits: Limits,
     watched: BTreeMap<WorkloadKind, Watched>,
     wake_certificate: UnboundedSender<ObjectRef<Certificate>>,
@@ -50,11 +52,12 @@ pub(super) struct Context<S> {
 
 /// The other ends of a [`Context`].
 pub(super) struct Sources {
-    pub(super) workloads: Vec<Source>,
+    pub(super) workloads: Vec<kinds::Source>,
     pub(super) certificates: UnboundedReceiver<ObjectRef<Certificate>>,
     /// Those whose dependents are to be looked at.
     pub(super) proofs: UnboundedReceiver<ObjectRef<Certificate>>,
     pub(super) ingresses: Writer<Ingress>,
+    pub(super) foreign: foreign::Sources,
 }
 
 impl<S: Surroundings> Context<S> {
@@ -66,6 +69,7 @@ impl<S: Surroundings> Context<S> {
                 ((kind, watched), source)
             })
             .unzip();
+        let (foreign, foreign_sources) = Foreigners::new();
         let (wake_certificate, certificates) = unbounded();
         let (wake_proof, proofs) = unbounded();
         let (ingresses, ingresses_writer) = KnownIngresses::new(rollout.probing.is_some());
@@ -83,6 +87,7 @@ impl<S: Surroundings> Context<S> {
             proof_backoff: Backoff::default(),
             proofs: Mutex::default(),
             wake_proof,
+            foreign,
             limits: rollout.limits,
             index: Mutex::new(Index::new(watched.keys().cloned())),
             watched,
@@ -95,6 +100,7 @@ impl<S: Surroundings> Context<S> {
             certificates,
             proofs,
             ingresses: ingresses_writer,
+            foreign: foreign_sources,
         };
         (context, sources)
     }
@@ -108,28 +114,32 @@ impl<S: Surroundings> Context<S> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Of the Secrets a workload reads those that are ours.
-    pub(super) fn held(&self, workload: &Workload) -> BTreeMap<String, Held> {
+    /// Of what a workload reads that which it is to be given.
+    pub(super) fn held(&self, workload: &Workload) -> BTreeMap<Source, Held> {
         let reader = WorkloadName::from(workload);
-        let held = workload.secrets.iter().filter_map(|name| {
-            let held = self.surroundings.held(&reader.secret(name))?;
-            Some((name.clone(), held))
+        let held = workload.reads.iter().filter_map(|source| {
+            let held = self.held_in(&reader.read(source))?;
+            Some((source.clone(), held))
         });
         held.collect()
     }
 
     /// The Secret of a Certificate, and what it holds, if that is the Certificate's.
-    pub(super) fn secret_of(&self, certificate: &Certificate) -> Option<(SecretName, Held)> {
-        let secret = SecretName {
-            namespace: certificate.namespace().unwrap_or_default(),
-            name: certificate.spec.secret_name.clone(),
-        };
+    pub(super) fn secret_of(&self, certificate: &Certificate) -> Option<(SourceName, Held)> {
+        let secret = Source::secret(&certificate.spec.secret_name);
+        let secret = secret.within(certificate.namespace().unwrap_or_default());
         let held = self.surroundings.held(&secret)?;
-        (held.certificate == certificate.name_any()).then_some((secret, held))
+        (held.certificate == Some(certificate.name_any())).then_some((secret, held))
+    }
+
+    /// What a Secret or ConfigMap holds, if its readers are to be given it. One that is ours is ours, whatever its labels say.
+    pub(super) fn held_in(&self, source: &SourceName) -> Option<Held> {
+        let ours = self.surroundings.held(source);
+        ours.or_else(|| self.foreign.held(&self.group, &*self.surroundings, source))
     }
 
     /// Where the workloads that read a Secret stand, as last seen or written, and how they are to be taken up.
-    pub(super) fn readers(&self, now: Timestamp, secret: &SecretName, held: &Held) -> Readers {
+    pub(super) fn readers(&self, now: Timestamp, secret: &SourceName, held: &Held) -> Readers {
         self.readers_by(&self.turns(), now, secret, held)
     }
 
@@ -137,7 +147,7 @@ impl<S: Surroundings> Context<S> {
         &self,
         turns: &Turns,
         now: Timestamp,
-        secret: &SecretName,
+        secret: &SourceName,
         held: &Held,
     ) -> Readers {
         let names: Vec<WorkloadName> = self.index().readers(secret).cloned().collect();
@@ -147,7 +157,7 @@ impl<S: Surroundings> Context<S> {
         });
         let workloads: Vec<_> = workloads.collect();
         let dependents = workloads.iter().map(dependent);
-        let pace = Pace::of(now, &self.group, &secret.name, held, dependents);
+        let pace = Pace::of(now, &self.group, &secret.source, held, dependents);
         Readers {
             workloads,
             pace,
@@ -167,7 +177,7 @@ impl<S: Surroundings> Context<S> {
         &'c self,
         now: Timestamp,
         workload: &Workload,
-        held: &BTreeMap<String, Held>,
+        held: &BTreeMap<Source, Held>,
     ) -> Option<Begun<'c, S>> {
         let name = WorkloadName::from(workload);
         let mut turns = self.turns();
@@ -176,10 +186,10 @@ impl<S: Surroundings> Context<S> {
             (true, 0) => turns.wait(name),
             (true, _) => {
                 turns.begin(name.clone());
-                let secrets = workload.secrets.iter();
+                let reads = workload.reads.iter();
                 return Some(Begun {
                     context: self,
-                    secrets: secrets.map(|secret| name.secret(secret)).collect(),
+                    reads: reads.map(|source| name.read(source)).collect(),
                     name,
                 });
             }
@@ -199,12 +209,12 @@ impl<S: Surroundings> Context<S> {
         turns: &Turns,
         now: Timestamp,
         workload: &Workload,
-        held: &BTreeMap<String, Held>,
+        held: &BTreeMap<Source, Held>,
     ) -> bool {
         held.iter()
             .filter(|(secret, held)| is_due(&self.group, workload, secret, held))
             .all(|(secret, held)| {
-                let secret = WorkloadName::from(workload).secret(secret);
+                let secret = WorkloadName::from(workload).read(secret);
                 let readers = self.readers_by(turns, now, &secret, held);
                 readers.pace.turn(now, &self.group, workload, held, false) == Turn::Now
             })
@@ -260,7 +270,7 @@ impl<S: Surroundings> Context<S> {
 
     pub(super) fn notice(&self, notice: &Notice) {
         match notice {
-            Notice::Secret(secret) => {
+            Notice::Source(secret) => {
                 for reader in self.index().readers(secret) {
                     self.wake(reader);
                 }
@@ -273,7 +283,7 @@ impl<S: Surroundings> Context<S> {
     }
 
     /// What reads these Secrets, or how far it has come, has changed: their Certificates tell.
-    pub(super) fn touched(&self, secrets: &BTreeSet<SecretName>) {
+    pub(super) fn touched(&self, secrets: &BTreeSet<SourceName>) {
         for secret in secrets {
             self.wake_owner(secret);
         }
@@ -313,6 +323,7 @@ impl<S: Surroundings> Context<S> {
         for watched in self.watched.values() {
             watched.wake_all();
         }
+        self.foreign.wake_all(|_| true);
         for certificate in self.certificates.state() {
             let _ = self
                 .wake_certificate
@@ -324,6 +335,7 @@ impl<S: Surroundings> Context<S> {
         for reader in self.index().within(namespace) {
             self.wake(reader);
         }
+        self.foreign.wake_all(|name| name.namespace == namespace);
         for certificate in self.certificates.state() {
             if certificate.metadata.namespace.as_deref() == Some(namespace) {
                 self.wake_certificate(namespace, &certificate.name_any());
@@ -331,9 +343,11 @@ impl<S: Surroundings> Context<S> {
         }
     }
 
-    fn wake_owner(&self, secret: &SecretName) {
-        if let Some(held) = self.surroundings.held(secret) {
-            self.wake_certificate(&secret.namespace, &held.certificate);
+    fn wake_owner(&self, secret: &SourceName) {
+        match self.held_in(secret).map(|held| held.certificate) {
+            Some(Some(owner)) => self.wake_certificate(&secret.namespace, &owner),
+            Some(None) => self.foreign.wake(secret),
+            None => {}
         }
     }
 
@@ -381,14 +395,14 @@ fn dependent((workload, begun): &(Arc<Workload>, bool)) -> Dependent<'_> {
 pub(super) struct Begun<'c, S: Surroundings> {
     context: &'c Context<S>,
     name: WorkloadName,
-    secrets: BTreeSet<SecretName>,
+    reads: BTreeSet<SourceName>,
 }
 
 impl<S: Surroundings> Drop for Begun<'_, S> {
     fn drop(&mut self) {
         self.context.turns().end(&self.name);
         // Whatever came of it, others may have their turn now.
-        self.context.touched(&self.secrets);
+        self.context.touched(&self.reads);
         self.context.fill(self.context.surroundings.now());
     }
 }

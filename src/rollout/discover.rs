@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::pin::pin;
 
-use certwright_core::rollout::{Object, SecretName, Workload, WorkloadKind, WorkloadName};
+use certwright_core::rollout::{Object, SourceName, Workload, WorkloadKind, WorkloadName};
 use futures::{StreamExt, TryStreamExt};
 use kube::Api;
 use kube::runtime::WatchStreamExt;
@@ -93,7 +93,7 @@ fn heard<S: Surroundings>(context: &Context<S>, of_kind: &Watched, event: &Event
     context.touched(&touched);
 }
 
-fn applied<S: Surroundings>(context: &Context<S>, workload: &Workload) -> BTreeSet<SecretName> {
+fn applied<S: Surroundings>(context: &Context<S>, workload: &Workload) -> BTreeSet<SourceName> {
     if let Some(problem) = &workload.problem {
         let workload = error::Workload(WorkloadName::from(workload));
         tracing::warn!(%workload, problem, "Workload can't be read");

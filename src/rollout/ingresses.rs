@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use certwright_core::rollout::{Ingress, Ingresses, SecretName};
+use certwright_core::rollout::{Ingress, Ingresses, SourceName};
 use futures::StreamExt;
 use kube::Api;
 use kube::runtime::WatchStreamExt;
@@ -45,7 +45,7 @@ impl KnownIngresses {
     }
 
     /// Those that name a Secret.
-    pub(super) fn of(&self, secret: &SecretName) -> Vec<Arc<Ingress>> {
+    pub(super) fn of(&self, secret: &SourceName) -> Vec<Arc<Ingress>> {
         let index = self.index();
         let named = index.of(secret).filter_map(|name| {
             let ingress = ObjectRef::new(name).within(&secret.namespace);
@@ -59,7 +59,7 @@ impl KnownIngresses {
     }
 
     /// Takes in what the watch shows, once the store has it.
-    fn heard(&self, event: &Event<Ingress>) -> BTreeSet<SecretName> {
+    fn heard(&self, event: &Event<Ingress>) -> BTreeSet<SourceName> {
         let mut index = self.index();
         match event {
             Event::Init => {

@@ -9,6 +9,7 @@ mod call;
 mod context;
 mod discover;
 mod error;
+mod foreign;
 mod ingresses;
 mod kinds;
 mod proofs;
@@ -29,7 +30,9 @@ use std::time::Duration;
 
 use certwright_core::api::certificate::RolloutStrategy;
 use certwright_core::api::{Certificate, Group};
-use certwright_core::rollout::{Held, SecretName, Workload, WorkloadKind, WorkloadName};
+use certwright_core::rollout::{
+    Foreign, Held, Misconfigured, Policy, SourceName, Workload, WorkloadKind, WorkloadName,
+};
 use futures::future::join_all;
 use futures::stream::pending;
 use futures::{Stream, StreamExt};
@@ -63,7 +66,14 @@ pub trait Surroundings: Send + Sync + 'static {
     ///
     /// Never older than our own last write: a workload would be rolled back to the certificate before. `None` as
     /// long as nothing is known is fine.
-    fn held(&self, secret: &SecretName) -> Option<Held>;
+    fn held(&self, source: &SourceName) -> Option<Held>;
+
+    /// What is to be done to the readers of a Secret or ConfigMap that isn't ours, or why that can't be read; `None` as long as
+    /// it isn't known what its namespace says.
+    fn policy(&self, foreign: &Foreign) -> Option<Result<Policy, Misconfigured>>;
+
+    /// Takes note that what a Secret or ConfigMap holds has changed that isn't ours.
+    fn changed(&self, foreign: &SourceName);
 
     /// A Certificate as last seen or written by anybody of us, where that may be ahead of [`Rollout::certificates`].
     fn certificate(&self, namespace: &str, name: &str) -> Option<Arc<Certificate>>;
@@ -99,8 +109,8 @@ pub struct Report {
 /// Something to look at again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// What [`Surroundings::held`] says of this Secret has changed, or is known for the first time.
-    Secret(SecretName),
+    /// What [`Surroundings::held`] says of this Secret or ConfigMap has changed, or is known for the first time.
+    Source(SourceName),
     /// A Certificate has changed, or is known for the first time.
     Certificate {
         /// Its namespace.
@@ -171,6 +181,7 @@ pub async fn run<S: Surroundings>(
         certificates(context, sources.certificates, &stop),
         proofs(context, sources.proofs, &stop),
         ingresses::follow(context, sources.ingresses, &stop),
+        foreign::follow(context, sources.foreign, &stop),
         forward(context, notices, &stop),
         terms(context, &stop),
     );

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use certwright_core::rollout::{
-    Held, Host, Ingress, Outcome, Proven, SecretName, Verdict, WorkloadName, look_again,
+    Held, Host, Ingress, Outcome, Proven, SourceName, Verdict, WorkloadName, look_again,
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
@@ -45,9 +45,9 @@ struct Proof {
 /// What was seen of what is served.
 #[derive(Debug, Default)]
 pub(super) struct Proofs {
-    of: HashMap<SecretName, BTreeMap<Target, Proof>>,
+    of: HashMap<SourceName, BTreeMap<Target, Proof>>,
     /// Which certificate all were seen to serve, of each Secret.
-    served: HashMap<SecretName, String>,
+    served: HashMap<SourceName, String>,
     /// Since when this replica leads.
     since: Timestamp,
     random: RandomState,
@@ -64,7 +64,7 @@ impl Proofs {
     /// When a target is to be looked at for this certificate; `None`: it was not looked at in this version yet.
     fn next(
         &self,
-        secret: &SecretName,
+        secret: &SourceName,
         fingerprint: &str,
         target: &Target,
         version: &str,
@@ -74,7 +74,7 @@ impl Proofs {
     }
 
     /// What was seen of a target for this certificate.
-    fn verdict(&self, secret: &SecretName, fingerprint: &str, target: &Target) -> Option<&Verdict> {
+    fn verdict(&self, secret: &SourceName, fingerprint: &str, target: &Target) -> Option<&Verdict> {
         let proof = self.of.get(secret)?.get(target)?;
         proof
             .verdict
@@ -87,7 +87,7 @@ impl Proofs {
     pub(super) fn saw(
         &mut self,
         now: Timestamp,
-        secret: &SecretName,
+        secret: &SourceName,
         fingerprint: &str,
         settles: Option<Timestamp>,
         interval: SignedDuration,
@@ -124,13 +124,13 @@ impl Proofs {
     }
 
     /// Takes note that all were seen to serve the certificate. Answers whether that is known for the first time.
-    pub(super) fn all_serve(&mut self, secret: &SecretName, fingerprint: &str) -> bool {
+    pub(super) fn all_serve(&mut self, secret: &SourceName, fingerprint: &str) -> bool {
         let before = self.served.insert(secret.clone(), fingerprint.to_owned());
         before.as_deref() != Some(fingerprint)
     }
 
     /// Forgets what was seen of all others than these.
-    pub(super) fn keep(&mut self, secret: &SecretName, targets: impl Fn(&Target) -> bool) {
+    pub(super) fn keep(&mut self, secret: &SourceName, targets: impl Fn(&Target) -> bool) {
         if let Some(proofs) = self.of.get_mut(secret) {
             proofs.retain(|target, _| targets(target));
             if proofs.is_empty() {
@@ -164,14 +164,14 @@ impl<S: Surroundings> Context<S> {
     }
 
     /// The hosts that are to show a Secret's certificate, each with the Ingress that says so.
-    pub(super) fn hosts(&self, secret: &SecretName) -> Vec<(Target, Arc<Ingress>)> {
+    pub(super) fn hosts(&self, secret: &SourceName) -> Vec<(Target, Arc<Ingress>)> {
         let ingresses = self.ingresses.of(secret).into_iter();
         let looked_at = |ingress: &Arc<Ingress>| {
             let ports = ingress.ports(&self.group);
             !matches!(ports, Ok(ports) if ports.is_empty())
         };
         let hosts = ingresses.filter(looked_at).flat_map(|ingress| {
-            let hosts = ingress.hosts.get(&secret.name).cloned();
+            let hosts = ingress.hosts.get(&secret.source.name).cloned();
             hosts.into_iter().flatten().map(move |host| {
                 let name = ingress.name_any();
                 (
@@ -187,7 +187,7 @@ impl<S: Surroundings> Context<S> {
     }
 
     /// What was found out about what serves a Secret's certificate.
-    pub(super) fn proven(&self, secret: &SecretName, held: &Held, readers: &Readers) -> Proven {
+    pub(super) fn proven(&self, secret: &SourceName, held: &Held, readers: &Readers) -> Proven {
         if self.probing.is_none() {
             return Proven::default();
         }
@@ -219,7 +219,7 @@ impl<S: Surroundings> Context<S> {
     /// before counts for a while, at most for `window`.
     pub(super) fn next_look(
         &self,
-        secret: &SecretName,
+        secret: &SourceName,
         held: &Held,
         (target, version): (&Target, &str),
         was_told: bool,
@@ -233,15 +233,14 @@ impl<S: Surroundings> Context<S> {
 
 #[cfg(test)]
 mod tests {
+    use certwright_core::rollout::Source;
+
     use super::*;
 
     const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
-    fn secret() -> SecretName {
-        SecretName {
-            namespace: "shop".to_owned(),
-            name: "web-tls".to_owned(),
-        }
+    fn secret() -> SourceName {
+        Source::secret("web-tls").within("shop")
     }
 
     fn target(host: &str) -> Target {

@@ -3,7 +3,7 @@
 mod looks;
 mod services;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use certwright_core::api::Certificate;
 use certwright_core::api::certificate::{HostState, ProbePolicy, RolloutProbe, WorkloadState};
 use certwright_core::rollout::{
-    Callee, Held, Ingress, Pod, SecretName, Workload, WorkloadName, runs_with, verdict,
+    Callee, Held, Ingress, Pod, SourceName, Workload, WorkloadName, runs_with, verdict,
 };
 use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
@@ -92,7 +92,7 @@ pub(super) async fn reconcile<S: Surroundings>(
         news |= proofs.saw(now, &secret, &held.fingerprint, settles, interval, one);
     }
     if news {
-        context.wake_certificate(&secret.namespace, &held.certificate);
+        context.touched(&BTreeSet::from([secret.clone()]));
     }
     if !rest.is_empty() {
         return Ok(Action::requeue(Duration::ZERO));
@@ -120,7 +120,7 @@ impl Sought {
 fn sought<S: Surroundings>(
     now: Timestamp,
     context: &Context<S>,
-    secret: &SecretName,
+    secret: &SourceName,
     held: &Held,
     readers: &Readers,
 ) -> AllSought {
@@ -128,7 +128,7 @@ fn sought<S: Surroundings>(
         let policy = held.policy.as_ref().ok()?;
         let probe = policy.probe(&context.group, workload).ok()?;
         let wanted = probe.policy != Some(ProbePolicy::Disabled)
-            && runs_with(now, &context.group, workload, &secret.name, held);
+            && runs_with(now, &context.group, workload, &secret.source, held);
         wanted.then(|| {
             let target = Target::Workload(WorkloadName::from(&**workload));
             (target, Sought::Workload(Arc::clone(workload), probe))
@@ -170,7 +170,7 @@ fn spread(interval: SignedDuration, target: &Target) -> SignedDuration {
 async fn look<S: Surroundings>(
     context: &Context<S>,
     probing: &Probing,
-    secret: &SecretName,
+    secret: &SourceName,
     held: &Held,
     due: Vec<(&Target, &Sought)>,
 ) -> Result<Vec<Looked>, Error> {

@@ -1,15 +1,20 @@
 //! What users are told by Events.
 
+use std::collections::BTreeMap;
+
 use certwright_core::api::{Certificate, Group};
-use certwright_core::rollout::{Misconfigured, STALE, Skip, UpdateStrategy, Workload};
+use certwright_core::rollout::{
+    Foreign, HALTED, Held, Misconfigured, STALE, Skip, Source, UpdateStrategy, Workload,
+    WorkloadName,
+};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
 
 use super::Report;
 
-pub(super) fn rolled(workload: &Workload, secrets: &[String]) -> Report {
-    let mut note = format!("{}: its Pods are replaced", news(secrets));
+pub(super) fn rolled(workload: &Workload, news: &str) -> Report {
+    let mut note = format!("{}: its Pods are replaced", news);
     match workload.update {
         UpdateStrategy::OnDelete => note.push_str(" as they are deleted (updateStrategy OnDelete)"),
         UpdateStrategy::From { partition } => {
@@ -22,28 +27,24 @@ pub(super) fn rolled(workload: &Workload, secrets: &[String]) -> Report {
     report(workload, false, "RolledOut", note)
 }
 
-pub(super) fn called(workload: &Workload, secrets: &[String]) -> Report {
-    let note = format!("{}: its Pods were called", news(secrets));
+pub(super) fn called(workload: &Workload, news: &str) -> Report {
+    let note = format!("{}: its Pods were called", news);
     Report {
         action: "Call",
         ..report(workload, false, "RolledOut", note)
     }
 }
 
-pub(super) fn not_called(workload: &Workload, secrets: &[String], why: &str) -> Report {
-    let note = format!("{}: {why}; it is tried again", news(secrets));
+pub(super) fn not_called(workload: &Workload, news: &str, why: &str) -> Report {
+    let note = format!("{}: {why}; it is tried again", news);
     Report {
         action: "Call",
         ..report(workload, true, "Calling", note)
     }
 }
 
-pub(super) fn misconfigured(
-    workload: &Workload,
-    problem: &Misconfigured,
-    secrets: &[String],
-) -> Report {
-    let note = format!("{} is not rolled out: {problem}", news(secrets));
+pub(super) fn misconfigured(workload: &Workload, problem: &Misconfigured, news: &str) -> Report {
+    let note = format!("{} is not rolled out: {problem}", news);
     report(workload, true, "Misconfigured", note)
 }
 
@@ -70,7 +71,7 @@ pub(super) fn of_certificate(
 pub(super) fn skipped(
     workload: &Workload,
     why: Skip,
-    secrets: &[String],
+    news: &str,
     until: Option<Timestamp>,
 ) -> Report {
     let why = match why {
@@ -78,15 +79,56 @@ pub(super) fn skipped(
         Skip::RollingOut => "another change of its Pods is under way",
         Skip::Unavailable => "not all its Pods are available; it is rolled once they are",
     };
-    let mut note = format!("{} is not rolled out: {why}", news(secrets));
+    let mut note = format!("{} is not rolled out: {why}", news);
     if let Some(until) = until {
         note.push_str(&format!(", or at {until} if none is by then"));
     }
     report(workload, true, "RolloutSkipped", note)
 }
 
-fn news(secrets: &[String]) -> String {
-    format!("New certificate in Secret {}", secrets.join(", "))
+/// What is new in these, of which `held` says whether they are ours.
+pub(super) fn news(sources: &[Source], held: &BTreeMap<Source, Held>) -> String {
+    let is_ours = |source: &&Source| {
+        let held = held.get(*source);
+        held.is_none_or(|held| held.certificate.is_some())
+    };
+    let (ours, others): (Vec<_>, Vec<_>) = sources.iter().partition(is_ours);
+    let ours: Vec<&str> = ours.iter().map(|source| source.name.as_str()).collect();
+    let others: Vec<String> = others.iter().map(ToString::to_string).collect();
+    match (ours.join(", "), others.join(", ")) {
+        (ours, others) if others.is_empty() => format!("New certificate in Secret {ours}"),
+        (ours, others) if ours.is_empty() => format!("New data in {others}"),
+        (ours, others) => format!("New certificate in Secret {ours}, new data in {others}"),
+    }
+}
+
+/// What somebody wrote on a Secret or ConfigMap can't be read.
+pub(super) fn unread(foreign: &Foreign, problem: &Misconfigured) -> Report {
+    let note = format!("Nothing is done to its readers: {problem}");
+    about_foreign(foreign, "Misconfigured", note)
+}
+
+/// The rollout of what a Secret or ConfigMap holds has come to a halt.
+pub(super) fn halted_by(foreign: &Foreign, failed: &WorkloadName) -> Report {
+    let note = format!(
+        "No other reader is taken up, since the Pods of {} {} did not come up in time",
+        failed.kind.as_str(),
+        failed.name
+    );
+    about_foreign(foreign, HALTED, note)
+}
+
+fn about_foreign(foreign: &Foreign, reason: &'static str, note: String) -> Report {
+    Report {
+        about: ObjectReference {
+            resource_version: foreign.metadata.resource_version.clone(),
+            ..foreign.object_ref(&foreign.kind)
+        },
+        warning: true,
+        reason,
+        action: "Restart",
+        note,
+    }
 }
 
 fn report(workload: &Workload, warning: bool, reason: &'static str, note: String) -> Report {

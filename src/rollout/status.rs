@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use certwright_core::api::{Certificate, Condition, ConditionStatus, condition};
 use certwright_core::rollout::{
-    Carried, Dependent, HALTED, Held, ROLLED_OUT, RolloutPlan, SERVED, STALE, Turn, Workload,
-    WorkloadName, carried, is_due, status_body,
+    Carried, Dependent, HALTED, Held, ROLLED_OUT, RolloutPlan, SERVED, STALE, Source, Turn,
+    Workload, WorkloadName, carried, is_due, status_body,
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action;
@@ -22,7 +22,7 @@ use crate::cluster::apply;
 pub(super) const GATHER: Duration = Duration::from_secs(1);
 
 /// How soon to look again while not all workloads were listed.
-const UNLISTED: Duration = Duration::from_secs(1);
+pub(super) const UNLISTED: Duration = Duration::from_secs(1);
 
 /// Writes `status.rollout` and the condition `RolledOut`, if what they say has changed.
 ///
@@ -48,7 +48,7 @@ pub(super) async fn reconcile<S: Surroundings>(
     };
     let now = context.surroundings.now();
     let readers = context.readers(now, &secret, &held);
-    let again = take_up(now, context, &secret.name, &held, &readers);
+    let again = take_up(now, context, &secret.source, &held, &readers);
     // Somebody may serve it by now.
     context.wake_proof(certificate);
     let by = (&readers.pace, readers.full);
@@ -136,10 +136,10 @@ fn is_served(conditions: &[Condition]) -> bool {
 /// Has those workloads looked at whose turn it is, as many as may be taken up, and says when it may be another's.
 ///
 /// Those that failed are left to their own next try.
-fn take_up<S: Surroundings>(
+pub(super) fn take_up<S: Surroundings>(
     now: Timestamp,
     context: &Context<S>,
-    secret: &str,
+    secret: &Source,
     held: &Held,
     readers: &Readers,
 ) -> Action {

@@ -112,6 +112,7 @@ async fn rights_go_with_what_is_switched_off() {
     assert_eq!(gone("--set rollout.probeInterval=0s").await, hosts);
     workloads.extend(hosts);
     workloads.extend(each(&["namespaces"], &["list", "watch"]));
+    workloads.push("configmaps watch".to_owned());
     workloads.sort();
     assert_eq!(gone("--set rollout.enabled=false").await, workloads);
     workloads.push("pods list".to_owned());
@@ -119,13 +120,15 @@ async fn rights_go_with_what_is_switched_off() {
     let rollout = "--set rollout.enabled=false --set acme.ownPods.enabled=false";
     assert_eq!(gone(rollout).await, workloads);
     let mut ways_in = each(
-        &["endpointslices", "httproutes", "ingresses", "services"],
+        &[
+            "configmaps",
+            "endpointslices",
+            "httproutes",
+            "ingresses",
+            "services",
+        ],
         &["create", "delete", "get", "patch"],
     );
-    ways_in.extend(each(
-        &["configmaps"],
-        &["create", "delete", "get", "list", "patch"],
-    ));
     ways_in.push("endpointslices watch".to_owned());
     ways_in.sort();
     let http01 = "--set acme.http01.enabled=false";

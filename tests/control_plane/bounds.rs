@@ -1,7 +1,7 @@
 //! Names and lists as long as they may be.
 
 use certwright_core::api::ConditionStatus;
-use certwright_core::rollout::mark_key;
+use certwright_core::rollout::{Source, mark_key};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::DeleteParams;
 use serde_json::json;
@@ -51,7 +51,7 @@ async fn the_longest_names_are_served_like_any_other() {
             },
         }))
         .await;
-    let key = mark_key(&scene.group, &secret);
+    let key = mark_key(&scene.group, &Source::secret(&secret));
     let says = |deployment: &Deployment, fingerprint: &str| {
         let template = deployment.spec.as_ref().unwrap().template.metadata.as_ref();
         [template, Some(&deployment.metadata)]

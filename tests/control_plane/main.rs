@@ -17,6 +17,7 @@ mod defaults;
 mod deletion;
 mod fallback;
 mod first;
+mod foreign;
 mod harness;
 mod http01;
 mod interruption;

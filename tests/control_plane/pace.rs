@@ -176,7 +176,7 @@ fn waiting(certificate: &Certificate) -> BTreeMap<String, String> {
 }
 
 /// Lets the namespace have no Pods but those that are there.
-async fn full(scene: &Scene<'_>) {
+pub(crate) async fn full(scene: &Scene<'_>) {
     let pods = scene
         .api::<Pod>()
         .list(&ListParams::default())
@@ -199,7 +199,7 @@ async fn full(scene: &Scene<'_>) {
 }
 
 /// Lets it have as many as it wants. Who was refused is made to look again, not after the wait that it chose.
-async fn room(scene: &Scene<'_>) {
+pub(crate) async fn room(scene: &Scene<'_>) {
     let quotas = scene.api::<ResourceQuota>();
     quotas
         .delete("full", &DeleteParams::default())

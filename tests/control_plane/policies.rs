@@ -58,6 +58,7 @@ async fn its_token_allows_this_and_nothing_more() {
             .collect::<BTreeSet<_>>()
     };
     let everywhere: BTreeSet<String> = [
+        "/configmaps : list watch",
         "/namespaces : list watch",
         "/pods : list",
         "/secrets : get list watch create patch delete",
@@ -216,7 +217,7 @@ async fn of_workloads_only_our_annotations_can_be_changed() {
     let scene = Scene::new("foreign-workloads").await;
     let everything = json!({ "apiGroups": ["apps"], "resources": ["*"], "verbs": ["*"] });
     let client = careless(&scene, everything).await;
-    let mark = scene.group.key("secret-web-tls");
+    let [mark, other] = ["secret-web-tls", "configmap-trust"].map(|name| scene.group.key(name));
     for kind in ["Deployment", "StatefulSet", "DaemonSet"] {
         scene.apply(&workload(kind)).await;
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", kind));
@@ -259,6 +260,7 @@ async fn of_workloads_only_our_annotations_can_be_changed() {
         for allowed in [
             json!({ "metadata": { "annotations": { &mark: "f00d" } } }),
             template(json!({ "metadata": { "annotations": { &mark: "f00d" } } })),
+            template(json!({ "metadata": { "annotations": { &other: "f00d" } } })),
         ] {
             let changed = patch(&allowed).await;
             assert!(changed.is_ok(), "{kind} {allowed}: {changed:?}");

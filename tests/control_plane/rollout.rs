@@ -190,22 +190,30 @@ impl<'s> Workload<'s> {
 
     /// Waits until it is noted on the workload itself that it runs with this certificate. It was not rolled for it.
     pub(crate) async fn noted(&self, certificate: &Certificate) {
-        let (key, fingerprint) = self.mark(certificate);
+        self.notes(&self.mark(certificate)).await;
+        self.untouched().await;
+    }
+
+    /// Waits until this mark is on the workload itself.
+    pub(crate) async fn notes(&self, (key, fingerprint): &(String, String)) {
         self.scene
             .wait(&self.api(), &self.name, "noted", |workload| {
-                workload.annotations().get(&key) == Some(&fingerprint)
+                workload.annotations().get(key) == Some(fingerprint)
             })
             .await;
-        self.untouched().await;
     }
 
     /// Waits until its Pods were replaced for this certificate. It has had so many different Pod templates then.
     pub(crate) async fn rolled(&self, certificate: &Certificate, revisions: usize) {
-        let mark = self.mark(certificate);
+        self.rolled_for(&self.mark(certificate), revisions).await;
+    }
+
+    /// The same for what this mark says.
+    pub(crate) async fn rolled_for(&self, mark: &(String, String), revisions: usize) {
         let what = format!("rolled for {mark:?}");
         self.scene
             .wait(&self.api(), &self.name, &what, |workload| {
-                template_marks(self.scene, workload).contains(&mark) && is_at_rest(workload)
+                template_marks(self.scene, workload).contains(mark) && is_at_rest(workload)
             })
             .await;
         assert_eq!(self.revisions().await, revisions, "{}", self.name);
@@ -234,7 +242,7 @@ impl<'s> Workload<'s> {
     }
 
     /// How many different Pod templates it has had; the generation of a Deployment also counts its annotations.
-    async fn revisions(&self) -> usize {
+    pub(crate) async fn revisions(&self) -> usize {
         let of = ListParams::default().labels(&format!("app={}", self.name));
         let sets = self.scene.api::<ReplicaSet>().list(&of).await.unwrap();
         let revisions = self.scene.api::<ControllerRevision>();

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use certwright_core::api::{Certificate, ConditionStatus, condition as conditions};
-use certwright_core::rollout::mark_key;
+use certwright_core::rollout::{Source, mark_key};
 use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Secret;
@@ -265,7 +265,7 @@ impl Case<'_> {
             .get("web")
             .await
             .map_err(|e| e.to_string())?;
-        let key = mark_key(&self.scene.group, "web-tls");
+        let key = mark_key(&self.scene.group, &Source::secret("web-tls"));
         let template = deployment.spec.unwrap_or_default().template.metadata;
         let marks = [template, Some(deployment.metadata)]
             .map(|metadata| metadata?.annotations?.get(&key).cloned());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use certwright_core::api::{Certificate, ConditionStatus};
-use certwright_core::rollout::mark_key;
+use certwright_core::rollout::{Source, mark_key};
 use futures::future::join_all;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Secret;
@@ -309,7 +309,7 @@ async fn rolled(
         let secret = format!("{}-tls", name_of(n));
         let mark = deployment
             .annotations()
-            .get(&mark_key(&case.scene.group, &secret));
+            .get(&mark_key(&case.scene.group, &Source::secret(&secret)));
         if mark != fingerprints.get(&secret) {
             return Err(format!("the Deployment's mark for {secret}: {mark:?}"));
         }

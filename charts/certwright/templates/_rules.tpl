@@ -21,6 +21,10 @@ rules:
   - apiGroups: [apps]
     resources: [deployments, statefulsets, daemonsets]
     verbs: [get, list, watch, patch]
+  # To see ConfigMaps change whose readers are to be restarted by their label: list and watch can't be limited by it.
+  - apiGroups: [""]
+    resources: [configmaps]
+    verbs: [list, watch]
   # To know what a namespace says of the rollouts in it. A Role gives away its own one by name, and no list.
   - apiGroups: [""]
     resources: [namespaces]

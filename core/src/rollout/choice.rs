@@ -22,14 +22,14 @@ use crate::plan::renew::Windows;
 /// The annotation by which a workload says when it is taken up, without the group.
 const WAVE: &str = "rollout-wave";
 /// The annotation by which a workload says how it is called, such as `POST :9000/-/reload`, without the group.
-const CALL: &str = "rollout-call";
+pub(super) const CALL: &str = "rollout-call";
 /// The annotations by which a workload says where it serves its certificate, such as `8443, 5432/postgres` or `Disabled`, and
 /// under which name, without the group.
 const PROBE: &str = "rollout-probe";
 const SERVER_NAME: &str = "rollout-server-name";
 /// The annotations by which a namespace gives its Certificates defaults, besides [`CHOICE`], without the group.
-const MAX_CONCURRENT: &str = "rollout-max-concurrent";
-const MIN_GAP: &str = "rollout-min-gap";
+pub(super) const MAX_CONCURRENT: &str = "rollout-max-concurrent";
+pub(super) const MIN_GAP: &str = "rollout-min-gap";
 
 const LAST_WAVE: i32 = 100;
 const MOST_AT_ONCE: usize = 1000;
@@ -74,7 +74,7 @@ pub struct Misconfigured {
 }
 
 impl Misconfigured {
-    fn new(what: impl Display, problem: impl Display) -> Self {
+    pub(super) fn new(what: impl Display, problem: impl Display) -> Self {
         Self {
             what: what.to_string(),
             problem: problem.to_string(),
@@ -188,13 +188,13 @@ impl Policy {
         })
     }
 
-    /// Those annotations of a namespace that [`Policy::of`] may read.
+    /// Those annotations that may say something of rollouts.
     pub fn annotations<'a>(
         group: &Group,
-        namespace: impl IntoIterator<Item = (&'a String, &'a String)>,
+        annotations: impl IntoIterator<Item = (&'a String, &'a String)>,
     ) -> BTreeMap<String, String> {
         let prefix = group.key(CHOICE);
-        namespace
+        annotations
             .into_iter()
             .filter(|(key, _)| key.starts_with(&prefix))
             .map(|(key, text)| (key.clone(), text.clone()))
@@ -350,7 +350,7 @@ fn wave(text: &str) -> Result<i32, String> {
         .ok_or_else(|| format!("{text:?} is no wave; write a number from 0 to {LAST_WAVE}"))
 }
 
-fn call(text: &str) -> Result<RolloutCall, String> {
+pub(super) fn call(text: &str) -> Result<RolloutCall, String> {
     let read = || {
         let (method, target) = text.split_once(' ').unwrap_or(("POST", text));
         let method = match method {
@@ -416,7 +416,7 @@ fn port_of(text: &str) -> Option<CallPort> {
     }
 }
 
-fn at_once(what: &str, number: impl Display) -> Result<usize, Misconfigured> {
+pub(super) fn at_once(what: &str, number: impl Display) -> Result<usize, Misconfigured> {
     let number = number.to_string();
     number
         .parse()
@@ -430,7 +430,7 @@ fn at_once(what: &str, number: impl Display) -> Result<usize, Misconfigured> {
         })
 }
 
-fn duration(what: &str, text: &DurationText) -> Result<SignedDuration, Misconfigured> {
+pub(super) fn duration(what: &str, text: &DurationText) -> Result<SignedDuration, Misconfigured> {
     text.parse()
         .map_err(|problem| Misconfigured::new(what, problem))
 }

@@ -1,17 +1,8 @@
-//! Which workloads read a Secret.
+//! Which workloads read a Secret or ConfigMap.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Workload, WorkloadKind};
-
-/// A Secret, by namespace and name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SecretName {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
+use super::{Source, SourceName, Workload, WorkloadKind};
 
 /// A workload, by kind, namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,16 +25,16 @@ impl From<&Workload> for WorkloadName {
     }
 }
 
-/// Finds the workloads that read a Secret. It is fed what the watches say and has no client.
+/// Finds the workloads that read a Secret or ConfigMap. It is fed what the watches say and has no client.
 ///
-/// Each change answers with the Secrets it touches: those read before or now, since what a Certificate says of its
+/// Each change answers with what it touches: what was read before or now, since what a Certificate says of its
 /// dependents may have changed.
 #[derive(Debug)]
 pub struct Index {
     /// All kinds that are listed and watched.
     kinds: BTreeSet<WorkloadKind>,
-    readers: HashMap<SecretName, BTreeSet<WorkloadName>>,
-    reads: BTreeMap<WorkloadName, BTreeSet<String>>,
+    readers: HashMap<SourceName, BTreeSet<WorkloadName>>,
+    reads: BTreeMap<WorkloadName, BTreeSet<Source>>,
     /// Those not seen yet in a list that is being read anew.
     unseen: BTreeSet<WorkloadName>,
     listed: BTreeSet<WorkloadKind>,
@@ -66,38 +57,38 @@ impl Index {
         self.kinds.is_subset(&self.listed)
     }
 
-    /// The workloads that read a Secret.
-    pub fn readers(&self, secret: &SecretName) -> impl Iterator<Item = &WorkloadName> {
-        self.readers.get(secret).into_iter().flatten()
+    /// The workloads that read this.
+    pub fn readers(&self, source: &SourceName) -> impl Iterator<Item = &WorkloadName> {
+        self.readers.get(source).into_iter().flatten()
     }
 
-    /// The workloads of a namespace that read any Secret.
+    /// The workloads of a namespace that read anything.
     pub fn within(&self, namespace: &str) -> impl Iterator<Item = &WorkloadName> {
         let readers = self.reads.keys();
         readers.filter(move |name| name.namespace == namespace)
     }
 
     /// A workload is there, in this state.
-    pub fn applied(&mut self, workload: &Workload) -> BTreeSet<SecretName> {
+    pub fn applied(&mut self, workload: &Workload) -> BTreeSet<SourceName> {
         let name = WorkloadName::from(workload);
         self.unseen.remove(&name);
         let mut touched = self.forget(&name);
-        for secret in &workload.secrets {
-            let secret = name.secret(secret);
+        for source in &workload.reads {
+            let source = name.read(source);
             self.readers
-                .entry(secret.clone())
+                .entry(source.clone())
                 .or_default()
                 .insert(name.clone());
-            touched.insert(secret);
+            touched.insert(source);
         }
-        if !workload.secrets.is_empty() {
-            self.reads.insert(name, workload.secrets.clone());
+        if !workload.reads.is_empty() {
+            self.reads.insert(name, workload.reads.clone());
         }
         touched
     }
 
     /// A workload has gone.
-    pub fn deleted(&mut self, name: &WorkloadName) -> BTreeSet<SecretName> {
+    pub fn deleted(&mut self, name: &WorkloadName) -> BTreeSet<SourceName> {
         self.unseen.remove(name);
         self.forget(name)
     }
@@ -109,7 +100,7 @@ impl Index {
     }
 
     /// All workloads of a kind were listed: those that were not among them have gone.
-    pub fn list_ends(&mut self, kind: &WorkloadKind) -> BTreeSet<SecretName> {
+    pub fn list_ends(&mut self, kind: &WorkloadKind) -> BTreeSet<SourceName> {
         self.listed.insert(kind.clone());
         let (gone, others) = std::mem::take(&mut self.unseen)
             .into_iter()
@@ -119,28 +110,17 @@ impl Index {
         gone.iter().flat_map(|name| self.forget(name)).collect()
     }
 
-    fn forget(&mut self, name: &WorkloadName) -> BTreeSet<SecretName> {
-        let secrets = self.reads.remove(name).unwrap_or_default();
-        let secrets: BTreeSet<SecretName> =
-            secrets.iter().map(|secret| name.secret(secret)).collect();
-        for secret in &secrets {
-            if let Some(readers) = self.readers.get_mut(secret) {
+    fn forget(&mut self, name: &WorkloadName) -> BTreeSet<SourceName> {
+        let read = self.reads.remove(name).unwrap_or_default();
+        let read: BTreeSet<SourceName> = read.iter().map(|source| name.read(source)).collect();
+        for source in &read {
+            if let Some(readers) = self.readers.get_mut(source) {
                 readers.remove(name);
                 if readers.is_empty() {
-                    self.readers.remove(secret);
+                    self.readers.remove(source);
                 }
             }
         }
-        secrets
-    }
-}
-
-impl WorkloadName {
-    /// A Secret that it reads, by its name: it is of the same namespace.
-    pub fn secret(&self, name: &str) -> SecretName {
-        SecretName {
-            namespace: self.namespace.clone(),
-            name: name.to_owned(),
-        }
+        read
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::choice::probed_ports;
 use super::workload::{NONE, ours};
-use super::{Misconfigured, SecretName};
+use super::{Misconfigured, Source, SourceName};
 use crate::api::Group;
 use crate::api::certificate::{CallPort, ProbePort};
 
@@ -31,12 +31,10 @@ pub struct Ingress {
 }
 
 impl Ingress {
-    fn secrets(&self) -> impl Iterator<Item = SecretName> {
+    fn secrets(&self) -> impl Iterator<Item = SourceName> {
         let namespace = self.metadata.namespace.clone().unwrap_or_default();
-        self.hosts.keys().map(move |name| SecretName {
-            namespace: namespace.clone(),
-            name: name.clone(),
-        })
+        let secrets = self.hosts.keys().map(Source::secret);
+        secrets.map(move |secret| secret.within(&namespace))
     }
 
     fn from_raw(raw: Raw) -> Self {
@@ -151,25 +149,25 @@ impl kube::Resource for Ingress {
 /// Each change answers with the Secrets it touches.
 #[derive(Debug, Default)]
 pub struct Ingresses {
-    by_secret: HashMap<SecretName, BTreeSet<String>>,
+    by_secret: HashMap<SourceName, BTreeSet<String>>,
     /// The Secrets of each, by namespace and name.
-    secrets: BTreeMap<(String, String), BTreeSet<SecretName>>,
+    secrets: BTreeMap<(String, String), BTreeSet<SourceName>>,
     /// Those not seen yet in a list that is being read anew.
     unseen: BTreeSet<(String, String)>,
 }
 
 impl Ingresses {
     /// The names of those that name a Secret: they are of its namespace.
-    pub fn of(&self, secret: &SecretName) -> impl Iterator<Item = &String> {
+    pub fn of(&self, secret: &SourceName) -> impl Iterator<Item = &String> {
         self.by_secret.get(secret).into_iter().flatten()
     }
 
     /// One is there, in this state.
-    pub fn applied(&mut self, ingress: &Ingress) -> BTreeSet<SecretName> {
+    pub fn applied(&mut self, ingress: &Ingress) -> BTreeSet<SourceName> {
         let key = key(ingress);
         self.unseen.remove(&key);
         let mut touched = self.forget(&key);
-        let secrets: BTreeSet<SecretName> = ingress.secrets().collect();
+        let secrets: BTreeSet<SourceName> = ingress.secrets().collect();
         for secret in &secrets {
             let named = self.by_secret.entry(secret.clone()).or_default();
             named.insert(key.1.clone());
@@ -182,7 +180,7 @@ impl Ingresses {
     }
 
     /// One has gone.
-    pub fn deleted(&mut self, ingress: &Ingress) -> BTreeSet<SecretName> {
+    pub fn deleted(&mut self, ingress: &Ingress) -> BTreeSet<SourceName> {
         let key = key(ingress);
         self.unseen.remove(&key);
         self.forget(&key)
@@ -194,12 +192,12 @@ impl Ingresses {
     }
 
     /// All were listed: those that were not among them have gone.
-    pub fn list_ends(&mut self) -> BTreeSet<SecretName> {
+    pub fn list_ends(&mut self) -> BTreeSet<SourceName> {
         let gone = std::mem::take(&mut self.unseen);
         gone.iter().flat_map(|key| self.forget(key)).collect()
     }
 
-    fn forget(&mut self, key: &(String, String)) -> BTreeSet<SecretName> {
+    fn forget(&mut self, key: &(String, String)) -> BTreeSet<SourceName> {
         let secrets = self.secrets.remove(key).unwrap_or_default();
         for secret in &secrets {
             if let Some(named) = self.by_secret.get_mut(secret) {

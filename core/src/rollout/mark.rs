@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use aws_lc_rs::digest;
 
+use super::{Source, SourceKind};
 use crate::api::Group;
 
 /// The annotation by which a workload chooses for itself, such as `certwright.dev/rollout`, without the group.
@@ -16,26 +17,33 @@ pub(super) const ROLLED_AT: &str = "rolled-at";
 /// The annotation that says until when all certificates are valid that a workload runs with, without the group.
 pub(super) const RUNS_UNTIL: &str = "runs-until";
 
-const PLAIN: &str = "secret-";
-/// No Secret's name holds an underscore, so that a hashed key never meets a plain one.
-const HASHED: &str = "secret_";
+const KINDS: [SourceKind; 2] = [SourceKind::Secret, SourceKind::ConfigMap];
 /// What the name part of an annotation's key may hold (Kubernetes, "Labels and annotations: syntax").
 const LONGEST: usize = 63;
 
-/// The annotation that marks which certificate of a Secret a workload runs with; its value is the fingerprint.
+/// The annotation that marks with what of a Secret or ConfigMap a workload runs; its value is the fingerprint.
 ///
 /// The key is the same on the Pod template, where it rolls, and on the workload itself, where it doesn't. Names
 /// that don't fit are hashed (160 bits of SHA-256).
-pub fn mark_key(group: &Group, secret: &str) -> String {
-    if PLAIN.len() + secret.len() <= LONGEST {
-        return group.key(&format!("{PLAIN}{secret}"));
+pub fn mark_key(group: &Group, source: &Source) -> String {
+    let word = word(source.kind);
+    if word.len() + 1 + source.name.len() <= LONGEST {
+        return group.key(&format!("{word}-{}", source.name));
     }
-    let digest = digest::digest(&digest::SHA256, secret.as_bytes());
-    let mut name = String::from(HASHED);
-    for byte in digest.as_ref().iter().take(20) {
-        write!(name, "{byte:02x}").expect("a String takes whatever is written");
-    }
+    let digest = digest::digest(&digest::SHA256, source.name.as_bytes());
+    // No name of either holds an underscore, so that a hashed key never meets a plain one.
+    let mut name = format!("{word}_");
+    name.push_str(&hexadecimal(&digest.as_ref()[..20]));
     group.key(&name)
+}
+
+/// In lower case.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        write!(text, "{byte:02x}").expect("a String takes whatever is written");
+    }
+    text
 }
 
 /// Whether an annotation's key is a mark of `group`.
@@ -52,6 +60,16 @@ pub(super) fn may_be_ours(key: &str) -> bool {
     })
 }
 
+fn word(kind: SourceKind) -> &'static str {
+    match kind {
+        SourceKind::Secret => "secret",
+        SourceKind::ConfigMap => "configmap",
+    }
+}
+
 fn is_mark_name(name: &str) -> bool {
-    name.starts_with(PLAIN) || name.starts_with(HASHED)
+    KINDS.into_iter().any(|kind| {
+        let rest = name.strip_prefix(word(kind));
+        rest.is_some_and(|rest| rest.starts_with(['-', '_']))
+    })
 }

@@ -5,12 +5,13 @@
 //! needs no roll is noted in the workload's own annotations, which restarts nothing.
 //!
 //! [`Workload`] is what is kept of an [`Object`] of some [`WorkloadKind`], [`Index`] finds the ones that read a
-//! Secret, [`Policy`] says what is wanted for each, [`plan_rollout`] what is to be done to one, and [`Pace`] whether it is
-//! its turn; [`apply_body`] is the write that does it. [`verdict`] judges whether what was carried is served, also by
+//! Secret or ConfigMap, [`Policy`] says what is wanted for each, [`plan_rollout`] what is to be done to one, and [`Pace`]
+//! whether it is its turn; [`apply_body`] is the write that does it. [`verdict`] judges whether what was carried is served, also by
 //! [`Ingresses`], and [`carried`] tells a Certificate how far it has come.
 
 mod apply;
 mod choice;
+mod foreign;
 mod health;
 mod index;
 mod ingress;
@@ -23,13 +24,15 @@ mod plan;
 mod pods;
 mod raw;
 mod served;
+mod source;
 mod status;
 mod workload;
 
 pub use apply::apply_body;
 pub use choice::{Choice, Defaults, Misconfigured, Policy};
+pub use foreign::Foreign;
 pub use health::{Health, Progress, Replicas, UpdateStrategy};
-pub use index::{Index, SecretName, WorkloadName};
+pub use index::{Index, WorkloadName};
 pub use ingress::{Ingress, Ingresses};
 pub use kind::{OtherKind, TemplatePath, WorkloadKind};
 pub use mark::{CHOICE, is_mark, mark_key};
@@ -40,6 +43,7 @@ pub use pods::{Callee, Pod, Pods};
 pub use served::{
     Look, Outcome, Place, Seen, ShownLeaf, Verdict, asked_name, look_again, names_of, verdict,
 };
+pub use source::{Source, SourceKind, SourceName};
 pub use status::{
     Carried, HALTED, Host, Proven, ROLLED_OUT, SERVED, STALE, Standing, carried, standing,
     status_body,

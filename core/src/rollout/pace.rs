@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::mark::{ROLLED_AT, RUNS_UNTIL};
 use super::plan::is_up_to_date;
-use super::{Health, Held, Policy, UpdateStrategy, Workload, WorkloadName, mark_key};
+use super::{Health, Held, Policy, Source, UpdateStrategy, Workload, WorkloadName, mark_key};
 use crate::api::Group;
 use crate::api::certificate::RolloutStrategy;
 
@@ -77,7 +77,7 @@ impl Pace {
     pub fn of<'a>(
         now: Timestamp,
         group: &Group,
-        secret: &str,
+        secret: &Source,
         held: &Held,
         dependents: impl IntoIterator<Item = Dependent<'a>>,
     ) -> Self {
@@ -98,7 +98,7 @@ impl Pace {
         &mut self,
         now: Timestamp,
         group: &Group,
-        secret: &str,
+        secret: &Source,
         (held, policy): (&Held, &Policy),
         workload: &Workload,
         begun: bool,
@@ -224,7 +224,7 @@ pub(super) fn restart(
     now: Timestamp,
     group: &Group,
     workload: &Workload,
-    secret: &str,
+    secret: &Source,
     held: &Held,
 ) -> Option<Restart> {
     let policy = held.policy.as_ref().ok()?;
@@ -249,7 +249,7 @@ pub fn under_way_since(group: &Group, workload: &Workload) -> Option<Timestamp> 
 }
 
 /// Whether a workload is to be restarted or called for the certificate that `held` is, as far as its marks say.
-pub fn is_due(group: &Group, workload: &Workload, secret: &str, held: &Held) -> bool {
+pub fn is_due(group: &Group, workload: &Workload, secret: &Source, held: &Held) -> bool {
     let acted_on = |strategy| matches!(strategy, RolloutStrategy::Restart | RolloutStrategy::Call);
     !is_up_to_date(group, workload, secret, &held.fingerprint)
         && matches!(held.choice(group, workload), Ok(choice) if acted_on(choice.strategy))
@@ -261,7 +261,7 @@ pub fn is_due(group: &Group, workload: &Workload, secret: &str, held: &Held) -> 
 pub(super) fn is_held_back(
     group: &Group,
     workload: &Workload,
-    secret: &str,
+    secret: &Source,
     fingerprint: &str,
 ) -> bool {
     let keeps = matches!(

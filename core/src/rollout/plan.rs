@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use self::carry::carry;
 use super::pace::{is_held_back, restart};
-use super::{Choice, Misconfigured, Pods, Policy, Workload, mark_key};
+use super::{Choice, Misconfigured, Pods, Policy, Source, Workload, mark_key};
 use crate::api::Group;
 use crate::api::certificate::{RolloutCall, RolloutStrategy};
 use crate::pki::facts::Fingerprint;
@@ -21,17 +21,20 @@ pub const SETTLE: SignedDuration = SignedDuration::from_secs(5);
 /// How long another issuance under way holds a roll back: one that fails must not do so for ever.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 
-/// The certificate held in a Secret of ours.
+/// The certificate held in a Secret of ours, or what a Secret or ConfigMap of somebody else holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Held {
-    /// The Certificate that owns the Secret, by name.
-    pub certificate: String,
-    /// SHA-256 of the leaf's DER, in lower-case hexadecimal.
+    /// The Certificate that owns the Secret, by name; `None` of what isn't ours.
+    pub certificate: Option<String>,
+    /// SHA-256 of the leaf's DER, or of what else is held, in lower-case hexadecimal.
     pub fingerprint: String,
-    /// When we stored it, as the Secret says; `None` if it was not us.
+    /// When we stored it, as the Secret says, or when somebody else did; `None` if that isn't known.
     pub issued_at: Option<Timestamp>,
-    /// Until when it is valid.
-    pub not_after: Timestamp,
+    /// Whether it may have been there for longer than `issued_at` says: nobody saw what was there before. Workloads without a
+    /// mark are then taken to run with it.
+    pub first_seen: bool,
+    /// Until when it is valid, if it is a certificate of ours.
+    pub not_after: Option<Timestamp>,
     /// Whether the one before was revoked.
     pub replaces_revoked: bool,
     /// What the Certificate wants done to workloads, or why that can't be read.
@@ -51,8 +54,8 @@ pub struct Inputs<'a> {
     pub group: &'a Group,
     /// The workload.
     pub workload: &'a Workload,
-    /// Of the Secrets it reads those that are ours and hold a certificate, by name.
-    pub held: &'a BTreeMap<String, Held>,
+    /// Of what it reads that which is ours and holds a certificate, or is labelled by somebody else.
+    pub held: &'a BTreeMap<Source, Held>,
     /// Its current Pods, if they were read.
     pub pods: Option<Pods>,
 }
@@ -86,7 +89,7 @@ pub enum RolloutPlan {
         /// What stands in the way.
         why: Skip,
         /// The Secrets whose certificate is another than its marks say, by name: those it should be rolled for.
-        secrets: Vec<String>,
+        secrets: Vec<Source>,
         /// When to look again although nothing changed.
         until: Option<Timestamp>,
     },
@@ -95,7 +98,7 @@ pub enum RolloutPlan {
         /// What.
         problem: Misconfigured,
         /// The Secrets whose certificate it is left without, by name.
-        secrets: Vec<String>,
+        secrets: Vec<Source>,
     },
     /// Its own marks don't tell: read its current Pods and plan again.
     NeedPods {
@@ -113,7 +116,7 @@ pub enum RolloutPlan {
         /// What it is to carry.
         marks: Marks,
         /// The Secrets that ask for it, by name.
-        secrets: Vec<String>,
+        secrets: Vec<Source>,
         /// Whether it has to be its turn: not where there is nothing that could get worse.
         paced: bool,
     },
@@ -124,7 +127,7 @@ pub enum RolloutPlan {
         /// What it is to carry.
         marks: Marks,
         /// The Secrets that ask for it, by name.
-        secrets: Vec<String>,
+        secrets: Vec<Source>,
     },
 }
 
@@ -172,7 +175,8 @@ pub enum Skip {
 /// 12. Call.
 ///
 /// Of the others, one without marks asks for a roll or a call if it was issued after a container of the current Pods had
-/// started: nothing rolls at installation, nothing is missed while nobody looked. One whose marks say another
+/// started: nothing rolls at installation, nothing is missed while nobody looked. Of what isn't ours that holds only if it was
+/// seen to change: nothing rolls when it is labelled. One whose marks say another
 /// certificate asks for it unless all containers are known to have started well after it was issued.
 pub fn plan_rollout(now: Timestamp, inputs: &Inputs<'_>) -> RolloutPlan {
     let Inputs {
@@ -182,14 +186,14 @@ pub fn plan_rollout(now: Timestamp, inputs: &Inputs<'_>) -> RolloutPlan {
         return RolloutPlan::Nothing;
     }
     let chosen = inputs.chosen();
-    let followed: BTreeMap<&str, &Held> = chosen
+    let followed: BTreeMap<&Source, &Held> = chosen
         .iter()
         .filter(|(_, (_, choice))| {
             !matches!(choice, Ok(choice) if choice.strategy == RolloutStrategy::None)
         })
         .map(|(secret, (held, _))| (*secret, *held))
         .collect();
-    let open: BTreeMap<&str, &Held> = followed
+    let open: BTreeMap<&Source, &Held> = followed
         .iter()
         .filter(|(secret, held)| !is_up_to_date(group, workload, secret, &held.fingerprint))
         .map(|(secret, held)| (*secret, *held))
@@ -197,14 +201,14 @@ pub fn plan_rollout(now: Timestamp, inputs: &Inputs<'_>) -> RolloutPlan {
     if open.is_empty() {
         return RolloutPlan::Nothing;
     }
-    let mut choices: BTreeMap<&str, &Choice> = BTreeMap::new();
+    let mut choices: BTreeMap<&Source, &Choice> = BTreeMap::new();
     for secret in open.keys() {
         match &chosen[secret].1 {
             Ok(choice) => choices.insert(secret, choice),
             Err(problem) => {
                 return RolloutPlan::Misconfigured {
                     problem: problem.clone(),
-                    secrets: open.keys().map(|secret| (*secret).to_owned()).collect(),
+                    secrets: open.keys().map(|secret| (*secret).clone()).collect(),
                 };
             }
         };
@@ -222,7 +226,7 @@ pub fn plan_rollout(now: Timestamp, inputs: &Inputs<'_>) -> RolloutPlan {
 pub(super) fn is_up_to_date(
     group: &Group,
     workload: &Workload,
-    secret: &str,
+    secret: &Source,
     fingerprint: &str,
 ) -> bool {
     let key = mark_key(group, secret);
@@ -241,7 +245,7 @@ pub fn runs_with(
     now: Timestamp,
     group: &Group,
     workload: &Workload,
-    secret: &str,
+    secret: &Source,
     held: &Held,
 ) -> bool {
     let followed = || {
@@ -256,15 +260,15 @@ pub fn runs_with(
         && followed()
 }
 
-fn is_marked(group: &Group, workload: &Workload, secret: &str) -> bool {
+fn is_marked(group: &Group, workload: &Workload, secret: &Source) -> bool {
     let key = mark_key(group, secret);
     workload.template_annotations.contains_key(&key) || workload.annotations().contains_key(&key)
 }
 
 fn wait(
     now: Timestamp,
-    followed: &BTreeMap<&str, &Held>,
-    open: &BTreeMap<&str, &Held>,
+    followed: &BTreeMap<&Source, &Held>,
+    open: &BTreeMap<&Source, &Held>,
 ) -> Option<(Timestamp, Wait)> {
     let latest = latest_issue(now, open)?;
     let settled = latest.saturating_add(SETTLE).ok()?;
@@ -278,25 +282,25 @@ fn wait(
 }
 
 /// One of the future was written before a clock was put back: it says nothing.
-fn latest_issue(now: Timestamp, open: &BTreeMap<&str, &Held>) -> Option<Timestamp> {
+fn latest_issue(now: Timestamp, open: &BTreeMap<&Source, &Held>) -> Option<Timestamp> {
     let issued = open.values().filter_map(|held| held.issued_at);
     issued.filter(|issued_at| *issued_at <= now).max()
 }
 
 impl<'a> Inputs<'a> {
     /// The Secrets of ours that the workload reads, each with what is wanted for it.
-    fn chosen(&self) -> BTreeMap<&'a str, (&'a Held, Choosing)> {
+    fn chosen(&self) -> BTreeMap<&'a Source, (&'a Held, Choosing)> {
         let Inputs {
             group, workload, ..
         } = *self;
         self.held
             .iter()
-            .filter(|(secret, _)| workload.secrets.contains(*secret))
-            .map(|(secret, held)| (secret.as_str(), (held, held.choice(group, workload))))
+            .filter(|(secret, _)| workload.reads.contains(*secret))
+            .map(|(secret, held)| (secret, (held, held.choice(group, workload))))
             .collect()
     }
 
-    fn baseline(&self, open: &BTreeMap<&str, &Held>) -> RolloutPlan {
+    fn baseline(&self, open: &BTreeMap<&Source, &Held>) -> RolloutPlan {
         RolloutPlan::Baseline {
             marks: self.marks(open, &BTreeSet::new()),
         }

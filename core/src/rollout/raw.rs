@@ -8,6 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde::Deserialize;
 
+use super::Source;
+
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(super) struct RawWorkload {
@@ -125,6 +127,7 @@ pub(super) struct RawPodSpec {
 #[serde(rename_all = "camelCase", default)]
 struct RawVolume {
     secret: Option<RawSecretVolume>,
+    config_map: Option<RawReference>,
     projected: Option<RawProjected>,
 }
 
@@ -141,9 +144,10 @@ struct RawProjected {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct RawProjectedSource {
     secret: Option<RawReference>,
+    config_map: Option<RawReference>,
 }
 
 #[derive(Deserialize, Default)]
@@ -163,12 +167,14 @@ struct RawEnv {
 #[serde(rename_all = "camelCase", default)]
 struct RawEnvSource {
     secret_key_ref: Option<RawReference>,
+    config_map_key_ref: Option<RawReference>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct RawEnvFrom {
     secret_ref: Option<RawReference>,
+    config_map_ref: Option<RawReference>,
 }
 
 #[derive(Deserialize, Default)]
@@ -178,38 +184,54 @@ struct RawReference {
 }
 
 impl RawPodSpec {
-    /// The Secrets whose content reaches the Pods' containers, optional ones included.
+    /// The Secrets and ConfigMaps whose content reaches the Pods' containers, optional ones included.
     ///
     /// Not `imagePullSecrets` and a CSI volume's `nodePublishSecretRef`: kubelet and driver read those, the
     /// containers never do.
-    pub(super) fn secrets(self) -> BTreeSet<String> {
-        let mounted = all(self.volumes).flat_map(RawVolume::secrets);
+    pub(super) fn reads(self) -> BTreeSet<Source> {
+        let mounted = all(self.volumes).flat_map(RawVolume::reads);
         let in_environment = all(self.containers)
             .chain(all(self.init_containers))
-            .flat_map(RawContainer::secrets);
+            .flat_map(RawContainer::reads);
         mounted
             .chain(in_environment)
-            .filter(|name| !name.is_empty())
+            .filter(|source| !source.name.is_empty())
             .collect()
     }
 }
 
 impl RawVolume {
-    fn secrets(self) -> impl Iterator<Item = String> {
+    fn reads(self) -> impl Iterator<Item = Source> {
+        let secret = self.secret.and_then(|secret| secret.secret_name);
+        let secret = secret.map(Source::secret);
         let projected = self.projected.and_then(|projected| projected.sources);
-        let sources = all(projected).filter_map(|source| source.secret?.name);
-        self.secret
-            .and_then(|secret| secret.secret_name)
+        let projected = all(projected).flat_map(|source| either(source.secret, source.config_map));
+        secret
             .into_iter()
-            .chain(sources)
+            .chain(either(None, self.config_map))
+            .chain(projected)
     }
 }
 
 impl RawContainer {
-    fn secrets(self) -> impl Iterator<Item = String> {
-        let single = all(self.env).filter_map(|env| env.value_from?.secret_key_ref?.name);
-        single.chain(all(self.env_from).filter_map(|from| from.secret_ref?.name))
+    fn reads(self) -> impl Iterator<Item = Source> {
+        let single = all(self.env)
+            .filter_map(|env| env.value_from)
+            .flat_map(|from| either(from.secret_key_ref, from.config_map_key_ref));
+        let whole =
+            all(self.env_from).flat_map(|from| either(from.secret_ref, from.config_map_ref));
+        single.chain(whole)
     }
+}
+
+fn either(
+    secret: Option<RawReference>,
+    config_map: Option<RawReference>,
+) -> impl Iterator<Item = Source> {
+    let name = |reference: RawReference| reference.name;
+    let secret = secret.and_then(name).map(Source::secret);
+    let config_map = config_map.and_then(name).map(Source::config_map);
+    secret.into_iter().chain(config_map)
 }
 
 fn all<T>(list: Option<Vec<T>>) -> impl Iterator<Item = T> {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
-use super::{Dependent, Held, Outcome, Pace, Turn, Verdict, Workload, WorkloadName};
+use super::{Dependent, Held, Outcome, Pace, Source, Turn, Verdict, Workload, WorkloadName};
 use crate::api::certificate::{
     HostState, HostStatus, ProbePolicy, RolloutStatus, RolloutStrategy, WorkloadState,
     WorkloadStatus,
@@ -96,7 +96,7 @@ pub fn carried<'a>(
     (pace, full): (&Pace, bool),
     proven: &Proven,
 ) -> Option<Carried> {
-    let secret = &certificate.spec.secret_name;
+    let secret = &Source::secret(&certificate.spec.secret_name);
     let before = Before::of(certificate, held);
     let tell = |Dependent { workload, begun }| {
         let turn = if begun {

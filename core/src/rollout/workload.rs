@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::mark::may_be_ours;
 use super::raw::{RawSpec, RawStatus, RawWorkload};
-use super::{Health, Progress, Replicas, UpdateStrategy, WorkloadKind, other};
+use super::{Health, Progress, Replicas, Source, SourceKind, UpdateStrategy, WorkloadKind, other};
 
 pub(super) static NONE: BTreeMap<String, String> = BTreeMap::new();
 
@@ -23,8 +23,8 @@ pub struct Workload {
     /// Name, namespace, uid, resourceVersion, generation, deletion timestamp, and of the annotations those that
     /// may be ours, baselines among them; the labels of one that reads a Secret. The rest is left out.
     pub metadata: ObjectMeta,
-    /// The Secrets of its namespace that its containers read, in any way.
-    pub secrets: BTreeSet<String>,
+    /// The Secrets and ConfigMaps of its namespace that its containers read, in any way.
+    pub reads: BTreeSet<Source>,
     /// Of the Pod template's annotations those that may be ours, marks among them.
     pub template_annotations: BTreeMap<String, String>,
     /// What a change of the Pod template does.
@@ -147,10 +147,11 @@ impl Workload {
         let (replicas, update) = numbers(&kind, &spec, &status);
         let template = spec.template.unwrap_or_default();
         let template_annotations = template.metadata.and_then(|metadata| metadata.annotations);
-        let secrets = template.spec.map(|pod| pod.secrets()).unwrap_or_default();
+        let reads = template.spec.map(|pod| pod.reads()).unwrap_or_default();
+        let reads_secret = reads.iter().any(|source| source.kind == SourceKind::Secret);
         Self {
-            metadata: reduce(raw.metadata, !secrets.is_empty()),
-            secrets,
+            metadata: reduce(raw.metadata, reads_secret),
+            reads,
             template_annotations: ours(template_annotations.unwrap_or_default()),
             update,
             replicas,
@@ -187,7 +188,7 @@ fn numbers(kind: &WorkloadKind, spec: &RawSpec, status: &RawStatus) -> (Replicas
     }
 }
 
-fn reduce(metadata: ObjectMeta, reads: bool) -> ObjectMeta {
+fn reduce(metadata: ObjectMeta, reads_secret: bool) -> ObjectMeta {
     ObjectMeta {
         annotations: metadata
             .annotations
@@ -196,7 +197,7 @@ fn reduce(metadata: ObjectMeta, reads: bool) -> ObjectMeta {
         deletion_timestamp: metadata.deletion_timestamp,
         generation: metadata.generation,
         // Rules of Certificates go by them.
-        labels: metadata.labels.filter(|_| reads),
+        labels: metadata.labels.filter(|_| reads_secret),
         name: metadata.name,
         namespace: metadata.namespace,
         resource_version: metadata.resource_version,

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use certwright_core::api::Certificate;
 use certwright_core::api::certificate::{RevocationState, RolloutStrategy};
-use certwright_core::rollout::{Defaults, Held, Policy, SecretName, names_of};
+use certwright_core::rollout::{
+    Defaults, Foreign, Held, Misconfigured, Policy, SourceKind, SourceName, names_of,
+};
+use futures::channel::mpsc::UnboundedSender;
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +28,8 @@ const REPLACED_WITHIN: SignedDuration = SignedDuration::from_hours(7 * 24);
 pub(super) struct Around {
     pub(super) context: Arc<Context>,
     pub(super) namespaces: Arc<Namespaces>,
+    /// Has a namespace read again, where it can't be watched.
+    pub(super) asked: UnboundedSender<String>,
     pub(super) defaults: Defaults,
 }
 
@@ -41,26 +46,31 @@ impl Surroundings for Around {
         self.context.leadership.term().await
     }
 
-    fn held(&self, secret: &SecretName) -> Option<Held> {
-        let name = Named::new(&secret.namespace, &secret.name);
+    fn held(&self, source: &SourceName) -> Option<Held> {
+        let SourceName { namespace, source } = source;
+        if source.kind != SourceKind::Secret {
+            return None;
+        }
+        let name = Named::new(namespace, &source.name);
         let held = self.context.secrets.held(&name)?;
         let pair = held.pair.as_ref().ok()?;
         let owner = held.marks.certificate_name.clone()?;
         let certificate = self
             .context
             .certificates
-            .get(&Named::new(&secret.namespace, &owner))?;
-        if certificate.spec.secret_name != secret.name {
+            .get(&Named::new(namespace, &owner))?;
+        if certificate.spec.secret_name != source.name {
             return None;
         }
         let facts = pair.facts()?;
         // As long as it isn't known what the namespace wants, nothing is done.
-        let namespace = self.namespaces.annotations(&secret.namespace)?;
+        let namespace = self.namespaces.annotations(namespace)?;
         Some(Held {
-            certificate: owner,
+            certificate: Some(owner),
             fingerprint: pair.fingerprint.to_string(),
             issued_at: held.issued_at(),
-            not_after: facts.not_after,
+            first_seen: false,
+            not_after: Some(facts.not_after),
             replaces_revoked: replaces_revoked(&certificate, held.issued_at()),
             policy: Policy::of(
                 &self.context.group,
@@ -73,6 +83,17 @@ impl Surroundings for Around {
             names: names_of(&facts),
             above: pair.above.clone(),
         })
+    }
+
+    fn policy(&self, foreign: &Foreign) -> Option<Result<Policy, Misconfigured>> {
+        let namespace = foreign.metadata.namespace.as_deref().unwrap_or_default();
+        let annotations = self.namespaces.annotations(namespace)?;
+        Some(foreign.policy(&self.context.group, &annotations, &self.defaults))
+    }
+
+    fn changed(&self, foreign: &SourceName) {
+        // Nobody listens any more when the process stops.
+        let _ = self.asked.unbounded_send(foreign.namespace.clone());
     }
 
     fn certificate(&self, namespace: &str, name: &str) -> Option<Arc<Certificate>> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use certwright_core::api::{Certificate, ClusterIssuer};
-use certwright_core::rollout::SecretName;
+use certwright_core::rollout::Source;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kube::runtime::reflector::Store;
 use kube::runtime::watcher::Event;
@@ -25,7 +25,7 @@ pub(super) struct Routes {
     issuers: UnboundedSender<Named>,
     cluster_issuers: UnboundedSender<Named>,
     rollout: UnboundedSender<Notice>,
-    namespaces: UnboundedSender<String>,
+    pub(super) namespaces: UnboundedSender<String>,
     answers: UnboundedSender<Named>,
     pub(super) broken: UnboundedSender<Broken>,
 }
@@ -90,7 +90,7 @@ impl Routes {
         }
         send(
             &self.rollout,
-            Notice::Secret(SecretName { namespace, name }),
+            Notice::Source(Source::secret(name).within(namespace)),
         );
     }
 
@@ -195,12 +195,9 @@ impl Routes {
 
     fn tell_rollout(&self, certificate: &Certificate) {
         let Named { namespace, name } = Named::of(&certificate.metadata);
-        let secret = SecretName {
-            namespace: namespace.clone(),
-            name: certificate.spec.secret_name.clone(),
-        };
+        let secret = Source::secret(&certificate.spec.secret_name).within(&namespace);
         send(&self.rollout, Notice::Certificate { namespace, name });
-        send(&self.rollout, Notice::Secret(secret));
+        send(&self.rollout, Notice::Source(secret));
     }
 }
 

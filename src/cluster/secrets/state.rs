@@ -11,6 +11,7 @@ use kube::runtime::watcher::Event;
 
 use super::leaves::{IssuerKey, Replacements};
 use super::{Named, version_of};
+use crate::cluster::mapped;
 
 /// What is known of the Secrets.
 #[derive(Default)]
@@ -182,7 +183,7 @@ impl State {
         let listed = matches!(event, Event::InitDone);
         let changed = self
             .ours
-            .follow(map(event, |secret| (name_of(&secret), secret)));
+            .follow(mapped(event, |secret| (name_of(&secret), secret)));
         if listed {
             let newest = self.ours.objects.values().map(Versioned::version).max();
             // Not the greater of both: a restored cluster begins at an older number.
@@ -312,15 +313,4 @@ impl Versioned for Arc<Observed> {
 
 pub(super) fn name_of(secret: &Observed) -> Named {
     Named::new(&secret.namespace, &secret.name)
-}
-
-/// The same event about something else.
-pub(super) fn map<A, B>(event: Event<A>, change: impl FnOnce(A) -> B) -> Event<B> {
-    match event {
-        Event::Apply(object) => Event::Apply(change(object)),
-        Event::Delete(object) => Event::Delete(change(object)),
-        Event::InitApply(object) => Event::InitApply(change(object)),
-        Event::Init => Event::Init,
-        Event::InitDone => Event::InitDone,
-    }
 }

@@ -1,3 +1,4 @@
+mod foreign;
 mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +9,7 @@ use std::time::Duration;
 use certwright_core::api::certificate::RolloutStrategy;
 use certwright_core::api::{Certificate, Group};
 use certwright_core::rollout::{
-    Defaults, Held, Misconfigured, Policy, SecretName, WorkloadKind, WorkloadName,
+    Defaults, Foreign, Held, Misconfigured, Policy, Source, SourceName, WorkloadKind, WorkloadName,
 };
 use futures::channel::mpsc;
 use jiff::{SignedDuration, Timestamp};
@@ -82,10 +83,11 @@ impl Around {
 
 fn held(fingerprint: &str) -> Held {
     Held {
-        certificate: "web".to_owned(),
+        certificate: Some("web".to_owned()),
         fingerprint: fingerprint.to_owned(),
         issued_at: Some(at("12:00:00")),
-        not_after: "2027-01-31T12:00:00Z".parse().unwrap(),
+        first_seen: false,
+        not_after: Some("2027-01-31T12:00:00Z".parse().unwrap()),
         replaces_revoked: false,
         policy: policy(&json!({})),
         issuing: false,
@@ -121,10 +123,17 @@ impl Surroundings for Around {
         std::future::pending().await
     }
 
-    fn held(&self, secret: &SecretName) -> Option<Held> {
-        let ours = secret.namespace == "shop" && secret.name == "web-tls";
+    fn held(&self, source: &SourceName) -> Option<Held> {
+        let ours = *source == Source::secret("web-tls").within("shop");
         ours.then(|| self.held.lock().unwrap().clone())
     }
+
+    fn policy(&self, foreign: &Foreign) -> Option<Result<Policy, Misconfigured>> {
+        let defaults = Defaults::default();
+        Some(foreign.policy(&Group::default(), &BTreeMap::new(), &defaults))
+    }
+
+    fn changed(&self, _: &SourceName) {}
 
     fn certificate(&self, _: &str, _: &str) -> Option<Arc<Certificate>> {
         self.newer.lock().unwrap().clone()
@@ -473,11 +482,8 @@ async fn a_notice_rolls_the_workload_and_the_certificate_tells() {
     );
 
     *around.held.lock().unwrap() = held("newer");
-    let secret = SecretName {
-        namespace: "shop".to_owned(),
-        name: "web-tls".to_owned(),
-    };
-    notices.unbounded_send(Notice::Secret(secret)).unwrap();
+    let secret = Source::secret("web-tls").within("shop");
+    notices.unbounded_send(Notice::Source(secret)).unwrap();
     until(|| server.writes.lock().unwrap().len() >= 2).await;
     let mut writes: BTreeMap<String, Value> = server
         .writes()

@@ -60,7 +60,13 @@ impl Server {
                 200,
                 json!({ "metadata": { "resourceVersion": "50" }, "items": [*deployment] }),
             ),
-            (&Method::GET, "/apis/apps/v1/statefulsets" | "/apis/apps/v1/daemonsets") => (
+            (
+                &Method::GET,
+                "/apis/apps/v1/statefulsets"
+                | "/apis/apps/v1/daemonsets"
+                | "/api/v1/secrets"
+                | "/api/v1/configmaps",
+            ) => (
                 200,
                 json!({ "metadata": { "resourceVersion": "50" }, "items": [] }),
             ),

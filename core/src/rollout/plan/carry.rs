@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Held, Inputs, RolloutPlan, Skip, Wait, is_marked, latest_issue};
 use crate::api::certificate::RolloutStrategy;
-use crate::rollout::{Choice, Health, Pods};
+use crate::rollout::{Choice, Health, Pods, Source};
 
 /// How long after the certificate was issued a workload of which no Pod is available is rolled all the same: it may be
 /// so because the certificate before has expired. Long enough for Pods that are just starting.
@@ -17,19 +17,19 @@ const LAST_RESORT: SignedDuration = SignedDuration::from_mins(10);
 const LAG: SignedDuration = SignedDuration::from_secs(60);
 
 /// The certificates that a workload lacks, by Secret.
-pub(super) type Open<'a> = BTreeMap<&'a str, &'a Held>;
+pub(super) type Open<'a> = BTreeMap<&'a Source, &'a Held>;
 
 /// Says how a workload is given what is `open`, of which `choices` says what is wanted.
 pub(super) fn carry(
     now: Timestamp,
     inputs: &Inputs<'_>,
     open: &Open<'_>,
-    choices: &BTreeMap<&str, &Choice>,
+    choices: &BTreeMap<&Source, &Choice>,
 ) -> RolloutPlan {
     let Inputs {
         group, workload, ..
     } = *inputs;
-    let marked = |secret: &str| is_marked(group, workload, secret);
+    let marked = |secret: &Source| is_marked(group, workload, secret);
     let restarted = of_strategy(open, choices, RolloutStrategy::Restart);
     let called = of_strategy(open, choices, RolloutStrategy::Call);
     if restarted.is_empty() && called.is_empty() {
@@ -52,7 +52,7 @@ pub(super) fn carry(
         let changed = open.keys().filter(|secret| marked(secret));
         return RolloutPlan::Skip {
             why,
-            secrets: changed.map(|secret| (*secret).to_owned()).collect(),
+            secrets: changed.map(|secret| (*secret).clone()).collect(),
             until: last_resort,
         };
     }
@@ -67,10 +67,10 @@ pub(super) fn carry(
             paced: paced && all_marked,
         };
     };
-    let due = |of: &Open<'_>| -> BTreeSet<String> {
+    let due = |of: &Open<'_>| -> BTreeSet<Source> {
         of.iter()
-            .filter(|(secret, held)| asks_for_roll(marked(secret), held.issued_at, pods))
-            .map(|(secret, _)| (*secret).to_owned())
+            .filter(|(secret, held)| asks_for_roll(marked(secret), held, pods))
+            .map(|(secret, _)| (*secret).clone())
             .collect()
     };
     let (to_restart, to_call) = (due(&restarted), due(&called));
@@ -83,9 +83,7 @@ pub(super) fn carry(
             paced,
         };
     }
-    if let Some(wait) =
-        files_are_to_change(now, to_call.iter().map(|secret| &called[secret.as_str()]))
-    {
+    if let Some(wait) = files_are_to_change(now, to_call.iter().map(|secret| &called[secret])) {
         return wait;
     }
     // What reaches the files only later is noted then.
@@ -94,7 +92,7 @@ pub(super) fn carry(
         choices[secret].strategy != RolloutStrategy::Reload || !is_young(now, held)
     });
     let first = to_call.first();
-    let Some(call) = first.and_then(|secret| choices[secret.as_str()].call.clone()) else {
+    let Some(call) = first.and_then(|secret| choices[secret].call.clone()) else {
         return inputs.baseline(&carried);
     };
     let mut marks = inputs.marks(&carried, &BTreeSet::new());
@@ -108,7 +106,7 @@ pub(super) fn carry(
 
 fn of_strategy<'a>(
     open: &Open<'a>,
-    choices: &BTreeMap<&str, &Choice>,
+    choices: &BTreeMap<&Source, &Choice>,
     strategy: RolloutStrategy,
 ) -> Open<'a> {
     let mut some = open.clone();
@@ -125,9 +123,9 @@ fn skip(health: Health) -> Option<Skip> {
     }
 }
 
-fn asks_for_roll(marked: bool, issued_at: Option<Timestamp>, pods: Pods) -> bool {
-    match (marked, issued_at, pods.earliest_start) {
-        (false, Some(issued_at), Some(start)) => issued_at > start,
+fn asks_for_roll(marked: bool, held: &Held, pods: Pods) -> bool {
+    match (marked, held.issued_at, pods.earliest_start) {
+        (false, Some(issued_at), Some(start)) => issued_at > start && !held.first_seen,
         (false, _, _) => false,
         (true, Some(issued_at), Some(start)) => start.duration_since(issued_at) <= LAG,
         (true, _, _) => true,
@@ -159,7 +157,7 @@ fn files_are_to_change<'a>(
 
 impl Inputs<'_> {
     /// What is to be done to a workload that reads all of `open` again by itself.
-    fn reload(&self, now: Timestamp, open: &BTreeMap<&str, &Held>) -> RolloutPlan {
+    fn reload(&self, now: Timestamp, open: &BTreeMap<&Source, &Held>) -> RolloutPlan {
         let mut read = open.clone();
         read.retain(|_, held| !is_young(now, held));
         match open.values().filter_map(|held| projected_at(held)).min() {
@@ -174,7 +172,7 @@ impl Inputs<'_> {
     /// From when on the workload is rolled although it is not healthy; `None` if not.
     ///
     /// Containers that have not started yet will read what is held.
-    fn last_resort(&self, now: Timestamp, open: &BTreeMap<&str, &Held>) -> Option<Timestamp> {
+    fn last_resort(&self, now: Timestamp, open: &BTreeMap<&Source, &Held>) -> Option<Timestamp> {
         let waits_for_start = self.pods.is_some_and(|pods| pods.earliest_start.is_none());
         if !self.workload.has_none_available() || waits_for_start {
             return None;

@@ -7,19 +7,19 @@ use jiff::Timestamp;
 use super::{Held, Inputs, Marks};
 use crate::api::Group;
 use crate::rollout::mark::{ROLLED_AT, RUNS_UNTIL};
-use crate::rollout::{is_mark, mark_key};
+use crate::rollout::{Source, is_mark, mark_key};
 
 impl Inputs<'_> {
     /// All marks as just read, with those of `open` set in the baselines and those of `due` in the template.
     ///
     /// The template keeps even those of Secrets that are no longer read: taking one out would roll. Baselines of
     /// such Secrets go.
-    pub(super) fn marks(&self, open: &BTreeMap<&str, &Held>, due: &BTreeSet<String>) -> Marks {
+    pub(super) fn marks(&self, open: &BTreeMap<&Source, &Held>, due: &BTreeSet<Source>) -> Marks {
         let Inputs {
             group, workload, ..
         } = *self;
         let read: BTreeSet<String> = workload
-            .secrets
+            .reads
             .iter()
             .map(|secret| mark_key(group, secret))
             .collect();
@@ -41,7 +41,7 @@ impl Inputs<'_> {
         let ends = self.held.iter().filter(|(secret, held)| {
             marks.baseline.get(&mark_key(group, secret)) == Some(&held.fingerprint)
         });
-        if let Some(end) = ends.map(|(_, held)| held.not_after).min() {
+        if let Some(end) = ends.filter_map(|(_, held)| held.not_after).min() {
             let end = end.to_string();
             marks.baseline.insert(group.key(RUNS_UNTIL), end);
         }

@@ -7,7 +7,7 @@ use crate::api::Group;
 use crate::api::certificate::{RolloutStrategy, WorkloadState};
 use crate::rollout::pace::{Restart, is_held_back, restart};
 use crate::rollout::plan::is_up_to_date;
-use crate::rollout::{Health, Held, Hold, Turn, UpdateStrategy, Workload};
+use crate::rollout::{Health, Held, Hold, Source, Turn, UpdateStrategy, Workload};
 
 /// Where one workload stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +109,7 @@ pub fn standing(
     now: Timestamp,
     group: &Group,
     workload: &Workload,
-    secret: &str,
+    secret: &Source,
     held: &Held,
     turn: Turn,
 ) -> Standing {

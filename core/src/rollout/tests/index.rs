@@ -4,11 +4,8 @@ use serde_json::json;
 
 use super::*;
 
-fn secret(name: &str) -> SecretName {
-    SecretName {
-        namespace: "shop".to_owned(),
-        name: name.to_owned(),
-    }
+fn secret(name: &str) -> SourceName {
+    Source::secret(name).within("shop")
 }
 
 fn readers(index: &Index, name: &str) -> Vec<String> {
@@ -18,7 +15,7 @@ fn readers(index: &Index, name: &str) -> Vec<String> {
         .collect()
 }
 
-fn touched(names: &[&str]) -> BTreeSet<SecretName> {
+fn touched(names: &[&str]) -> BTreeSet<SourceName> {
     names.iter().map(|name| secret(name)).collect()
 }
 
@@ -31,10 +28,7 @@ fn finds_readers_by_namespace_and_name() {
     );
     assert_eq!(readers(&index, "web-tls"), ["web"]);
     assert_eq!(readers(&index, "other"), [""; 0]);
-    let elsewhere = SecretName {
-        namespace: "bank".to_owned(),
-        name: "web-tls".to_owned(),
-    };
+    let elsewhere = web().within("bank");
     assert_eq!(index.readers(&elsewhere).count(), 0);
 }
 
@@ -113,7 +107,7 @@ fn it_is_complete_once_every_kind_was_listed() {
 
 #[test]
 fn the_readers_of_a_namespace_are_those_in_it() {
-    let mut index = Index::default();
+    let mut index = Index::new(WorkloadKind::BUILT_IN);
     let mut elsewhere = deployment();
     elsewhere["metadata"]["namespace"] = json!("elsewhere");
     let mut unrelated = deployment();

@@ -1,10 +1,7 @@
 use super::*;
 
-fn secret(name: &str) -> SecretName {
-    SecretName {
-        namespace: "shop".to_owned(),
-        name: name.to_owned(),
-    }
+fn secret(name: &str) -> SourceName {
+    Source::secret(name).within("shop")
 }
 
 fn ingress(name: &str, rest: Value) -> Ingress {

@@ -1,4 +1,5 @@
 mod choice;
+mod foreign;
 mod index;
 mod ingress;
 mod model;
@@ -71,13 +72,18 @@ fn on_workload(object: &mut Value, key: &str, value: &str) {
     object["metadata"]["annotations"][key] = json!(value);
 }
 
+fn web() -> Source {
+    Source::secret("web-tls")
+}
+
 /// A certificate issued at noon.
 fn held(fingerprint: &str) -> Held {
     Held {
-        certificate: "web".to_owned(),
+        certificate: Some("web".to_owned()),
         fingerprint: fingerprint.to_owned(),
         issued_at: Some(at("12:00:00")),
-        not_after: "2027-01-31T12:00:00Z".parse().unwrap(),
+        first_seen: false,
+        not_after: Some("2027-01-31T12:00:00Z".parse().unwrap()),
         replaces_revoked: false,
         policy: policy(json!({})),
         issuing: false,

@@ -50,7 +50,7 @@ fn happening() -> impl Strategy<Value = Happening> {
 struct Cluster {
     now: Timestamp,
     running: bool,
-    held: BTreeMap<String, Held>,
+    held: BTreeMap<Source, Held>,
     issued: usize,
     object: Value,
     /// Template's and workload's annotations as they were before each roll.
@@ -59,9 +59,9 @@ struct Cluster {
     owned: Marks,
     pods: Pods,
     /// What the Pods read when they started.
-    read: BTreeMap<String, String>,
+    read: BTreeMap<Source, String>,
     /// Which certificates a roll of the operator was for.
-    rolled_for: BTreeSet<(String, String)>,
+    rolled_for: BTreeSet<(Source, String)>,
 }
 
 impl Cluster {
@@ -123,7 +123,8 @@ impl Cluster {
             issued_at: Some(self.now),
             ..held(&format!("fingerprint-{}", self.issued))
         };
-        self.held.insert(SECRETS[number].to_owned(), certificate);
+        self.held
+            .insert(Source::secret(SECRETS[number]), certificate);
     }
 
     fn pass(&mut self, seconds: i64) {
@@ -196,7 +197,7 @@ impl Cluster {
                         // Undone at once, nobody can tell what the Pods that followed have read.
                         assert!(
                             first || since.as_secs() <= 60,
-                            "rolled twice for one certificate of {secret}"
+                            "rolled twice for one certificate in {secret}"
                         );
                     }
                     let before = self.pods;
@@ -251,7 +252,7 @@ proptest! {
         }
         cluster.running = true;
         cluster.settle();
-        let held: BTreeMap<String, String> =
+        let held: BTreeMap<Source, String> =
             cluster.held.iter().map(|(secret, held)| (secret.clone(), held.fingerprint.clone())).collect();
         prop_assert_eq!(&cluster.read, &held);
     }
@@ -334,5 +335,5 @@ fn an_undo_after_a_minute_costs_no_second_roll() {
     cluster.happen(Happening::Undo);
     cluster.settle();
     assert_eq!(cluster.past.len(), 0, "the undo took the only roll back");
-    assert_eq!(cluster.read["web-tls"], cluster.held["web-tls"].fingerprint);
+    assert_eq!(cluster.read[&web()], cluster.held[&web()].fingerprint);
 }

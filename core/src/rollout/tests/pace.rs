@@ -56,7 +56,10 @@ impl Case {
             workload: &web,
             begun: false,
         }]);
-        (Pace::of(now, &group(), "web-tls", &self.held(), all), web)
+        (
+            Pace::of(now, &group(), &super::web(), &self.held(), all),
+            web,
+        )
     }
 
     fn turn_at(&self, now: &str) -> Turn {
@@ -207,14 +210,7 @@ fn stateful_sets_and_daemon_sets_are_judged_by_what_their_controllers_keep() {
             workload: &workload,
             begun: false,
         };
-        Pace::of(
-            at("13:00:00"),
-            &group(),
-            "web-tls",
-            &held("new"),
-            [dependent],
-        )
-        .failed
+        Pace::of(at("13:00:00"), &group(), &web(), &held("new"), [dependent]).failed
     };
     let mut broken = failed();
     broken["status"]["currentRevision"] = json!("1");

@@ -11,7 +11,7 @@ const RUNS_UNTIL: &str = "certwright.dev/runs-until";
 struct Case {
     now: Timestamp,
     object: Value,
-    held: BTreeMap<String, Held>,
+    held: BTreeMap<Source, Held>,
     pods: Option<Pods>,
 }
 
@@ -23,7 +23,7 @@ impl Case {
         Self {
             now: at("13:00:00"),
             object,
-            held: BTreeMap::from([("web-tls".to_owned(), held("new"))]),
+            held: BTreeMap::from([(web(), held("new"))]),
             pods: Some(started("11:00:00")),
         }
     }
@@ -42,7 +42,7 @@ impl Case {
     }
 
     fn web(&mut self) -> &mut Held {
-        self.held.get_mut("web-tls").unwrap()
+        self.held.get_mut(&web()).unwrap()
     }
 
     /// Without the notes beside the marks, which are looked at here.
@@ -61,7 +61,10 @@ impl Case {
             let noted = paced.unwrap_or(false).then(|| self.now.to_string());
             assert_eq!(begun, noted, "{marks:?}");
             let until = marks.baseline.remove(RUNS_UNTIL);
-            let ends = self.held.values().map(|held| held.not_after.to_string());
+            let ends = self
+                .held
+                .values()
+                .map(|held| held.not_after.unwrap().to_string());
             assert!(
                 ends.clone().any(|end| until.as_ref() == Some(&end)),
                 "{until:?}"
@@ -96,7 +99,7 @@ fn roll(template: &[(&str, &str)], baseline: &[(&str, &str)], secrets: &[&str]) 
             template: marks(template),
             baseline: marks(baseline),
         },
-        secrets: secrets.iter().map(|secret| (*secret).to_owned()).collect(),
+        secrets: secrets.iter().copied().map(Source::secret).collect(),
         paced: true,
     }
 }
@@ -157,7 +160,7 @@ fn called() -> RolloutPlan {
             template: marks(&[(WEB, "old")]),
             baseline: marks(&[(WEB, "new")]),
         },
-        secrets: vec!["web-tls".to_owned()],
+        secrets: vec![web()],
     }
 }
 
@@ -245,7 +248,7 @@ fn rule_4_what_cant_be_read_is_told_at_once_unless_it_is_up_to_date() {
         problem.to_string(),
         "annotation certwright.dev/rollout: \"Reboot\" is no strategy; write Restart, Reload, Call or None"
     );
-    assert_eq!(secrets, ["web-tls"]);
+    assert_eq!(secrets, [web()]);
     let done = case("Reboot").with(|case| on_template(&mut case.object, WEB, "new"));
     assert_eq!(done.plan(), RolloutPlan::Nothing);
 }
@@ -270,7 +273,7 @@ fn rule_5_the_last_of_those_to_be_carried_counts() {
             issued_at: Some(at("12:00:03")),
             ..held("api")
         };
-        case.held.insert("api-tls".to_owned(), api);
+        case.held.insert(Source::secret("api-tls"), api);
         case.now = at("12:00:06");
     });
     assert_eq!(both.plan(), wait("12:00:08", Wait::Settling));
@@ -289,7 +292,7 @@ fn rule_5_another_issuance_holds_it_back_for_a_minute_at_most() {
                 issuing: true,
                 ..held("api")
             };
-            case.held.insert("api-tls".to_owned(), api);
+            case.held.insert(Source::secret("api-tls"), api);
             on_template(&mut case.object, API, "api");
             case.now = at(now);
         })
@@ -362,7 +365,7 @@ fn rule_8_pods_of_a_paused_deployment_can_be_called_and_broken_ones_not() {
         broken.plan(),
         RolloutPlan::Skip {
             why: Skip::Unavailable,
-            secrets: vec!["web-tls".to_owned()],
+            secrets: vec![web()],
             until: None,
         }
     );
@@ -387,7 +390,7 @@ fn rule_8_what_stands_in_the_way_is_told_before_pods_are_read() {
             Case::due().with(change).with(unread).plan(),
             RolloutPlan::Skip {
                 why,
-                secrets: vec!["web-tls".to_owned()],
+                secrets: vec![web()],
                 until: None,
             }
         );
@@ -412,7 +415,7 @@ fn rule_8_with_no_pod_available_it_is_rolled_after_ten_minutes_all_the_same() {
     };
     let skipped = |why, until| RolloutPlan::Skip {
         why,
-        secrets: vec!["web-tls".to_owned()],
+        secrets: vec![web()],
         until,
     };
     let later = skipped(Skip::Unavailable, Some(at("12:10:00")));
@@ -492,7 +495,7 @@ fn rule_10_with_an_old_mark_only_pods_surely_younger_than_the_certificate_do_not
 #[test]
 fn rule_11_one_write_carries_all() {
     let case = Case::due().with(|case| {
-        case.held.insert("api-tls".to_owned(), held("api"));
+        case.held.insert(Source::secret("api-tls"), held("api"));
         on_template(&mut case.object, API, "old");
     });
     let both = [(API, "api"), (WEB, "new")];
@@ -502,7 +505,7 @@ fn rule_11_one_write_carries_all() {
             issued_at: Some(at("10:00:00")),
             ..held("api")
         };
-        case.held.insert("api-tls".to_owned(), api);
+        case.held.insert(Source::secret("api-tls"), api);
     });
     assert_eq!(
         one_needs_no_roll.plan(),
@@ -519,7 +522,7 @@ fn rule_11_a_restart_reads_what_would_have_been_called_or_reloaded_for() {
                 issued_at: Some(at("12:59:30")),
                 ..held("api")
             };
-            case.held.insert("api-tls".to_owned(), api);
+            case.held.insert(Source::secret("api-tls"), api);
             on_template(&mut case.object, API, "old");
         });
         let template = [(API, "old"), (WEB, "new")];
@@ -540,7 +543,7 @@ fn rule_12_a_call_leaves_the_template_and_what_still_reloads_for_later() {
             issued_at: Some(at("12:59:00")),
             ..held("api")
         };
-        case.held.insert("api-tls".to_owned(), api);
+        case.held.insert(Source::secret("api-tls"), api);
         on_workload(&mut case.object, API, "old");
     });
     let RolloutPlan::Call { marks, .. } = young.plan() else {
@@ -559,10 +562,10 @@ fn rule_12_a_call_leaves_the_template_and_what_still_reloads_for_later() {
 fn the_earliest_end_of_all_it_runs_with_is_noted() {
     let case = Case::due().with(|case| {
         let api = Held {
-            not_after: at("20:00:00"),
+            not_after: Some(at("20:00:00")),
             ..held("api")
         };
-        case.held.insert("api-tls".to_owned(), api);
+        case.held.insert(Source::secret("api-tls"), api);
         on_template(&mut case.object, API, "older");
     });
     let RolloutPlan::Roll { marks, .. } = case.plan_with_notes() else {

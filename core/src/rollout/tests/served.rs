@@ -187,7 +187,7 @@ fn only_who_runs_with_it_and_is_to_is_looked_at() {
             at("13:00:00"),
             &group(),
             &read(&object),
-            "web-tls",
+            &web(),
             &held("new"),
         )
     };

@@ -37,7 +37,7 @@ fn tell_of(certificate: &Certificate, held: &Held, workloads: &[Workload]) -> Op
         begun: false,
     });
     let now = at("13:00:00");
-    let pace = Pace::of(now, &group(), "web-tls", held, dependents.clone());
+    let pace = Pace::of(now, &group(), &web(), held, dependents.clone());
     carried(
         now,
         &group(),
@@ -192,7 +192,7 @@ fn standings() {
                 at("13:00:00"),
                 &group(),
                 &workload,
-                "web-tls",
+                &web(),
                 &held("new"),
                 Turn::Now
             ),

@@ -3,46 +3,42 @@ use serde_json::json;
 
 use super::*;
 
-fn secrets(pod: Value) -> Vec<String> {
+fn reads(pod: Value) -> Vec<String> {
     let mut object = deployment();
     object["spec"]["template"]["spec"] = pod;
-    read(&object).secrets.into_iter().collect()
+    let reads = read(&object).reads.into_iter();
+    reads.map(|source| source.to_string()).collect()
 }
 
 #[test]
 fn every_way_to_read_a_secret_counts() {
-    for (pod, wanted) in [
-        (
-            json!({ "volumes": [{ "secret": { "secretName": "a" } }] }),
-            "a",
-        ),
-        (
-            json!({ "volumes": [{ "secret": { "secretName": "a", "optional": true } }] }),
-            "a",
-        ),
-        (
-            json!({ "volumes": [{ "projected": { "sources": [{ "configMap": {} }, { "secret": { "name": "a" } }] } }] }),
-            "a",
-        ),
-        (
-            json!({ "containers": [{ "env": [{ "name": "X", "valueFrom": { "secretKeyRef": { "name": "a", "key": "k" } } }] }] }),
-            "a",
-        ),
-        (
-            json!({ "containers": [{}, { "envFrom": [{ "configMapRef": {} }, { "secretRef": { "name": "a" } }] }] }),
-            "a",
-        ),
-        (
-            json!({ "initContainers": [{ "env": [{ "valueFrom": { "secretKeyRef": { "name": "a" } } }] }] }),
-            "a",
-        ),
-        (
-            json!({ "initContainers": [{ "envFrom": [{ "secretRef": { "name": "a", "optional": true } }] }] }),
-            "a",
-        ),
+    for pod in [
+        json!({ "volumes": [{ "secret": { "secretName": "a" } }] }),
+        json!({ "volumes": [{ "secret": { "secretName": "a", "optional": true } }] }),
+        json!({ "volumes": [{ "projected": { "sources": [{ "configMap": {} }, { "secret": { "name": "a" } }] } }] }),
+        json!({ "containers": [{ "env": [{ "name": "X", "valueFrom": { "secretKeyRef": { "name": "a", "key": "k" } } }] }] }),
+        json!({ "containers": [{}, { "envFrom": [{ "configMapRef": {} }, { "secretRef": { "name": "a" } }] }] }),
+        json!({ "initContainers": [{ "env": [{ "valueFrom": { "secretKeyRef": { "name": "a" } } }] }] }),
+        json!({ "initContainers": [{ "envFrom": [{ "secretRef": { "name": "a", "optional": true } }] }] }),
     ] {
-        assert_eq!(secrets(pod.clone()), [wanted], "{pod}");
+        assert_eq!(reads(pod.clone()), ["Secret a"], "{pod}");
     }
+}
+
+#[test]
+fn every_way_to_read_a_config_map_counts() {
+    for pod in [
+        json!({ "volumes": [{ "configMap": { "name": "a" } }] }),
+        json!({ "volumes": [{ "configMap": { "name": "a", "optional": true } }, { "secret": {} }] }),
+        json!({ "volumes": [{ "projected": { "sources": [{ "secret": {} }, { "configMap": { "name": "a" } }] } }] }),
+        json!({ "containers": [{ "env": [{ "valueFrom": { "configMapKeyRef": { "name": "a", "key": "k" } } }] }] }),
+        json!({ "containers": [{ "envFrom": [{ "configMapRef": { "name": "a" } }, { "secretRef": {} }] }] }),
+        json!({ "initContainers": [{ "envFrom": [{ "configMapRef": { "name": "a" } }] }] }),
+    ] {
+        assert_eq!(reads(pod.clone()), ["ConfigMap a"], "{pod}");
+    }
+    let both = json!({ "volumes": [{ "configMap": { "name": "a" } }, { "secret": { "secretName": "a" } }] });
+    assert_eq!(reads(both), ["Secret a", "ConfigMap a"]);
 }
 
 #[test]
@@ -50,11 +46,11 @@ fn what_containers_never_read_does_not_count() {
     for pod in [
         json!({ "imagePullSecrets": [{ "name": "a" }] }),
         json!({ "volumes": [{ "csi": { "driver": "d", "nodePublishSecretRef": { "name": "a" } } }] }),
-        json!({ "volumes": [{ "configMap": { "name": "a" } }] }),
+        json!({ "volumes": [{ "configMap": { "name": "" } }, { "secret": { "secretName": null } }] }),
         json!({ "ephemeralContainers": [{ "envFrom": [{ "secretRef": { "name": "a" } }] }] }),
         json!({ "containers": [{ "env": [{ "name": "X", "value": "a" }], "envFrom": null }], "volumes": null }),
     ] {
-        assert_eq!(secrets(pod.clone()), [""; 0], "{pod}");
+        assert_eq!(reads(pod.clone()), [""; 0], "{pod}");
     }
 }
 
@@ -74,8 +70,8 @@ fn only_what_is_needed_is_kept() {
     assert_eq!(selector.as_deref(), Some("app=web"));
     assert_eq!(*workload.labels(), marks(&[("app", "web")]));
     assert_eq!(workload.metadata.managed_fields, None);
-    // Rules go by labels, but only of those that read something.
-    object["spec"]["template"]["spec"] = json!({});
+    // Rules go by labels, but only of those that read a Secret.
+    object["spec"]["template"]["spec"] = json!({ "volumes": [{ "configMap": { "name": "a" } }] });
     assert_eq!(read(&object).metadata.labels, None);
 }
 
@@ -86,9 +82,9 @@ fn a_broken_object_keeps_its_name_and_references_nothing() {
     let workload = read(&object);
     assert!(workload.problem.is_some());
     assert_eq!((workload.namespace(), workload.name()), ("shop", "web"));
-    assert!(workload.secrets.is_empty());
+    assert!(workload.reads.is_empty());
     for nonsense in [json!(null), json!([1]), json!({ "metadata": 7 })] {
-        assert_eq!(read(&nonsense).secrets.len(), 0);
+        assert_eq!(read(&nonsense).reads.len(), 0);
     }
 }
 
@@ -188,22 +184,24 @@ fn a_daemon_set_may_lack_as_many_pods_as_it_allows() {
 #[test]
 fn keys_of_long_names_are_hashed_and_stay_apart() {
     let longest = "a".repeat(56);
+    assert_eq!(mark_key(&group(), &web()), "certwright.dev/secret-web-tls");
     assert_eq!(
-        mark_key(&group(), "web-tls"),
-        "certwright.dev/secret-web-tls"
-    );
-    assert_eq!(
-        mark_key(&group(), &longest),
+        mark_key(&group(), &Source::secret(&longest)),
         format!("certwright.dev/secret-{longest}")
     );
-    let hashed = mark_key(&group(), &"a".repeat(57));
+    let hashed = mark_key(&group(), &Source::secret("a".repeat(57)));
     // The first 20 bytes of SHA-256 of 57 times "a".
     assert_eq!(
         hashed,
         "certwright.dev/secret_f13b2d724659eb3bf47f2dd6af1accc87b81f09f"
     );
-    assert_ne!(mark_key(&group(), &"a".repeat(253)), hashed);
-    for key in [mark_key(&group(), &longest), hashed] {
+    assert_ne!(mark_key(&group(), &Source::secret("a".repeat(253))), hashed);
+    // A ConfigMap of the same name is another.
+    let config_map = |name: &str| mark_key(&group(), &Source::config_map(name));
+    assert_eq!(config_map("web-tls"), "certwright.dev/configmap-web-tls");
+    let long = config_map(&"a".repeat(54));
+    assert!(long.starts_with("certwright.dev/configmap_"), "{long}");
+    for key in [mark_key(&group(), &Source::secret(&longest)), hashed, long] {
         assert!(key.split_once('/').unwrap().1.len() <= 63);
         assert!(is_mark(&group(), &key));
     }
