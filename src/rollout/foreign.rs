@@ -305,15 +305,21 @@ fn heard<S: Surroundings>(
         Event::InitDone => {
             context.foreign.listed(kind);
             for foreign in store.state() {
-                context.notice(&Notice::Source(foreign.name()));
+                changed(context, foreign.name());
             }
         }
-        Event::Apply(foreign) => context.notice(&Notice::Source(foreign.name())),
+        Event::Apply(foreign) => changed(context, foreign.name()),
         Event::Delete(foreign) => {
             context.foreign.forget(&foreign.name());
             context.notice(&Notice::Source(foreign.name()));
         }
     }
+}
+
+fn changed<S: Surroundings>(context: &Context<S>, name: SourceName) {
+    // Also one whose label can't be read, and that nobody is given.
+    context.foreign.wake(&name);
+    context.notice(&Notice::Source(name));
 }
 
 /// Has those of its readers looked at whose turn it is, and tells what keeps the others from it.
