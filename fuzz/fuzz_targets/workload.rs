@@ -7,8 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use certwright_core::api::Group;
 use certwright_core::rollout::{
     Defaults, Held, Index, Inputs, Marks, Pods, Policy, RolloutPlan, Source, SourceKind, Workload,
-    WorkloadKind,
-    apply_body, plan_rollout,
+    WorkloadKind, apply_body, plan_rollout,
 };
 use certwright_fuzz::now;
 use jiff::SignedDuration;
