@@ -94,13 +94,6 @@ async fn rights_go_with_what_is_switched_off() {
         );
         all.difference(&left).cloned().collect()
     };
-    let each = |resources: &[&str], verbs: &[&str]| -> Vec<String> {
-        let each = resources.iter().flat_map(|resource| {
-            let each = verbs.iter().map(move |verb| format!("{resource} {verb}"));
-            each.collect::<Vec<_>>()
-        });
-        each.collect()
-    };
     let mut cluster_issuers = each(&["clusterissuers"], &["get", "list", "watch"]);
     cluster_issuers.push("clusterissuers/status patch".to_owned());
     assert_eq!(gone("--set clusterIssuers=Disabled").await, cluster_issuers);
@@ -147,6 +140,15 @@ async fn rights_go_with_what_is_switched_off() {
         gone(alone).await,
         each(&["leases"], &["create", "get", "update"])
     );
+}
+
+/// Each of these rights on each of these.
+fn each(resources: &[&str], verbs: &[&str]) -> Vec<String> {
+    let each = resources.iter().flat_map(|resource| {
+        let each = verbs.iter().map(move |verb| format!("{resource} {verb}"));
+        each.collect::<Vec<_>>()
+    });
+    each.collect()
 }
 
 #[tokio::test]
