@@ -157,7 +157,7 @@ impl Parts {
             cluster_issuers,
             lost_accounts: losses,
             scope: settings.scope.clone(),
-            rollout: settings.rollout,
+            rollout: settings.rollout.clone(),
             allowed,
             outside,
             checking,
@@ -189,6 +189,10 @@ impl Parts {
         if let Some(settings) = self.rollout {
             let namespaces = Namespaces::new(client.clone(), group.clone(), self.scope.clone());
             let namespaces = Arc::new(namespaces);
+            let limits = Limits {
+                in_cluster: settings.max_concurrent,
+                counted_for: settings.defaults.health_timeout,
+            };
             let rollout = Rollout {
                 client: client.clone(),
                 group: group.clone(),
@@ -196,16 +200,13 @@ impl Parts {
                     context: Arc::clone(&routes.context),
                     namespaces: Arc::clone(&namespaces),
                     asked: routes.namespaces.clone(),
-                    defaults: settings.defaults,
+                    defaults: settings.defaults.clone(),
                 }),
                 certificates: self.certificates.as_reader(),
                 scope: self.scope.clone(),
-                kinds: Vec::new(),
+                kinds: settings.defaults.kinds,
                 allowed: self.allowed,
-                limits: Limits {
-                    in_cluster: settings.max_concurrent,
-                    counted_for: settings.defaults.health_timeout,
-                },
+                limits,
                 probing: settings.probe_interval.map(|interval| Probing {
                     outside: self.outside,
                     interval,

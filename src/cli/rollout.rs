@@ -1,7 +1,7 @@
 //! How workloads are given new certificates: the options for it.
 
 use certwright_core::api::certificate::RolloutStrategy;
-use certwright_core::rollout::Defaults;
+use certwright_core::rollout::{Defaults, OtherKinds};
 use clap::Args;
 use jiff::SignedDuration;
 
@@ -25,6 +25,18 @@ pub(super) struct RolloutArguments {
         action = clap::ArgAction::Set
     )]
     rollout: bool,
+
+    /// Kinds of workload that are restarted besides Deployments, StatefulSets and DaemonSets, with commas between them: each
+    /// GROUP/VERSION/KIND, such as argoproj.io/v1alpha1/Rollout, or GROUP/VERSION/KIND:PLURAL:PATH with its plural, else asked of the
+    /// API server, and the path of its Pod template, else .spec.template
+    #[arg(
+        long,
+        env = "CERTWRIGHT_ROLLOUT_KINDS",
+        value_name = "KINDS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    rollout_kinds: OtherKinds,
 
     /// What is done to workloads that neither an annotation nor a Certificate says anything about: Restart, Reload or None
     #[arg(long, env = "CERTWRIGHT_ROLLOUT_STRATEGY", value_name = "STRATEGY", default_value = "Restart", value_parser = strategy)]
@@ -59,6 +71,7 @@ impl RolloutArguments {
     pub(super) fn into_settings(self) -> Option<RolloutSettings> {
         self.rollout.then_some(RolloutSettings {
             defaults: Defaults {
+                kinds: self.rollout_kinds,
                 strategy: self.rollout_strategy,
                 max_concurrent: self.rollout_max_concurrent_per_certificate,
                 min_gap: self.rollout_min_gap,

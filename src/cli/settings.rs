@@ -79,7 +79,7 @@ pub struct RunSettings {
 }
 
 /// How workloads are given new certificates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolloutSettings {
     /// What goes for Certificates that say nothing else.
     pub defaults: Defaults,

@@ -52,10 +52,13 @@ fn run_has_these_defaults() {
     );
 }
 
+const KINDS: &str = "argoproj.io/v1alpha1/Rollout:rollouts:.spec.template";
+
 /// What the options for rollouts in [`run_takes_what_is_given`] say.
 fn rollout_settings() -> RolloutSettings {
     RolloutSettings {
         defaults: Defaults {
+            kinds: KINDS.parse().unwrap(),
             strategy: RolloutStrategy::Reload,
             max_concurrent: 3,
             min_gap: SignedDuration::from_secs(30),
@@ -74,6 +77,7 @@ fn run_takes_what_is_given() {
         "--pod-namespace=ops",
         "--namespaces=shop,pki",
         "--cluster-issuers",
+        "--rollout-kinds=argoproj.io/v1alpha1/Rollout:rollouts",
         "--rollout-strategy=Reload",
         "--rollout-max-concurrent=7",
         "--rollout-max-concurrent-per-certificate=3",
@@ -154,6 +158,8 @@ fn rollouts_can_be_switched_off_and_make_sense() {
     };
     assert_eq!(settings.rollout, None);
     for option in [
+        "--rollout-kinds=Rollout",
+        "--rollout-kinds=apps/v1/Deployment",
         "--rollout-strategy=Call",
         "--rollout-strategy=Reboot",
         "--rollout-max-concurrent=0",

@@ -62,7 +62,7 @@ pub(super) struct Sources {
 
 impl<S: Surroundings> Context<S> {
     pub(super) fn new(rollout: Rollout<S>) -> (Self, Sources) {
-        let kinds = WorkloadKind::BUILT_IN.into_iter().chain(rollout.kinds);
+        let kinds = rollout.kinds.and_built_in();
         let (watched, workloads): (BTreeMap<_, _>, _) = kinds
             .map(|kind| {
                 let (watched, source) = kinds::connect(kind.clone());

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::kinds::Watched;
-use super::{Surroundings, error};
+use super::{Surroundings, error, installed};
 use crate::cluster::scope::merged;
 use crate::cluster::watch_failed;
 use crate::cluster::watched::watched;
@@ -29,7 +29,9 @@ pub(super) async fn follow<S: Surroundings>(
     writer: Writer<Workload>,
     stop: &CancellationToken,
 ) {
-    let Some(resource) = of_kind.resource() else {
+    let found = installed::found(context, of_kind);
+    let found = stop.run_until_cancelled(found).await;
+    let (Some(()), Some(resource)) = (found, of_kind.resource()) else {
         return;
     };
     let client = || context.client.clone();
@@ -38,10 +40,15 @@ pub(super) async fn follow<S: Surroundings>(
         |namespace| Api::namespaced_with(client(), namespace, resource),
     );
     let config = || watcher::Config::default().page_size(PAGE);
+    let kind = &of_kind.kind;
     let watches = apis.into_iter().map(|workloads: Api<Object>| {
-        watched(workloads, config())
-            .map_ok(|event| reduced(&of_kind.kind, event))
-            .boxed()
+        let events = match kind {
+            WorkloadKind::Other(_) => {
+                installed::watched_if_installed(workloads, config(), kind).boxed()
+            }
+            _ => watched(workloads, config()).boxed(),
+        };
+        events.map_ok(|event| reduced(kind, event)).boxed()
     });
     let events = merged(watches.collect(), writer.as_reader())
         .reflect(writer)
@@ -50,7 +57,7 @@ pub(super) async fn follow<S: Surroundings>(
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => heard(context, of_kind, &event),
-            Err(problem) => watch_failed(of_kind.kind.as_str(), &problem),
+            Err(problem) => watch_failed(kind.as_str(), &problem),
         }
     }
 }

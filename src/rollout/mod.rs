@@ -11,6 +11,7 @@ mod discover;
 mod error;
 mod foreign;
 mod ingresses;
+mod installed;
 mod kinds;
 mod proofs;
 mod prove;
@@ -31,7 +32,7 @@ use std::time::Duration;
 use certwright_core::api::certificate::RolloutStrategy;
 use certwright_core::api::{Certificate, Group};
 use certwright_core::rollout::{
-    Foreign, Held, Misconfigured, Policy, SourceName, Workload, WorkloadKind, WorkloadName,
+    Foreign, Held, Misconfigured, OtherKinds, Policy, SourceName, Workload, WorkloadName,
 };
 use futures::future::join_all;
 use futures::stream::pending;
@@ -137,7 +138,7 @@ pub struct Rollout<S> {
     /// Which namespaces' workloads are watched.
     pub scope: Scope,
     /// Which kinds of them, besides Deployments, StatefulSets and DaemonSets.
-    pub kinds: Vec<WorkloadKind>,
+    pub kinds: OtherKinds,
     /// Which addresses are never called.
     pub allowed: Allowed,
     /// How many workloads are taken up at once, whichever Certificates they are of.

@@ -39,6 +39,15 @@ true
 {{- .Values.clusterResourceNamespace | default .Release.Namespace -}}
 {{- end -}}
 
+{{- /* As --rollout-kinds takes them. */ -}}
+{{- define "certwright.rolloutKinds" -}}
+{{- range $at, $kind := .Values.rollout.kinds -}}
+{{- if $at }},{{ end -}}
+{{- printf "%s/%s:%s" .apiVersion .kind .plural -}}
+{{- with .podTemplate }}:{{ . }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* The operator's name to the API server. */ -}}
 {{- define "certwright.username" -}}
 {{- printf "system:serviceaccount:%s:%s" .Release.Namespace (include "certwright.fullname" .) -}}

@@ -21,6 +21,11 @@ rules:
   - apiGroups: [apps]
     resources: [deployments, statefulsets, daemonsets]
     verbs: [get, list, watch, patch]
+  {{- range .Values.rollout.kinds }}
+  - apiGroups: [{{ (splitList "/" .apiVersion) | first }}]
+    resources: [{{ .plural }}]
+    verbs: [get, list, watch, patch]
+  {{- end }}
   # To see ConfigMaps change whose readers are to be restarted by their label: list and watch can't be limited by it.
   - apiGroups: [""]
     resources: [configmaps]

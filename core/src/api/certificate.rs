@@ -27,8 +27,7 @@ pub use renewal::{Renewal, RenewalPolicy, RenewalWindow};
 pub use revocation::{RevocationState, RevocationStatus};
 pub use rollout::{
     CallMethod, CallPort, LabelOperator, LabelRequirement, ProbePolicy, ProbePort, Rollout,
-    RolloutCall, RolloutKind, RolloutProbe, RolloutRule, RolloutStrategy, StartTlsProtocol,
-    WorkloadSelector,
+    RolloutCall, RolloutProbe, RolloutRule, RolloutStrategy, StartTlsProtocol, WorkloadSelector,
 };
 pub use secret::{AdditionalOutputFormat, OutputFormat, SecretDeletionPolicy, SecretTemplate};
 pub use status::{CertificateStatus, LastFailure, SuggestedWindow};

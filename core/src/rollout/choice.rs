@@ -11,10 +11,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt as _};
 use rustls_pki_types::DnsName;
 
-use super::{CHOICE, Workload, WorkloadKind};
+use super::{CHOICE, OtherKinds, Workload};
 use crate::api::certificate::{
-    CallMethod, CallPort, ProbePolicy, ProbePort, Rollout, RolloutCall, RolloutKind, RolloutProbe,
-    RolloutRule, RolloutStrategy,
+    CallMethod, CallPort, ProbePolicy, ProbePort, Rollout, RolloutCall, RolloutProbe, RolloutRule,
+    RolloutStrategy,
 };
 use crate::api::{DurationText, Group};
 use crate::plan::renew::Windows;
@@ -38,8 +38,10 @@ const MOST_PORTS: usize = 16;
 const URGENT_BEFORE: SignedDuration = SignedDuration::from_hours(72);
 
 /// What the operator is started with, for Certificates and namespaces that say nothing else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Defaults {
+    /// Which kinds of workload are rolled, besides Deployments, StatefulSets and DaemonSets.
+    pub kinds: OtherKinds,
     /// What is done to workloads.
     pub strategy: RolloutStrategy,
     /// How many workloads of a Certificate may be under way at once.
@@ -55,6 +57,7 @@ pub struct Defaults {
 impl Default for Defaults {
     fn default() -> Self {
         Self {
+            kinds: OtherKinds::default(),
             strategy: RolloutStrategy::Restart,
             max_concurrent: 5,
             min_gap: SignedDuration::ZERO,
@@ -106,7 +109,7 @@ pub struct Policy {
 /// A rule, read.
 #[derive(Clone, Debug, PartialEq)]
 struct Rule {
-    kind: Option<WorkloadKind>,
+    kind: Option<String>,
     name: Option<String>,
     selector: Option<Selector>,
     strategy: Option<RolloutStrategy>,
@@ -171,7 +174,7 @@ impl Policy {
             strategy: strategy.transpose()?.unwrap_or(defaults.strategy),
             call: rollout.call.clone(),
             rules: rules
-                .map(|(at, rule)| Rule::of(at, rule))
+                .map(|(at, rule)| Rule::of(at, rule, &defaults.kinds))
                 .collect::<Result<_, _>>()?,
             max_concurrent: max_concurrent
                 .transpose()?
@@ -270,14 +273,27 @@ impl Policy {
 }
 
 impl Rule {
-    fn of(at: usize, rule: &RolloutRule) -> Result<Self, Misconfigured> {
+    fn of(at: usize, rule: &RolloutRule, kinds: &OtherKinds) -> Result<Self, Misconfigured> {
+        let kind = rule.kind.as_ref().map(|name| {
+            if kinds.and_built_in().any(|kind| kind.is_called(name)) {
+                return Ok(name.clone());
+            }
+            let known: Vec<String> = kinds.and_built_in().map(|kind| kind.to_string()).collect();
+            Err(Misconfigured::new(
+                format!("spec.rollout.rules[{at}].kind"),
+                format!(
+                    "no workloads of kind {name:?} are rolled; write one of {}, or have the operator told of it by --rollout-kinds",
+                    known.join(", ")
+                ),
+            ))
+        });
         let selector = rule.selector.as_ref().map(|selector| {
             Selector::try_from(LabelSelector::from(selector)).map_err(|problem| {
                 Misconfigured::new(format!("spec.rollout.rules[{at}].selector"), problem)
             })
         });
         Ok(Self {
-            kind: rule.kind.map(WorkloadKind::from),
+            kind: kind.transpose()?,
             name: rule.name.clone(),
             selector: selector.transpose()?,
             strategy: rule.strategy,
@@ -288,7 +304,9 @@ impl Rule {
     }
 
     fn fits(&self, workload: &Workload) -> bool {
-        self.kind.as_ref().is_none_or(|kind| *kind == workload.kind)
+        self.kind
+            .as_deref()
+            .is_none_or(|kind| workload.kind.is_called(kind))
             && self
                 .name
                 .as_deref()
@@ -297,16 +315,6 @@ impl Rule {
                 .selector
                 .as_ref()
                 .is_none_or(|selector| selector.matches(workload.labels()))
-    }
-}
-
-impl From<RolloutKind> for WorkloadKind {
-    fn from(kind: RolloutKind) -> Self {
-        match kind {
-            RolloutKind::Deployment => Self::Deployment,
-            RolloutKind::StatefulSet => Self::StatefulSet,
-            RolloutKind::DaemonSet => Self::DaemonSet,
-        }
     }
 }
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+/// How many other kinds there may be.
+const MOST: usize = 16;
 /// The longest name that Kubernetes takes for a group (RFC 1123 subdomain).
 const LONGEST_GROUP: usize = 253;
 /// The longest name that Kubernetes takes for a version, a kind or a plural (RFC 1123 label).
@@ -38,6 +40,10 @@ pub struct OtherKind {
     /// Where its Pod template is.
     pub template: TemplatePath,
 }
+
+/// Kinds of workload that the operator was told of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OtherKinds(Vec<WorkloadKind>);
 
 /// Where the Pod template of a kind is: the names of the fields of its spec that lead to it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -115,6 +121,13 @@ impl TemplatePath {
     }
 }
 
+/// As it stands in a manifest.
+impl Display for WorkloadKind {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl Default for TemplatePath {
     fn default() -> Self {
         Self(vec!["template".to_owned()])
@@ -177,6 +190,40 @@ impl FromStr for OtherKind {
             plural: plural.map(str::to_owned),
             template: template.map(str::parse).transpose()?.unwrap_or_default(),
         })
+    }
+}
+
+impl OtherKinds {
+    /// All kinds that are rolled.
+    pub fn and_built_in(&self) -> impl Iterator<Item = WorkloadKind> {
+        let built_in = WorkloadKind::BUILT_IN.into_iter();
+        built_in.chain(self.0.iter().cloned())
+    }
+}
+
+/// Each as [`OtherKind`] is written, with commas between them.
+impl FromStr for OtherKinds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut kinds: Vec<WorkloadKind> = Vec::new();
+        let texts = text.split(',').map(str::trim);
+        for text in texts.filter(|text| !text.is_empty()) {
+            let kind = WorkloadKind::Other(Arc::new(text.parse()?));
+            let is_same = |known: &WorkloadKind| {
+                (known.group(), known.as_str()) == (kind.group(), kind.as_str())
+            };
+            if kinds.iter().any(is_same) {
+                return Err(format!(
+                    "{text:?} names a kind for the second time; name each kind once, in one version"
+                ));
+            }
+            kinds.push(kind);
+        }
+        if kinds.len() > MOST {
+            return Err(format!("name at most {MOST} kinds: each is watched"));
+        }
+        Ok(Self(kinds))
     }
 }
 

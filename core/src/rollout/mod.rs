@@ -34,7 +34,7 @@ pub use foreign::Foreign;
 pub use health::{Health, Progress, Replicas, UpdateStrategy};
 pub use index::{Index, WorkloadName};
 pub use ingress::{Ingress, Ingresses};
-pub use kind::{OtherKind, TemplatePath, WorkloadKind};
+pub use kind::{OtherKind, OtherKinds, TemplatePath, WorkloadKind};
 pub use mark::{CHOICE, is_mark, mark_key};
 pub use object::Object;
 pub use pace::{Dependent, Hold, Pace, Turn, is_due, under_way_since};

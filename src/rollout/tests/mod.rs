@@ -9,7 +9,8 @@ use std::time::Duration;
 use certwright_core::api::certificate::RolloutStrategy;
 use certwright_core::api::{Certificate, Group};
 use certwright_core::rollout::{
-    Defaults, Foreign, Held, Misconfigured, Policy, Source, SourceName, WorkloadKind, WorkloadName,
+    Defaults, Foreign, Held, Misconfigured, OtherKinds, Policy, Source, SourceName, WorkloadKind,
+    WorkloadName,
 };
 use futures::channel::mpsc;
 use jiff::{SignedDuration, Timestamp};
@@ -182,7 +183,7 @@ fn rollout(server: &Arc<Server>, around: &Arc<Around>) -> Rollout<Around> {
         group: Group::default(),
         surroundings: Arc::clone(around),
         certificates: certificates().1,
-        kinds: Vec::new(),
+        kinds: OtherKinds::default(),
         scope: Scope::Cluster,
         allowed: Allowed::any(),
         limits: Limits {

@@ -8,6 +8,8 @@ const NO_CALL: &str = "Call needs a request: write call with path and port";
 const NO_CALL_IN_RULE: &str =
     "Call needs a request: write call with path and port in the rule, or in rollout for all";
 const FOR_SOME: &str = "a rule is for some workloads: write at least one of kind, name and selector, and what is for all in rollout itself";
+const KIND: &str =
+    "write the kind of a workload, such as Deployment, or Rollout.argoproj.io with its group";
 const NAME: &str = "write the name of a workload, such as web: lower-case letters, digits, - and ., at most 253 characters";
 const KEY: &str = "write keys such as app or example.com/app: an optional lower-case DNS name and /, then at most 63 letters, digits, -, _ and ., with a letter or digit at both ends";
 const VALUE: &str =
@@ -48,6 +50,12 @@ pub(super) fn cases() -> Vec<Case> {
             "spec.rollout.rules[0]",
             FOR_SOME,
             rule(json!({ "selector": { "matchLabels": { "tier": "db" } }, "wave": 1 })),
+        ),
+        case(
+            rule(json!({ "kind": "rollouts" })),
+            "spec.rollout.rules[0].kind",
+            KIND,
+            rule(json!({ "kind": "Rollout.argoproj.io" })),
         ),
         case(
             rule(json!({ "name": "Web_1" })),

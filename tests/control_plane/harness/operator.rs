@@ -217,7 +217,7 @@ fn settings(
         namespace: scene.system.clone(),
         scope: scene.scope.clone(),
         cluster_issuers: scene.serves_cluster_issuers,
-        rollout: Some(scene.rollout),
+        rollout: Some(scene.rollout.clone()),
         outside: OutsideSettings::default(),
         private_networks: scene.private_networks.clone(),
         served_check_targets: AllowedTargets::new(scene.watched.clone()),

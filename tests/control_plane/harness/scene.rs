@@ -140,7 +140,7 @@ impl<'c> Scene<'c> {
             scope: self.scope.clone(),
             serves_cluster_issuers: self.serves_cluster_issuers,
             clock: Arc::clone(&self.clock),
-            rollout: self.rollout,
+            rollout: self.rollout.clone(),
             private_networks: self.private_networks.clone(),
             watched: self.watched.clone(),
         }

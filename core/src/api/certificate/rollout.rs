@@ -16,7 +16,7 @@ use crate::api::DurationText;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rollout {
-    /// What is done to the Deployments, StatefulSets and DaemonSets that read the Secret, unless their own annotation or a rule says otherwise: `Restart` replaces their Pods as `kubectl rollout restart` does, once for each new certificate; `Reload` leaves them alone, for software that reads its files again by itself; `Call` sends their Pods an HTTP request; `None` leaves them alone and doesn't count them.
+    /// What is done to the Deployments, StatefulSets, DaemonSets and other workloads that read the Secret, unless their own annotation or a rule says otherwise: `Restart` replaces their Pods as `kubectl rollout restart` does, once for each new certificate; `Reload` leaves them alone, for software that reads its files again by itself; `Call` sends their Pods an HTTP request; `None` leaves them alone and doesn't count them.
     ///
     /// Defaults to what the operator is started with: `Restart`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,9 +93,9 @@ impl FromStr for RolloutStrategy {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutRule {
-    /// Those of this kind.
+    /// Those of this kind: `Deployment`, `StatefulSet`, `DaemonSet`, or one that the operator was told of, such as `Rollout`. Where two groups have a kind of that name, both are meant, and `Rollout.argoproj.io` is one of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<RolloutKind>,
+    pub kind: Option<String>,
     /// The one of this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -114,17 +114,6 @@ pub struct RolloutRule {
     /// How it is proven that they serve the certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<RolloutProbe>,
-}
-
-/// A kind of workload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum RolloutKind {
-    /// `apps/v1` Deployments.
-    Deployment,
-    /// `apps/v1` StatefulSets.
-    StatefulSet,
-    /// `apps/v1` DaemonSets.
-    DaemonSet,
 }
 
 /// Labels that a workload must carry: whatever is given has to fit.

@@ -112,6 +112,7 @@ pub(super) const CERTIFICATE_SPEC: &[Bounds] = &[
     ("rollout.call.path", Characters(1024)),
     ("rollout.call.port", SomeCharacters(15)),
     ("rollout.rules", Entries(20)),
+    ("rollout.rules[].kind", SomeCharacters(317)),
     ("rollout.rules[].name", OBJECT_NAME),
     ("rollout.rules[].selector.matchLabels", Entries(32)),
     ("rollout.rules[].selector.matchLabels{}", Characters(63)),

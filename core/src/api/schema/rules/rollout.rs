@@ -2,7 +2,9 @@
 
 use super::Rule;
 use super::certificate::{DURATION_FORM, LABEL_KEY, LABEL_VALUE_FORM, object_name, windows};
-use super::syntax::{LABEL_VALUE, OBJECT_NAME, QUALIFIED_NAME, REQUEST_PATH, is, is_duration};
+use super::syntax::{
+    LABEL_VALUE, OBJECT_NAME, QUALIFIED_NAME, REQUEST_PATH, WORKLOAD_KIND, is, is_duration,
+};
 
 const PORT: &str = "type(self) != int || self >= 1 && self <= 65535";
 const PORT_FORM: &str =
@@ -26,6 +28,11 @@ pub(super) fn rules() -> Vec<Rule> {
             "rollout.rules[]",
             "has(self.kind) || has(self.name) || has(self.selector)",
             "a rule is for some workloads: write at least one of kind, name and selector, and what is for all in rollout itself",
+        ),
+        Rule::new(
+            "rollout.rules[].kind",
+            is("self", WORKLOAD_KIND),
+            "write the kind of a workload, such as Deployment, or Rollout.argoproj.io with its group",
         ),
         object_name("rollout.rules[].name", "the name of a workload, such as web"),
     ];

@@ -49,6 +49,9 @@ pub(super) const SECRET_ENTRY: &str = "^[0-9A-Za-z._-]*$";
 /// The path of a request, with a query if need be (RFC 3986): only characters that stand there.
 pub(super) const REQUEST_PATH: &str = r"^/[!$-;=?-Z_a-z~\x27]*$";
 
+/// The kind of a workload, with a dot and its group if need be.
+pub(super) const WORKLOAD_KIND: &str = r"^[A-Z][A-Za-z0-9]{0,62}([.][a-z0-9.-]+)?$";
+
 /// The value of a label.
 pub(super) const LABEL_VALUE: &str = "^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$";
 
