@@ -16,7 +16,7 @@ use crate::cluster::{call, watch_failed};
 use crate::error::CallError;
 
 /// How often it is asked again for what is not there.
-const AGAIN: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_secs(15);
 
 /// Comes back once it is known how the API server calls workloads of a kind. Until then there are none.
 pub(super) async fn found<S: Surroundings>(context: &Context<S>, of_kind: &Watched) {

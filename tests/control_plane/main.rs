@@ -22,6 +22,7 @@ mod harness;
 mod http01;
 mod interruption;
 mod issuers;
+mod kinds;
 mod kstatus;
 mod leadership;
 mod names;

@@ -32,6 +32,8 @@ pub enum Program {
     PebbleChalltestsrv,
     /// Another ACME CA.
     StepCa,
+    /// Carries out the Rollouts of Argo.
+    ArgoRollouts,
     /// Runs containers, on a real node.
     Containerd,
     /// Talks to containerd.
@@ -60,6 +62,7 @@ impl Program {
             Self::Pebble => "pebble",
             Self::PebbleChalltestsrv => "pebble-challtestsrv",
             Self::StepCa => "step-ca",
+            Self::ArgoRollouts => "argo-rollouts",
             Self::Containerd => "containerd",
             Self::Ctr => "ctr",
             Self::Kubelet => "kubelet",
@@ -79,9 +82,13 @@ impl Program {
             Self::Kubelet | Self::KubeProxy => "node",
             Self::Containerd | Self::Ctr => "containerd",
             Self::Pebble | Self::PebbleChalltestsrv => "pebble",
-            Self::Etcd | Self::Kwok | Self::Helm | Self::StepCa | Self::Coredns | Self::Traefik => {
-                self.name()
-            }
+            Self::Etcd
+            | Self::Kwok
+            | Self::Helm
+            | Self::StepCa
+            | Self::ArgoRollouts
+            | Self::Coredns
+            | Self::Traefik => self.name(),
         }
     }
 
