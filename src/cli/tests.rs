@@ -365,7 +365,7 @@ fn each_option_of_run_has_its_environment_variable() {
         assert_eq!(argument.get_env().unwrap(), name.as_str());
         shown += usize::from(!argument.is_hide_set());
     }
-    assert_eq!(shown, 27);
+    assert_eq!(shown, 29);
     Arguments::command().debug_assert();
 }
 

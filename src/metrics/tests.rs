@@ -154,7 +154,7 @@ fn each_metric_has_one_help_one_type_and_the_unit_in_its_name() {
             assert!(line.starts_with(family), "{line} stands outside its family");
         }
     }
-    assert_eq!(seen.len(), 16);
+    assert_eq!(seen.len(), 19);
 }
 
 #[test]

@@ -202,6 +202,15 @@ async fn rest<S: Surroundings>(
                 context.surroundings.publish(report).await;
             }
         }
+        RolloutPlan::Nothing if workload.lender.is_some() => {
+            let report = report::borrows(workload, &context.borrowed(&name));
+            if let Some(report) = report
+                && context.surroundings.may_write()
+                && context.is_news(name, &report.note)
+            {
+                context.surroundings.publish(report).await;
+            }
+        }
         RolloutPlan::Skip {
             why,
             secrets,

@@ -138,6 +138,16 @@ impl<S: Surroundings> Context<S> {
         ours.or_else(|| self.foreign.held(&self.group, &*self.surroundings, source))
     }
 
+    /// What is held of that which a workload reads by the Pod template of another one.
+    pub(super) fn borrowed(&self, workload: &WorkloadName) -> BTreeMap<Source, Held> {
+        let index = self.index();
+        let held = index.borrowed(workload).filter_map(|source| {
+            let held = self.held_in(&workload.read(source))?;
+            Some((source.clone(), held))
+        });
+        held.collect()
+    }
+
     /// Where the workloads that read a Secret stand, as last seen or written, and how they are to be taken up.
     pub(super) fn readers(&self, now: Timestamp, secret: &SourceName, held: &Held) -> Readers {
         self.readers_by(&self.turns(), now, secret, held)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use certwright_core::api::{Certificate, Group};
 use certwright_core::rollout::{
     Foreign, HALTED, Held, Misconfigured, STALE, Skip, Source, UpdateStrategy, Workload,
-    WorkloadName,
+    WorkloadKind, WorkloadName,
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -48,6 +48,14 @@ pub(super) fn misconfigured(workload: &Workload, problem: &Misconfigured, news: 
     report(workload, true, "Misconfigured", note)
 }
 
+/// It reads what is held by the Pod template of another workload, if anything.
+pub(super) fn borrows(workload: &Workload, held: &BTreeMap<Source, Held>) -> Option<Report> {
+    let problem = workload.problem.as_ref().filter(|_| !held.is_empty())?;
+    let sources: Vec<Source> = held.keys().cloned().collect();
+    let note = format!("{} is not rolled out: {problem}", news(&sources, held));
+    Some(report(workload, true, "Misconfigured", note))
+}
+
 /// What a Certificate's condition says that somebody should look at: its rollout has come to a halt, or another certificate is
 /// served.
 pub(super) fn of_certificate(
@@ -75,7 +83,10 @@ pub(super) fn skipped(
     until: Option<Timestamp>,
 ) -> Report {
     let why = match why {
-        Skip::Paused => "it is paused; `kubectl rollout resume` it",
+        Skip::Paused => match workload.kind {
+            WorkloadKind::Other(_) => "it is paused, by its spec or by itself; let it go on",
+            _ => "it is paused; `kubectl rollout resume` it",
+        },
         Skip::RollingOut => "another change of its Pods is under way",
         Skip::Unavailable => "not all its Pods are available; it is rolled once they are",
     };

@@ -8,7 +8,8 @@ use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{
-    ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams,
+    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
+    PostParams,
 };
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
@@ -90,6 +91,35 @@ async fn a_rollout_of_argo_is_restarted_once_for_each_certificate_once_its_kind_
         without_marks(&scene, &before)
     );
     scene.tells(name, &["RolledOut"]).await;
+
+    // One that has its template from elsewhere is told, and not touched.
+    let reference = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "plain" });
+    scene
+        .apply(&json!({
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Rollout",
+            "metadata": { "name": "borrower" },
+            "spec": {
+                "replicas": 1,
+                "selector": { "matchLabels": { "app": "plain" } },
+                "strategy": { "canary": {} },
+                "workloadRef": reference,
+            },
+        }))
+        .await;
+    scene
+        .says("web", "RolledOut", ConditionStatus::False, "Waiting")
+        .await;
+    scene.tells("borrower", &["Misconfigured"]).await;
+    let borrower = argo.rollouts.get("borrower").await.unwrap();
+    let managers = borrower.metadata.managed_fields.unwrap_or_default();
+    let ours = scene.group.rollout_manager();
+    assert!(
+        managers
+            .iter()
+            .all(|one| one.manager.as_ref() != Some(&ours))
+    );
+
     let about = scene.events(name).await.remove(0).regarding.unwrap();
     assert_eq!(about.api_version.as_deref(), Some("argoproj.io/v1alpha1"));
     assert_eq!(about.kind.as_deref(), Some("Rollout"));
@@ -107,10 +137,13 @@ async fn a_mark_takes_nothing_away_wherever_the_template_is_and_its_token_allows
     )
     .await;
     scene.clock.advance(SignedDuration::from_hours(-1));
-    install(&scene, &[farm_definition()]).await;
-    let farms = api(&scene, "farms.example.org", "v1", "Farm");
     let operator = Operator::start(&scene).await;
     let web = scene.web().await;
+    let plain = Workload::new(&scene, "Deployment", "plain");
+    plain.apply(pod("volume", "web-tls"), json!({})).await;
+    rolled_out(&scene, 1).await;
+    install(&scene, &[farm_definition()]).await;
+    let farms = api(&scene, "farms.example.org", "v1", "Farm");
     let mut template =
         json!({ "metadata": { "annotations": { "team": "shop" }, "labels": { "app": "farm" } } });
     template["spec"] = pod("env-from", "web-tls");
@@ -138,8 +171,21 @@ async fn a_mark_takes_nothing_away_wherever_the_template_is_and_its_token_allows
     let annotations = unmarked["job"]["template"]["metadata"]["annotations"].as_object_mut();
     annotations.unwrap().remove(&key);
     assert_eq!(unmarked, before.data["spec"]);
-    operator.stop().await;
+    rolled_out(&scene, 2).await;
+    its_token_only_marks(&scene, &key).await;
 
+    // What goes with its kind is no dependent any more.
+    let definitions = Api::<CustomResourceDefinition>::all(scene.client.clone());
+    let name = farm_definition().name_any();
+    definitions
+        .delete(&name, &DeleteParams::default())
+        .await
+        .unwrap();
+    rolled_out(&scene, 1).await;
+    operator.stop().await;
+}
+
+async fn its_token_only_marks(scene: &Scene<'_>, key: &str) {
     let client = scene
         .cluster
         .service_account_client(&scene.system, &scene.account)
@@ -147,8 +193,7 @@ async fn a_mark_takes_nothing_away_wherever_the_template_is_and_its_token_allows
         .unwrap();
     let resource = resource("farms.example.org", "v1", "Farm");
     let by_token: Api<DynamicObject> = Api::namespaced_with(client, &scene.namespace, &resource);
-    let allowed =
-        json!({ "job": { "template": { "metadata": { "annotations": { &key: "x" } } } } });
+    let allowed = json!({ "job": { "template": { "metadata": { "annotations": { key: "x" } } } } });
     let change = async |spec: &Value| {
         let patch = Patch::Merge(json!({ "spec": spec }));
         by_token

@@ -35,6 +35,8 @@ pub struct Index {
     kinds: BTreeSet<WorkloadKind>,
     readers: HashMap<SourceName, BTreeSet<WorkloadName>>,
     reads: BTreeMap<WorkloadName, BTreeSet<Source>>,
+    /// Who has its Pod template from another workload, and from which.
+    lenders: BTreeMap<WorkloadName, WorkloadName>,
     /// Those not seen yet in a list that is being read anew.
     unseen: BTreeSet<WorkloadName>,
     listed: BTreeSet<WorkloadKind>,
@@ -47,6 +49,7 @@ impl Index {
             kinds: kinds.into_iter().collect(),
             readers: HashMap::new(),
             reads: BTreeMap::new(),
+            lenders: BTreeMap::new(),
             unseen: BTreeSet::new(),
             listed: BTreeSet::new(),
         }
@@ -57,9 +60,24 @@ impl Index {
         self.kinds.is_subset(&self.listed)
     }
 
-    /// The workloads that read this.
+    /// The workloads that read this, those among them that have their Pod template from another one.
     pub fn readers(&self, source: &SourceName) -> impl Iterator<Item = &WorkloadName> {
-        self.readers.get(source).into_iter().flatten()
+        let readers = self.readers.get(source);
+        let borrowers = self
+            .lenders
+            .iter()
+            .filter(move |(_, lender)| readers.is_some_and(|readers| readers.contains(*lender)));
+        let borrowers = borrowers.map(|(borrower, _)| borrower);
+        readers.into_iter().flatten().chain(borrowers)
+    }
+
+    /// What a workload reads by the Pod template of another one.
+    pub fn borrowed(&self, name: &WorkloadName) -> impl Iterator<Item = &Source> {
+        let lender = self.lenders.get(name);
+        lender
+            .and_then(|lender| self.reads.get(lender))
+            .into_iter()
+            .flatten()
     }
 
     /// The workloads of a namespace that read anything.
@@ -81,6 +99,10 @@ impl Index {
                 .insert(name.clone());
             touched.insert(source);
         }
+        if let Some(lender) = &workload.lender {
+            self.lenders.insert(name.clone(), lender.clone());
+            touched.extend(self.borrowed(&name).map(|source| name.read(source)));
+        }
         if !workload.reads.is_empty() {
             self.reads.insert(name, workload.reads.clone());
         }
@@ -95,7 +117,8 @@ impl Index {
 
     /// All workloads of a kind are about to be listed anew.
     pub fn list_begins(&mut self, kind: &WorkloadKind) {
-        let known = self.reads.keys().filter(|name| name.kind == *kind).cloned();
+        let known = self.reads.keys().chain(self.lenders.keys());
+        let known = known.filter(|name| name.kind == *kind).cloned();
         self.unseen.extend(known);
     }
 
@@ -111,6 +134,9 @@ impl Index {
     }
 
     fn forget(&mut self, name: &WorkloadName) -> BTreeSet<SourceName> {
+        let borrowed = self.borrowed(name).map(|source| name.read(source));
+        let mut touched: BTreeSet<SourceName> = borrowed.collect();
+        self.lenders.remove(name);
         let read = self.reads.remove(name).unwrap_or_default();
         let read: BTreeSet<SourceName> = read.iter().map(|source| name.read(source)).collect();
         for source in &read {
@@ -121,6 +147,7 @@ impl Index {
                 }
             }
         }
-        read
+        touched.extend(read);
+        touched
     }
 }

@@ -4,12 +4,13 @@
 //! conditions are read as kstatus does (sigs.k8s.io/cli-utils, `pkg/kstatus`), `phase` as Argo Rollouts writes it. What a kind
 //! doesn't say, or says as something else, counts as not said.
 
-use serde::Deserialize;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::raw::{Phase, RawCondition, RawSpec, RawStatus, RawTemplate, RawWorkload};
-use super::{Health, OtherKind, Progress, Replicas};
+use super::{Health, OtherKind, Progress, Replicas, WorkloadKind, WorkloadName};
 
 /// Reads what is there.
 ///
@@ -17,8 +18,7 @@ use super::{Health, OtherKind, Progress, Replicas};
 /// When the Pod template is not where it should be, or is none.
 pub(super) fn read(kind: &OtherKind, object: &Value) -> Result<RawWorkload, String> {
     let (spec, status) = (&object["spec"], &object["status"]);
-    let metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta =
-        said(object, "metadata").unwrap_or_default();
+    let metadata: ObjectMeta = said(object, "metadata").unwrap_or_default();
     let observed_generation = said::<i64>(status, "observedGeneration")
         .or_else(|| said::<String>(status, "observedGeneration")?.parse().ok())
         .or(metadata.generation);
@@ -27,7 +27,9 @@ pub(super) fn read(kind: &OtherKind, object: &Value) -> Result<RawWorkload, Stri
         spec: Some(RawSpec {
             replicas: said(spec, "replicas"),
             paused: said(spec, "paused"),
-            selector: said(spec, "selector"),
+            // One that selects everything would take the Pods of others for its own.
+            selector: said::<LabelSelector>(spec, "selector")
+                .filter(|selector| *selector != LabelSelector::default()),
             update_strategy: None,
             template: Some(template(kind, object)?),
         }),
@@ -51,10 +53,30 @@ fn said<T: DeserializeOwned>(object: &Value, field: &str) -> Option<T> {
 fn template(kind: &OtherKind, object: &Value) -> Result<RawTemplate, String> {
     let path = &kind.template;
     let Some(template) = path.of(object).filter(|template| !template.is_null()) else {
-        return Err(format!("it has no Pod template at {path}"));
+        let whose = lender(object).map(|lender| {
+            let (kind, name) = (lender.kind, lender.name);
+            format!(" but that of {kind} {name} (workloadRef), and is left alone: give it one of its own")
+        });
+        let whose = whose.unwrap_or_default();
+        return Err(format!("it has no Pod template at {path}{whose}"));
     };
     RawTemplate::deserialize(template)
         .map_err(|problem| format!("the Pod template at {path} can't be read: {problem}"))
+}
+
+/// Whose Pod template it has, where that is another workload's (`spec.workloadRef`, as a Rollout of Argo may say).
+pub(super) fn lender(object: &Value) -> Option<WorkloadName> {
+    let reference = object.get("spec")?.get("workloadRef")?;
+    let version: String = said(reference, "apiVersion")?;
+    let kind: String = said(reference, "kind")?;
+    let kind = WorkloadKind::BUILT_IN
+        .into_iter()
+        .find(|known| known.as_str() == kind && known.api_version() == version)?;
+    Some(WorkloadName {
+        kind,
+        namespace: said(object.get("metadata")?, "namespace")?,
+        name: said(reference, "name")?,
+    })
 }
 
 /// How many Pods there are to be, and are.

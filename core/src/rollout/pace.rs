@@ -68,6 +68,8 @@ pub enum Hold {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Restart {
     UnderWay,
+    /// Under way, and somebody has to let it go on, however long that takes.
+    Paused,
     /// Its Pods did not come up in time.
     Failed,
 }
@@ -118,7 +120,7 @@ impl Pace {
         if !done {
             self.wave = Some(self.wave.map_or(wave, |lowest| lowest.min(wave)));
         }
-        if begun || restart == Some(Restart::UnderWay) {
+        if begun || matches!(restart, Some(Restart::UnderWay | Restart::Paused)) {
             self.under_way += 1;
         }
         if restart == Some(Restart::UnderWay) {
@@ -236,7 +238,11 @@ pub(super) fn restart(
     let late = begun
         .saturating_add(policy.health_timeout)
         .is_ok_and(|end| end <= now);
-    Some(if late || workload.is_stuck() {
+    Some(if workload.is_stuck() {
+        Restart::Failed
+    } else if workload.paused {
+        Restart::Paused
+    } else if late {
         Restart::Failed
     } else {
         Restart::UnderWay

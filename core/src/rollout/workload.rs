@@ -9,7 +9,10 @@ use serde::Deserialize;
 
 use super::mark::may_be_ours;
 use super::raw::{RawSpec, RawStatus, RawWorkload};
-use super::{Health, Progress, Replicas, Source, SourceKind, UpdateStrategy, WorkloadKind, other};
+use super::{
+    Health, Progress, Replicas, Source, SourceKind, UpdateStrategy, WorkloadKind, WorkloadName,
+    other,
+};
 
 pub(super) static NONE: BTreeMap<String, String> = BTreeMap::new();
 
@@ -41,6 +44,8 @@ pub struct Workload {
     pub paused: bool,
     /// Selects its Pods; `None` if unknown.
     pub selector: Option<Selector>,
+    /// Whose Pod template it has, if that is another workload's: it is then left alone.
+    pub lender: Option<WorkloadName>,
     /// Why it could not be read, if so; it then references nothing.
     pub problem: Option<String>,
 }
@@ -64,6 +69,8 @@ impl Workload {
                 };
                 Self {
                     problem: Some(problem),
+                    lender: other::lender(object)
+                        .filter(|_| matches!(kind, WorkloadKind::Other(_))),
                     ..Self::from_raw(kind, raw)
                 }
             }
@@ -162,6 +169,7 @@ impl Workload {
             selector: spec
                 .selector
                 .and_then(|selector| Selector::try_from(selector).ok()),
+            lender: None,
             problem: None,
             kind,
         }

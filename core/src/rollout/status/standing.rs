@@ -114,7 +114,10 @@ pub fn standing(
     turn: Turn,
 ) -> Standing {
     if workload.problem.is_some() {
-        return Standing::Unreadable;
+        return match workload.lender {
+            Some(_) => Standing::Misconfigured,
+            None => Standing::Unreadable,
+        };
     }
     if is_up_to_date(group, workload, secret, &held.fingerprint) {
         if is_held_back(group, workload, secret, &held.fingerprint) {
@@ -126,6 +129,7 @@ pub fn standing(
         return match restart(now, group, workload, secret, held) {
             None => Standing::UpToDate,
             Some(Restart::UnderWay) => Standing::RollingOut,
+            Some(Restart::Paused) => Standing::Paused,
             Some(Restart::Failed) => Standing::Failed,
         };
     }

@@ -43,6 +43,22 @@ fn the_annotation_wins_over_rules_those_over_the_certificate() {
 }
 
 #[test]
+fn a_rule_for_a_kind_that_is_not_rolled_is_told() {
+    let rule = |kind: &str| chosen(json!({ "rules": [{ "kind": kind, "wave": 3 }] }), &[]);
+    assert_eq!(rule("Deployment.apps").unwrap().wave, 3);
+    assert_eq!(
+        rule("Rollout").unwrap_err(),
+        "spec.rollout.rules[0].kind: no workloads of kind \"Rollout\" are rolled; write one of Deployment, StatefulSet, DaemonSet, or have the operator told of it by --rollout-kinds"
+    );
+    let defaults = Defaults {
+        kinds: "argoproj.io/v1alpha1/Rollout".parse().unwrap(),
+        ..Defaults::default()
+    };
+    let rollout = serde_json::from_value(json!({ "rules": [{ "kind": "Rollout" }] })).unwrap();
+    assert!(Policy::of(&group(), Some(&rollout), &BTreeMap::new(), &defaults).is_ok());
+}
+
+#[test]
 fn the_first_rule_that_fits_counts_and_what_it_leaves_out_is_as_the_certificate_says() {
     let expression = |operator: &str, values: Value| json!({ "selector": { "matchExpressions": [{ "key": "app", "operator": operator, "values": values }] } });
     for (rule, fits) in [

@@ -2,6 +2,7 @@ mod choice;
 mod foreign;
 mod index;
 mod ingress;
+mod kind;
 mod model;
 mod pace;
 mod plan;
