@@ -40,26 +40,7 @@ async fn a_rollout_of_argo_is_restarted_once_for_each_certificate_once_its_kind_
 
     let argo = Argo::install(&scene).await;
     let name = "paced";
-    let labels = json!({ "app": name });
-    let mut template =
-        json!({ "metadata": { "labels": labels, "annotations": { "team": "shop" } } });
-    template["spec"] = pod("volume", "web-tls");
-    // A field that the definition doesn't know stays, too.
-    template["spec"]["containers"][0]["ports"] =
-        json!([{ "containerPort": 8443, "name": "https" }]);
-    scene
-        .apply(&json!({
-            "apiVersion": "argoproj.io/v1alpha1",
-            "kind": "Rollout",
-            "metadata": { "name": name, "annotations": { "owner": "shop" } },
-            "spec": {
-                "replicas": 2,
-                "selector": { "matchLabels": labels },
-                "strategy": { "canary": { "maxSurge": 1 } },
-                "template": template,
-            },
-        }))
-        .await;
+    scene.apply(&rollout(name)).await;
     let key = scene.group.key("secret-web-tls");
     let fingerprint = |certificate: &Certificate| {
         let status = certificate.status.as_ref().unwrap();
@@ -92,7 +73,36 @@ async fn a_rollout_of_argo_is_restarted_once_for_each_certificate_once_its_kind_
     );
     scene.tells(name, &["RolledOut"]).await;
 
-    // One that has its template from elsewhere is told, and not touched.
+    let about = scene.events(name).await.remove(0).regarding.unwrap();
+    assert_eq!(about.api_version.as_deref(), Some("argoproj.io/v1alpha1"));
+    assert_eq!(about.kind.as_deref(), Some("Rollout"));
+    a_borrower_is_told_and_not_touched(&scene, &argo.rollouts).await;
+    operator.stop().await;
+}
+
+/// A Rollout that reads the Secret.
+fn rollout(name: &str) -> Value {
+    let labels = json!({ "app": name });
+    let mut pod = pod("volume", "web-tls");
+    pod["containers"][0]["ports"] = json!([{ "containerPort": 8443, "name": "https" }]);
+    json!({
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Rollout",
+        "metadata": { "name": name, "annotations": { "owner": "shop" } },
+        "spec": {
+            "replicas": 2,
+            "selector": { "matchLabels": labels },
+            "strategy": { "canary": { "maxSurge": 1 } },
+            "template": {
+                "metadata": { "labels": labels, "annotations": { "team": "shop" } },
+                "spec": pod,
+            },
+        },
+    })
+}
+
+/// It has its Pod template from the Deployment `plain`.
+async fn a_borrower_is_told_and_not_touched(scene: &Scene<'_>, rollouts: &Api<DynamicObject>) {
     let reference = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "plain" });
     scene
         .apply(&json!({
@@ -111,7 +121,7 @@ async fn a_rollout_of_argo_is_restarted_once_for_each_certificate_once_its_kind_
         .says("web", "RolledOut", ConditionStatus::False, "Waiting")
         .await;
     scene.tells("borrower", &["Misconfigured"]).await;
-    let borrower = argo.rollouts.get("borrower").await.unwrap();
+    let borrower = rollouts.get("borrower").await.unwrap();
     let managers = borrower.metadata.managed_fields.unwrap_or_default();
     let ours = scene.group.rollout_manager();
     assert!(
@@ -119,11 +129,6 @@ async fn a_rollout_of_argo_is_restarted_once_for_each_certificate_once_its_kind_
             .iter()
             .all(|one| one.manager.as_ref() != Some(&ours))
     );
-
-    let about = scene.events(name).await.remove(0).regarding.unwrap();
-    assert_eq!(about.api_version.as_deref(), Some("argoproj.io/v1alpha1"));
-    assert_eq!(about.kind.as_deref(), Some("Rollout"));
-    operator.stop().await;
 }
 
 #[tokio::test]
