@@ -177,6 +177,7 @@ async fn a_mark_takes_nothing_away_wherever_the_template_is_and_its_token_allows
     annotations.unwrap().remove(&key);
     assert_eq!(unmarked, before.data["spec"]);
     rolled_out(&scene, 2).await;
+    appliers_leave_marks_alone(&scene, &key, farm).await;
     its_token_only_marks(&scene, &key).await;
 
     // What goes with its kind is no dependent any more.
@@ -188,6 +189,77 @@ async fn a_mark_takes_nothing_away_wherever_the_template_is_and_its_token_allows
         .unwrap();
     rolled_out(&scene, 1).await;
     operator.stop().await;
+}
+
+/// Those who put a workload back to what Git says: by patches they make out themselves, as Argo CD and Helm do, or on the server
+/// and by force, as Argo CD does if told so, and Flux. Who replaces takes marks away.
+async fn appliers_leave_marks_alone(scene: &Scene<'_>, key: &str, mut farm: Value) {
+    let plain = Workload::new(scene, "Deployment", "plain").live().await;
+    let spec = &plain.data["spec"];
+    let mut deployment = json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": { "name": "plain" },
+        "spec": { "selector": spec["selector"], "template": { "metadata": { "labels": spec["template"]["metadata"]["labels"] } } },
+    });
+    deployment["spec"]["template"]["spec"] = pod("volume", "web-tls");
+    let farms = api(scene, "farms.example.org", "v1", "Farm");
+    for (turn, way) in [
+        &["apply"][..],
+        &[
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--field-manager=argocd-controller",
+        ],
+        &[
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--field-manager=kustomize-controller",
+        ],
+        &["replace"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        farm["spec"]["sort"] = json!(format!("wheat-{turn}"));
+        deployment["spec"]["minReadySeconds"] = json!(turn);
+        for object in [&farm, &deployment] {
+            let file = scene.cluster.folder().join("from-git.json");
+            std::fs::write(&file, object.to_string()).unwrap();
+            let mut kubectl = scene.cluster.kubectl().unwrap();
+            kubectl
+                .args(way)
+                .arg(format!("--namespace={}", scene.namespace));
+            let output = kubectl.arg("--filename").arg(&file).output().await.unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{way:?}: {said}");
+        }
+        if way == ["replace"] {
+            break;
+        }
+        let live = farms.get("farm").await.unwrap();
+        assert_eq!(live.data["spec"]["sort"], farm["spec"]["sort"], "{way:?}");
+        let template = &live.data["spec"]["job"]["template"];
+        let plain = Workload::new(scene, "Deployment", "plain").live().await;
+        assert_eq!(
+            plain.data["spec"]["minReadySeconds"]
+                .as_u64()
+                .unwrap_or_default(),
+            turn as u64
+        );
+        for (of, template) in [
+            ("Farm", template),
+            ("Deployment", &plain.data["spec"]["template"]),
+        ] {
+            assert!(
+                template["metadata"]["annotations"][key].is_string(),
+                "{of} {way:?}"
+            );
+        }
+        assert!(live.annotations().contains_key(key) && plain.annotations().contains_key(key));
+    }
 }
 
 async fn its_token_only_marks(scene: &Scene<'_>, key: &str) {
