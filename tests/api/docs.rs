@@ -32,6 +32,7 @@ const OTHER_WORDS: &[&str] = &[
     "Deployment",
     "Ingress",
     "Issuer",
+    "Object",
     "Pod",
     "ReplicaSet",
     "Secret",
@@ -53,6 +54,7 @@ const OTHER_WORDS: &[&str] = &[
     "Revoke",
     "Verify",
     // What the controllers of workloads and kubelets say.
+    "False",
     "NewReplicaSetAvailable",
     "ProgressDeadlineExceeded",
     "Progressing",
