@@ -84,25 +84,25 @@ pub(super) async fn reconcile<S: Surroundings>(
             mark(&workloads, context, &workload, marks).await?;
             tracing::debug!(workload = %error::Workload(name), "Noted held certificates on workload");
         }
-        RolloutPlan::Roll { marks, secrets, .. } => {
+        RolloutPlan::Roll { marks, sources, .. } => {
             mark(&workloads, context, &workload, marks).await?;
             context.not_skipped(&name);
             context.surroundings.carried(RolloutStrategy::Restart);
-            tracing::info!(workload = %error::Workload(name), ?secrets, "Rolled out new certificate");
-            let report = report::rolled(&workload, &news(context, &workload, secrets));
+            tracing::info!(workload = %error::Workload(name), ?sources, "Rolled out new certificate");
+            let report = report::rolled(&workload, &news(context, &workload, sources));
             context.surroundings.publish(report).await;
         }
         RolloutPlan::Call {
             call,
             marks,
-            secrets,
+            sources,
         } => {
-            call_pods(context, &workload, call, callees, secrets).await?;
+            call_pods(context, &workload, call, callees, sources).await?;
             mark(&workloads, context, &workload, marks).await?;
             context.not_skipped(&name);
             context.surroundings.carried(RolloutStrategy::Call);
-            tracing::info!(workload = %error::Workload(name), ?secrets, "Called Pods for new certificate");
-            let report = report::called(&workload, &news(context, &workload, secrets));
+            tracing::info!(workload = %error::Workload(name), ?sources, "Called Pods for new certificate");
+            let report = report::called(&workload, &news(context, &workload, sources));
             context.surroundings.publish(report).await;
         }
         nothing_to_write => return Ok(rest(now, context, &workload, nothing_to_write).await),
@@ -143,13 +143,13 @@ async fn call_pods<S: Surroundings>(
     workload: &Workload,
     call: &RolloutCall,
     callees: Vec<Callee>,
-    secrets: &[Source],
+    sources: &[Source],
 ) -> Result<(), Error> {
     let Err(problem) = call::call_all(&context.allowed, call, callees).await else {
         return Ok(());
     };
     let (name, why) = (WorkloadName::from(workload), format!("{problem:#}"));
-    let report = report::not_called(workload, &news(context, workload, secrets), &why);
+    let report = report::not_called(workload, &news(context, workload, sources), &why);
     if context.is_news(name.clone(), &report.note) {
         context.surroundings.publish(report).await;
     }
@@ -195,9 +195,9 @@ async fn rest<S: Surroundings>(
     let name = WorkloadName::from(workload);
     match plan {
         RolloutPlan::Wait { until, .. } => return at(now, *until),
-        RolloutPlan::Misconfigured { problem, secrets } => {
+        RolloutPlan::Misconfigured { problem, sources } => {
             let report =
-                report::misconfigured(workload, problem, &news(context, workload, secrets));
+                report::misconfigured(workload, problem, &news(context, workload, sources));
             if context.surroundings.may_write() && context.is_news(name, &report.note) {
                 context.surroundings.publish(report).await;
             }
@@ -213,14 +213,14 @@ async fn rest<S: Surroundings>(
         }
         RolloutPlan::Skip {
             why,
-            secrets,
+            sources,
             until,
         } => {
             // What is under way passes; the rest stays until someone does something.
             let lasts = matches!(why, Skip::Paused | Skip::Unavailable);
-            if lasts && !secrets.is_empty() && context.surroundings.may_write() {
+            if lasts && !sources.is_empty() && context.surroundings.may_write() {
                 let report =
-                    report::skipped(workload, *why, &news(context, workload, secrets), *until);
+                    report::skipped(workload, *why, &news(context, workload, sources), *until);
                 if context.is_news(name, &report.note) {
                     context.surroundings.publish(report).await;
                 }

@@ -149,25 +149,25 @@ impl<S: Surroundings> Context<S> {
     }
 
     /// Where the workloads that read a Secret stand, as last seen or written, and how they are to be taken up.
-    pub(super) fn readers(&self, now: Timestamp, secret: &SourceName, held: &Held) -> Readers {
-        self.readers_by(&self.turns(), now, secret, held)
+    pub(super) fn readers(&self, now: Timestamp, source: &SourceName, held: &Held) -> Readers {
+        self.readers_by(&self.turns(), now, source, held)
     }
 
     fn readers_by(
         &self,
         turns: &Turns,
         now: Timestamp,
-        secret: &SourceName,
+        source: &SourceName,
         held: &Held,
     ) -> Readers {
-        let names: Vec<WorkloadName> = self.index().readers(secret).cloned().collect();
+        let names: Vec<WorkloadName> = self.index().readers(source).cloned().collect();
         let workloads = names.iter().filter_map(|name| {
             let workload = turns.newest(self.workload(name)?);
             Some((workload, turns.is_begun(name)))
         });
         let workloads: Vec<_> = workloads.collect();
         let dependents = workloads.iter().map(dependent);
-        let pace = Pace::of(now, &self.group, &secret.source, held, dependents);
+        let pace = Pace::of(now, &self.group, &source.source, held, dependents);
         Readers {
             workloads,
             pace,
@@ -222,10 +222,10 @@ impl<S: Surroundings> Context<S> {
         held: &BTreeMap<Source, Held>,
     ) -> bool {
         held.iter()
-            .filter(|(secret, held)| is_due(&self.group, workload, secret, held))
-            .all(|(secret, held)| {
-                let secret = WorkloadName::from(workload).read(secret);
-                let readers = self.readers_by(turns, now, &secret, held);
+            .filter(|(source, held)| is_due(&self.group, workload, source, held))
+            .all(|(source, held)| {
+                let source = WorkloadName::from(workload).read(source);
+                let readers = self.readers_by(turns, now, &source, held);
                 readers.pace.turn(now, &self.group, workload, held, false) == Turn::Now
             })
     }
@@ -280,11 +280,11 @@ impl<S: Surroundings> Context<S> {
 
     pub(super) fn notice(&self, notice: &Notice) {
         match notice {
-            Notice::Source(secret) => {
-                for reader in self.index().readers(secret) {
+            Notice::Source(source) => {
+                for reader in self.index().readers(source) {
                     self.wake(reader);
                 }
-                self.wake_owner(secret);
+                self.wake_owner(source);
             }
             Notice::Certificate { namespace, name } => self.wake_certificate(namespace, name),
             Notice::Namespace(namespace) => self.wake_within(namespace),
@@ -293,9 +293,9 @@ impl<S: Surroundings> Context<S> {
     }
 
     /// What reads these Secrets, or how far it has come, has changed: their Certificates tell.
-    pub(super) fn touched(&self, secrets: &BTreeSet<SourceName>) {
-        for secret in secrets {
-            self.wake_owner(secret);
+    pub(super) fn touched(&self, sources: &BTreeSet<SourceName>) {
+        for source in sources {
+            self.wake_owner(source);
         }
     }
 
@@ -353,10 +353,10 @@ impl<S: Surroundings> Context<S> {
         }
     }
 
-    fn wake_owner(&self, secret: &SourceName) {
-        match self.held_in(secret).map(|held| held.certificate) {
-            Some(Some(owner)) => self.wake_certificate(&secret.namespace, &owner),
-            Some(None) => self.foreign.wake(secret),
+    fn wake_owner(&self, source: &SourceName) {
+        match self.held_in(source).map(|held| held.certificate) {
+            Some(Some(owner)) => self.wake_certificate(&source.namespace, &owner),
+            Some(None) => self.foreign.wake(source),
             None => {}
         }
     }

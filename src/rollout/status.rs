@@ -139,7 +139,7 @@ fn is_served(conditions: &[Condition]) -> bool {
 pub(super) fn take_up<S: Surroundings>(
     now: Timestamp,
     context: &Context<S>,
-    secret: &Source,
+    source: &Source,
     held: &Held,
     readers: &Readers,
 ) -> Action {
@@ -148,7 +148,7 @@ pub(super) fn take_up<S: Surroundings>(
     let room = pace.room(held);
     let (mut ready, mut moments) = (Vec::new(), Vec::from_iter(pace.fails_at));
     for Dependent { workload, begun } in readers.iter() {
-        if begun || !is_due(&context.group, workload, secret, held) {
+        if begun || !is_due(&context.group, workload, source, held) {
             continue;
         }
         // Whether there is room in the cluster it asks itself, and waits for it.

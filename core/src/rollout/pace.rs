@@ -11,7 +11,7 @@ use super::{Health, Held, Policy, Source, UpdateStrategy, Workload, WorkloadName
 use crate::api::Group;
 use crate::api::certificate::RolloutStrategy;
 
-/// A workload that reads a Certificate's Secret.
+/// A workload that reads a Certificate's Secret, or what else is rolled out.
 #[derive(Clone, Copy, Debug)]
 pub struct Dependent<'a> {
     /// The workload.
@@ -20,7 +20,7 @@ pub struct Dependent<'a> {
     pub begun: bool,
 }
 
-/// Where the workloads of a Certificate stand with the certificate that its Secret holds.
+/// Where the workloads that read a Secret or ConfigMap stand with what it holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pace {
     /// The first whose Pods did not come up in time after they were restarted for this certificate.
@@ -75,11 +75,11 @@ pub(super) enum Restart {
 }
 
 impl Pace {
-    /// Takes in all workloads that read `secret`, of which `held` is the certificate.
+    /// Takes in all workloads that read `source`, which holds `held`.
     pub fn of<'a>(
         now: Timestamp,
         group: &Group,
-        secret: &Source,
+        source: &Source,
         held: &Held,
         dependents: impl IntoIterator<Item = Dependent<'a>>,
     ) -> Self {
@@ -91,7 +91,7 @@ impl Pace {
             ..Self::default()
         };
         for Dependent { workload, begun } in dependents {
-            pace.add(now, group, secret, (held, policy), workload, begun);
+            pace.add(now, group, source, (held, policy), workload, begun);
         }
         pace
     }
@@ -100,7 +100,7 @@ impl Pace {
         &mut self,
         now: Timestamp,
         group: &Group,
-        secret: &Source,
+        source: &Source,
         (held, policy): (&Held, &Policy),
         workload: &Workload,
         begun: bool,
@@ -111,11 +111,11 @@ impl Pace {
             return;
         }
         let wave = choice.map_or(0, |choice| choice.wave);
-        let restart = restart(now, group, workload, secret, held);
+        let restart = restart(now, group, workload, source, held);
         let done = !begun
             && restart.is_none()
-            && is_up_to_date(group, workload, secret, &held.fingerprint)
-            && !is_held_back(group, workload, secret, &held.fingerprint)
+            && is_up_to_date(group, workload, source, &held.fingerprint)
+            && !is_held_back(group, workload, source, &held.fingerprint)
             && matches!(workload.health(), Health::Healthy | Health::Paused);
         if !done {
             self.wave = Some(self.wave.map_or(wave, |lowest| lowest.min(wave)));
@@ -226,12 +226,12 @@ pub(super) fn restart(
     now: Timestamp,
     group: &Group,
     workload: &Workload,
-    secret: &Source,
+    source: &Source,
     held: &Held,
 ) -> Option<Restart> {
     let policy = held.policy.as_ref().ok()?;
     let begun = rolled_at(group, workload)?;
-    let marked = workload.template_annotations.get(&mark_key(group, secret));
+    let marked = workload.template_annotations.get(&mark_key(group, source));
     if marked != Some(&held.fingerprint) || workload.is_carried_through() {
         return None;
     }
@@ -255,9 +255,9 @@ pub fn under_way_since(group: &Group, workload: &Workload) -> Option<Timestamp> 
 }
 
 /// Whether a workload is to be restarted or called for the certificate that `held` is, as far as its marks say.
-pub fn is_due(group: &Group, workload: &Workload, secret: &Source, held: &Held) -> bool {
+pub fn is_due(group: &Group, workload: &Workload, source: &Source, held: &Held) -> bool {
     let acted_on = |strategy| matches!(strategy, RolloutStrategy::Restart | RolloutStrategy::Call);
-    !is_up_to_date(group, workload, secret, &held.fingerprint)
+    !is_up_to_date(group, workload, source, &held.fingerprint)
         && matches!(held.choice(group, workload), Ok(choice) if acted_on(choice.strategy))
 }
 
@@ -267,14 +267,14 @@ pub fn is_due(group: &Group, workload: &Workload, secret: &Source, held: &Held) 
 pub(super) fn is_held_back(
     group: &Group,
     workload: &Workload,
-    secret: &Source,
+    source: &Source,
     fingerprint: &str,
 ) -> bool {
     let keeps = matches!(
         workload.update,
         UpdateStrategy::OnDelete | UpdateStrategy::From { .. }
     );
-    let mark = workload.template_annotations.get(&mark_key(group, secret));
+    let mark = workload.template_annotations.get(&mark_key(group, source));
     keeps
         && mark.is_some_and(|mark| mark == fingerprint)
         && workload.replicas.updated < workload.replicas.desired

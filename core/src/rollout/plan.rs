@@ -88,8 +88,8 @@ pub enum RolloutPlan {
     Skip {
         /// What stands in the way.
         why: Skip,
-        /// The Secrets whose certificate is another than its marks say, by name: those it should be rolled for.
-        secrets: Vec<Source>,
+        /// What holds something else than its marks say: what it should be rolled for.
+        sources: Vec<Source>,
         /// When to look again although nothing changed.
         until: Option<Timestamp>,
     },
@@ -97,8 +97,8 @@ pub enum RolloutPlan {
     Misconfigured {
         /// What.
         problem: Misconfigured,
-        /// The Secrets whose certificate it is left without, by name.
-        secrets: Vec<Source>,
+        /// What it is left without.
+        sources: Vec<Source>,
     },
     /// Its own marks don't tell: read its current Pods and plan again.
     NeedPods {
@@ -115,8 +115,8 @@ pub enum RolloutPlan {
     Roll {
         /// What it is to carry.
         marks: Marks,
-        /// The Secrets that ask for it, by name.
-        secrets: Vec<Source>,
+        /// What asks for it.
+        sources: Vec<Source>,
         /// Whether it has to be its turn: not where there is nothing that could get worse.
         paced: bool,
     },
@@ -126,8 +126,8 @@ pub enum RolloutPlan {
         call: RolloutCall,
         /// What it is to carry.
         marks: Marks,
-        /// The Secrets that ask for it, by name.
-        secrets: Vec<Source>,
+        /// What asks for it.
+        sources: Vec<Source>,
     },
 }
 
@@ -157,7 +157,7 @@ pub enum Skip {
 ///
 /// The first that holds:
 /// 1. it could not be read, or is being deleted → Nothing;
-/// 2. it reads no Secret of ours of which it is to be given the certificate → Nothing;
+/// 2. it reads nothing that it is to be given → Nothing;
 /// 3. each of those is up to date: the template's mark or the baseline says the held fingerprint → Nothing;
 /// 4. what is wanted for one of the others can't be read → Misconfigured;
 /// 5. of the others, one was issued less than [`SETTLE`] ago, or less than a minute ago while another issuance for
@@ -191,24 +191,24 @@ pub fn plan_rollout(now: Timestamp, inputs: &Inputs<'_>) -> RolloutPlan {
         .filter(|(_, (_, choice))| {
             !matches!(choice, Ok(choice) if choice.strategy == RolloutStrategy::None)
         })
-        .map(|(secret, (held, _))| (*secret, *held))
+        .map(|(source, (held, _))| (*source, *held))
         .collect();
     let open: BTreeMap<&Source, &Held> = followed
         .iter()
-        .filter(|(secret, held)| !is_up_to_date(group, workload, secret, &held.fingerprint))
-        .map(|(secret, held)| (*secret, *held))
+        .filter(|(source, held)| !is_up_to_date(group, workload, source, &held.fingerprint))
+        .map(|(source, held)| (*source, *held))
         .collect();
     if open.is_empty() {
         return RolloutPlan::Nothing;
     }
     let mut choices: BTreeMap<&Source, &Choice> = BTreeMap::new();
-    for secret in open.keys() {
-        match &chosen[secret].1 {
-            Ok(choice) => choices.insert(secret, choice),
+    for source in open.keys() {
+        match &chosen[source].1 {
+            Ok(choice) => choices.insert(source, choice),
             Err(problem) => {
                 return RolloutPlan::Misconfigured {
                     problem: problem.clone(),
-                    secrets: open.keys().map(|secret| (*secret).clone()).collect(),
+                    sources: open.keys().map(|source| (*source).clone()).collect(),
                 };
             }
         };
@@ -222,14 +222,14 @@ pub fn plan_rollout(now: Timestamp, inputs: &Inputs<'_>) -> RolloutPlan {
     carry(now, inputs, &open, &choices)
 }
 
-/// Whether the workload's own marks say that it runs with this certificate of the Secret.
+/// Whether the workload's own marks say that it runs with what this source holds.
 pub(super) fn is_up_to_date(
     group: &Group,
     workload: &Workload,
-    secret: &Source,
+    source: &Source,
     fingerprint: &str,
 ) -> bool {
-    let key = mark_key(group, secret);
+    let key = mark_key(group, source);
     [&workload.template_annotations, workload.annotations()]
         .iter()
         .any(|annotations| {
@@ -245,7 +245,7 @@ pub fn runs_with(
     now: Timestamp,
     group: &Group,
     workload: &Workload,
-    secret: &Source,
+    source: &Source,
     held: &Held,
 ) -> bool {
     let followed = || {
@@ -254,14 +254,14 @@ pub fn runs_with(
     };
     workload.problem.is_none()
         && !workload.deleting()
-        && is_up_to_date(group, workload, secret, &held.fingerprint)
-        && !is_held_back(group, workload, secret, &held.fingerprint)
-        && restart(now, group, workload, secret, held).is_none()
+        && is_up_to_date(group, workload, source, &held.fingerprint)
+        && !is_held_back(group, workload, source, &held.fingerprint)
+        && restart(now, group, workload, source, held).is_none()
         && followed()
 }
 
-fn is_marked(group: &Group, workload: &Workload, secret: &Source) -> bool {
-    let key = mark_key(group, secret);
+fn is_marked(group: &Group, workload: &Workload, source: &Source) -> bool {
+    let key = mark_key(group, source);
     workload.template_annotations.contains_key(&key) || workload.annotations().contains_key(&key)
 }
 
@@ -288,15 +288,15 @@ fn latest_issue(now: Timestamp, open: &BTreeMap<&Source, &Held>) -> Option<Times
 }
 
 impl<'a> Inputs<'a> {
-    /// The Secrets of ours that the workload reads, each with what is wanted for it.
+    /// What the workload reads and may be given, each with what is wanted for it.
     fn chosen(&self) -> BTreeMap<&'a Source, (&'a Held, Choosing)> {
         let Inputs {
             group, workload, ..
         } = *self;
         self.held
             .iter()
-            .filter(|(secret, _)| workload.reads.contains(*secret))
-            .map(|(secret, held)| (secret, (held, held.choice(group, workload))))
+            .filter(|(source, _)| workload.reads.contains(*source))
+            .map(|(source, held)| (source, (held, held.choice(group, workload))))
             .collect()
     }
 

@@ -16,7 +16,7 @@ const LAST_RESORT: SignedDuration = SignedDuration::from_mins(10);
 /// a clock of its own, and its kubelet may serve Secrets from a cache.
 const LAG: SignedDuration = SignedDuration::from_secs(60);
 
-/// The certificates that a workload lacks, by Secret.
+/// What a workload lacks.
 pub(super) type Open<'a> = BTreeMap<&'a Source, &'a Held>;
 
 /// Says how a workload is given what is `open`, of which `choices` says what is wanted.
@@ -29,7 +29,7 @@ pub(super) fn carry(
     let Inputs {
         group, workload, ..
     } = *inputs;
-    let marked = |secret: &Source| is_marked(group, workload, secret);
+    let marked = |source: &Source| is_marked(group, workload, source);
     let restarted = of_strategy(open, choices, RolloutStrategy::Restart);
     let called = of_strategy(open, choices, RolloutStrategy::Call);
     if restarted.is_empty() && called.is_empty() {
@@ -49,10 +49,10 @@ pub(super) fn carry(
     if let Some(why) = blocked
         && last_resort.is_none_or(|at| at > now)
     {
-        let changed = open.keys().filter(|secret| marked(secret));
+        let changed = open.keys().filter(|source| marked(source));
         return RolloutPlan::Skip {
             why,
-            secrets: changed.map(|secret| (*secret).clone()).collect(),
+            sources: changed.map(|source| (*source).clone()).collect(),
             until: last_resort,
         };
     }
@@ -62,15 +62,15 @@ pub(super) fn carry(
         let all_marked = restarted
             .keys()
             .chain(called.keys())
-            .all(|secret| marked(secret));
+            .all(|source| marked(source));
         return RolloutPlan::NeedPods {
             paced: paced && all_marked,
         };
     };
     let due = |of: &Open<'_>| -> BTreeSet<Source> {
         of.iter()
-            .filter(|(secret, held)| asks_for_roll(marked(secret), held, pods))
-            .map(|(secret, _)| (*secret).clone())
+            .filter(|(source, held)| asks_for_roll(marked(source), held, pods))
+            .map(|(source, _)| (*source).clone())
             .collect()
     };
     let (to_restart, to_call) = (due(&restarted), due(&called));
@@ -79,20 +79,20 @@ pub(super) fn carry(
         marks.note_begin(group, now, paced);
         return RolloutPlan::Roll {
             marks,
-            secrets: to_restart.into_iter().collect(),
+            sources: to_restart.into_iter().collect(),
             paced,
         };
     }
-    if let Some(wait) = files_are_to_change(now, to_call.iter().map(|secret| &called[secret])) {
+    if let Some(wait) = files_are_to_change(now, to_call.iter().map(|source| &called[source])) {
         return wait;
     }
     // What reaches the files only later is noted then.
     let mut carried = open.clone();
-    carried.retain(|secret, held| {
-        choices[secret].strategy != RolloutStrategy::Reload || !is_young(now, held)
+    carried.retain(|source, held| {
+        choices[source].strategy != RolloutStrategy::Reload || !is_young(now, held)
     });
     let first = to_call.first();
-    let Some(call) = first.and_then(|secret| choices[secret].call.clone()) else {
+    let Some(call) = first.and_then(|source| choices[source].call.clone()) else {
         return inputs.baseline(&carried);
     };
     let mut marks = inputs.marks(&carried, &BTreeSet::new());
@@ -100,7 +100,7 @@ pub(super) fn carry(
     RolloutPlan::Call {
         call,
         marks,
-        secrets: to_call.into_iter().collect(),
+        sources: to_call.into_iter().collect(),
     }
 }
 
@@ -110,7 +110,7 @@ fn of_strategy<'a>(
     strategy: RolloutStrategy,
 ) -> Open<'a> {
     let mut some = open.clone();
-    some.retain(|secret, _| choices[secret].strategy == strategy);
+    some.retain(|source, _| choices[source].strategy == strategy);
     some
 }
 

@@ -12,8 +12,7 @@ use crate::rollout::{Source, is_mark, mark_key};
 impl Inputs<'_> {
     /// All marks as just read, with those of `open` set in the baselines and those of `due` in the template.
     ///
-    /// The template keeps even those of Secrets that are no longer read: taking one out would roll. Baselines of
-    /// such Secrets go.
+    /// The template keeps even those of what is no longer read: taking one out would roll. Baselines of such go.
     pub(super) fn marks(&self, open: &BTreeMap<&Source, &Held>, due: &BTreeSet<Source>) -> Marks {
         let Inputs {
             group, workload, ..
@@ -21,16 +20,16 @@ impl Inputs<'_> {
         let read: BTreeSet<String> = workload
             .reads
             .iter()
-            .map(|secret| mark_key(group, secret))
+            .map(|source| mark_key(group, source))
             .collect();
         let mut marks = Marks {
             template: marks_of(group, &workload.template_annotations),
             baseline: marks_of(group, workload.annotations()),
         };
         marks.baseline.retain(|key, _| read.contains(key));
-        for (secret, held) in open {
-            let key = mark_key(group, secret);
-            if due.contains(*secret) {
+        for (source, held) in open {
+            let key = mark_key(group, source);
+            if due.contains(*source) {
                 marks.template.insert(key.clone(), held.fingerprint.clone());
             }
             marks.baseline.insert(key, held.fingerprint.clone());
@@ -38,8 +37,8 @@ impl Inputs<'_> {
         if let Some(began) = workload.annotations().get(&group.key(ROLLED_AT)) {
             marks.baseline.insert(group.key(ROLLED_AT), began.clone());
         }
-        let ends = self.held.iter().filter(|(secret, held)| {
-            marks.baseline.get(&mark_key(group, secret)) == Some(&held.fingerprint)
+        let ends = self.held.iter().filter(|(source, held)| {
+            marks.baseline.get(&mark_key(group, source)) == Some(&held.fingerprint)
         });
         if let Some(end) = ends.filter_map(|(_, held)| held.not_after).min() {
             let end = end.to_string();

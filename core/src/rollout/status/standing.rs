@@ -104,12 +104,12 @@ impl Standing {
     }
 }
 
-/// Says where `workload` stands with the certificate held in `secret`, if it is or is not its `turn`.
+/// Says where `workload` stands with what is held in `source`, if it is or is not its `turn`.
 pub fn standing(
     now: Timestamp,
     group: &Group,
     workload: &Workload,
-    secret: &Source,
+    source: &Source,
     held: &Held,
     turn: Turn,
 ) -> Standing {
@@ -119,14 +119,14 @@ pub fn standing(
             None => Standing::Unreadable,
         };
     }
-    if is_up_to_date(group, workload, secret, &held.fingerprint) {
-        if is_held_back(group, workload, secret, &held.fingerprint) {
+    if is_up_to_date(group, workload, source, &held.fingerprint) {
+        if is_held_back(group, workload, source, &held.fingerprint) {
             return match workload.update {
                 UpdateStrategy::OnDelete => Standing::OnDelete,
                 _ => Standing::Partition,
             };
         }
-        return match restart(now, group, workload, secret, held) {
+        return match restart(now, group, workload, source, held) {
             None => Standing::UpToDate,
             Some(Restart::UnderWay) => Standing::RollingOut,
             Some(Restart::Paused) => Standing::Paused,

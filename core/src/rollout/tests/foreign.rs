@@ -249,7 +249,7 @@ fn labelling_rolls_nothing_and_a_change_that_was_seen_or_marked_does() {
                 (TRUST, "new"),
             ]),
         },
-        secrets: vec![Source::config_map("trust")],
+        sources: vec![Source::config_map("trust")],
         paced: true,
     };
     assert_eq!(plan(None, written(false)), rolled);

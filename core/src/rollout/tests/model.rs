@@ -179,16 +179,16 @@ impl Cluster {
                     self.apply(marks);
                     assert_eq!(self.pods, before, "a baseline restarted the Pods");
                 }
-                RolloutPlan::Roll { marks, secrets, .. } => {
+                RolloutPlan::Roll { marks, sources, .. } => {
                     self.past.push((
                         self.object["spec"]["template"]["metadata"]["annotations"].clone(),
                         self.object["metadata"]["annotations"].clone(),
                     ));
-                    for secret in &secrets {
-                        let held = &self.held[secret];
+                    for source in &sources {
+                        let held = &self.held[source];
                         let first = self
                             .rolled_for
-                            .insert((secret.clone(), held.fingerprint.clone()));
+                            .insert((source.clone(), held.fingerprint.clone()));
                         let since = self
                             .pods
                             .earliest_start
@@ -197,7 +197,7 @@ impl Cluster {
                         // Undone at once, nobody can tell what the Pods that followed have read.
                         assert!(
                             first || since.as_secs() <= 60,
-                            "rolled twice for one certificate in {secret}"
+                            "rolled twice for one certificate in {source}"
                         );
                     }
                     let before = self.pods;

@@ -99,7 +99,7 @@ fn roll(template: &[(&str, &str)], baseline: &[(&str, &str)], secrets: &[&str]) 
             template: marks(template),
             baseline: marks(baseline),
         },
-        secrets: secrets.iter().copied().map(Source::secret).collect(),
+        sources: secrets.iter().copied().map(Source::secret).collect(),
         paced: true,
     }
 }
@@ -107,9 +107,9 @@ fn roll(template: &[(&str, &str)], baseline: &[(&str, &str)], secrets: &[&str]) 
 /// The same of one that has nothing to lose.
 fn at_once(plan: RolloutPlan) -> RolloutPlan {
     match plan {
-        RolloutPlan::Roll { marks, secrets, .. } => RolloutPlan::Roll {
+        RolloutPlan::Roll { marks, sources, .. } => RolloutPlan::Roll {
             marks,
-            secrets,
+            sources,
             paced: false,
         },
         other => panic!("{other:?}"),
@@ -160,7 +160,7 @@ fn called() -> RolloutPlan {
             template: marks(&[(WEB, "old")]),
             baseline: marks(&[(WEB, "new")]),
         },
-        secrets: vec![web()],
+        sources: vec![web()],
     }
 }
 
@@ -241,14 +241,14 @@ fn rule_4_what_cant_be_read_is_told_at_once_unless_it_is_up_to_date() {
             .with(just_issued)
             .with(|case| on_workload(&mut case.object, "certwright.dev/rollout", word))
     };
-    let RolloutPlan::Misconfigured { problem, secrets } = case("Reboot").plan() else {
+    let RolloutPlan::Misconfigured { problem, sources } = case("Reboot").plan() else {
         panic!("{:?}", case("Reboot").plan())
     };
     assert_eq!(
         problem.to_string(),
         "annotation certwright.dev/rollout: \"Reboot\" is no strategy; write Restart, Reload, Call or None"
     );
-    assert_eq!(secrets, [web()]);
+    assert_eq!(sources, [web()]);
     let done = case("Reboot").with(|case| on_template(&mut case.object, WEB, "new"));
     assert_eq!(done.plan(), RolloutPlan::Nothing);
 }
@@ -365,7 +365,7 @@ fn rule_8_pods_of_a_paused_deployment_can_be_called_and_broken_ones_not() {
         broken.plan(),
         RolloutPlan::Skip {
             why: Skip::Unavailable,
-            secrets: vec![web()],
+            sources: vec![web()],
             until: None,
         }
     );
@@ -390,7 +390,7 @@ fn rule_8_what_stands_in_the_way_is_told_before_pods_are_read() {
             Case::due().with(change).with(unread).plan(),
             RolloutPlan::Skip {
                 why,
-                secrets: vec![web()],
+                sources: vec![web()],
                 until: None,
             }
         );
@@ -398,7 +398,7 @@ fn rule_8_what_stands_in_the_way_is_told_before_pods_are_read() {
             Case::unmarked().with(change).with(unread).plan(),
             RolloutPlan::Skip {
                 why,
-                secrets: Vec::new(),
+                sources: Vec::new(),
                 until: None,
             }
         );
@@ -415,7 +415,7 @@ fn rule_8_with_no_pod_available_it_is_rolled_after_ten_minutes_all_the_same() {
     };
     let skipped = |why, until| RolloutPlan::Skip {
         why,
-        secrets: vec![web()],
+        sources: vec![web()],
         until,
     };
     let later = skipped(Skip::Unavailable, Some(at("12:10:00")));
