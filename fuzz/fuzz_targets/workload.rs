@@ -6,7 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use certwright_core::api::Group;
 use certwright_core::rollout::{
+<<<<<<< HEAD
     Defaults, Held, Index, Inputs, Marks, Pods, Policy, RolloutPlan, Source, SourceKind, Workload,
+=======
+    Defaults, Held, Index, Inputs, Marks, OtherKinds, Pods, Policy, RolloutPlan, Workload,
+>>>>>>> 5a450b3 (chart, fuzz: other kinds are refused where they make no sense, and fuzzed like the three)
     WorkloadKind, apply_body, plan_rollout,
 };
 use certwright_fuzz::now;
@@ -18,7 +22,10 @@ fuzz_target!(|json: &[u8]| {
     let Ok(object) = serde_json::from_slice::<Value>(json) else {
         return;
     };
-    for kind in WorkloadKind::BUILT_IN {
+    let others: OtherKinds = "a.example/v1/A,b.example/v1/B::.spec.job.template"
+        .parse()
+        .expect("these are kinds");
+    for kind in others.and_built_in() {
         let workload = Workload::from_object(kind, &object);
         assert!(workload.problem.is_none() || workload.reads.is_empty());
         let touched = Index::new(WorkloadKind::BUILT_IN).applied(&workload);

@@ -172,6 +172,18 @@ async fn what_makes_no_sense_is_refused_with_its_name() {
         ("--set servedChecks.targets={www.example.com}", "targets"),
         ("--set acme.resolvers={dns.example.com}", "resolvers"),
         ("--set caOverlap=1d", "caOverlap"),
+        (
+            "--set rollout.kinds[0].apiVersion=apps/v1 --set rollout.kinds[0].kind=Deployment --set rollout.kinds[0].plural=deployments",
+            "apiVersion",
+        ),
+        (
+            "--set rollout.kinds[0].apiVersion=argoproj.io/v1alpha1 --set rollout.kinds[0].kind=Rollout",
+            "plural",
+        ),
+        (
+            "--set rollout.kinds[0].apiVersion=a.example/v1 --set rollout.kinds[0].kind=A --set rollout.kinds[0].plural=as --set rollout.kinds[0].podTemplate=.template",
+            "podTemplate",
+        ),
         ("--set log.format=xml", "format"),
         ("--set leaderElection.leaseDuration=2s", "leaseDuration"),
         ("--set proxy.https=proxy:3128", "https"),

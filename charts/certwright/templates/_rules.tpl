@@ -22,6 +22,7 @@ rules:
     resources: [deployments, statefulsets, daemonsets]
     verbs: [get, list, watch, patch]
   {{- range .Values.rollout.kinds }}
+  # The same for other kinds.
   - apiGroups: [{{ (splitList "/" .apiVersion) | first }}]
     resources: [{{ .plural }}]
     verbs: [get, list, watch, patch]
