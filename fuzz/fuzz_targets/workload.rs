@@ -6,12 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use certwright_core::api::Group;
 use certwright_core::rollout::{
-<<<<<<< HEAD
-    Defaults, Held, Index, Inputs, Marks, Pods, Policy, RolloutPlan, Source, SourceKind, Workload,
-=======
-    Defaults, Held, Index, Inputs, Marks, OtherKinds, Pods, Policy, RolloutPlan, Workload,
->>>>>>> 5a450b3 (chart, fuzz: other kinds are refused where they make no sense, and fuzzed like the three)
-    WorkloadKind, apply_body, plan_rollout,
+    Defaults, Held, Index, Inputs, Marks, OtherKinds, Pods, Policy, RolloutPlan, Source,
+    SourceKind, Workload, WorkloadKind, apply_body, plan_rollout,
 };
 use certwright_fuzz::now;
 use jiff::SignedDuration;

@@ -28,6 +28,7 @@ const OTHER_WORDS: &[&str] = &[
     // Kinds of objects.
     "Certificate",
     "ClusterIssuer",
+    "ConfigMap",
     "DaemonSet",
     "Deployment",
     "Ingress",
