@@ -34,7 +34,9 @@ fuzz_target!(|json: &[u8]| {
             _ => continue,
         };
         let _ = apply_body(&workload, &marks);
-        let policy = held("web").policy.expect("the defaults can be read");
+        let policy = held(&Source::secret("web"))
+            .policy
+            .expect("the defaults can be read");
         let _ = policy.probe(&Group::default(), &workload);
         assert_eq!(plan(&applied(&workload, marks)), RolloutPlan::Nothing);
     }

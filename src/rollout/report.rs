@@ -14,7 +14,7 @@ use kube::Resource as _;
 use super::Report;
 
 pub(super) fn rolled(workload: &Workload, news: &str) -> Report {
-    let mut note = format!("{}: its Pods are replaced", news);
+    let mut note = format!("{news}: its Pods are replaced");
     match workload.update {
         UpdateStrategy::OnDelete => note.push_str(" as they are deleted (updateStrategy OnDelete)"),
         UpdateStrategy::From { partition } => {
@@ -28,7 +28,7 @@ pub(super) fn rolled(workload: &Workload, news: &str) -> Report {
 }
 
 pub(super) fn called(workload: &Workload, news: &str) -> Report {
-    let note = format!("{}: its Pods were called", news);
+    let note = format!("{news}: its Pods were called");
     Report {
         action: "Call",
         ..report(workload, false, "RolledOut", note)
@@ -36,7 +36,7 @@ pub(super) fn called(workload: &Workload, news: &str) -> Report {
 }
 
 pub(super) fn not_called(workload: &Workload, news: &str, why: &str) -> Report {
-    let note = format!("{}: {why}; it is tried again", news);
+    let note = format!("{news}: {why}; it is tried again");
     Report {
         action: "Call",
         ..report(workload, true, "Calling", note)
@@ -44,7 +44,7 @@ pub(super) fn not_called(workload: &Workload, news: &str, why: &str) -> Report {
 }
 
 pub(super) fn misconfigured(workload: &Workload, problem: &Misconfigured, news: &str) -> Report {
-    let note = format!("{} is not rolled out: {problem}", news);
+    let note = format!("{news} is not rolled out: {problem}");
     report(workload, true, "Misconfigured", note)
 }
 
@@ -90,7 +90,7 @@ pub(super) fn skipped(
         Skip::RollingOut => "another change of its Pods is under way",
         Skip::Unavailable => "not all its Pods are available; it is rolled once they are",
     };
-    let mut note = format!("{} is not rolled out: {why}", news);
+    let mut note = format!("{news} is not rolled out: {why}");
     if let Some(until) = until {
         note.push_str(&format!(", or at {until} if none is by then"));
     }
