@@ -74,6 +74,14 @@ pub fn mapped<A, B>(event: Event<A>, change: impl FnOnce(A) -> B) -> Event<B> {
     }
 }
 
+/// Whether a watch failed because its list is not allowed.
+pub fn is_forbidden(problem: &watcher::Error) -> bool {
+    matches!(
+        problem,
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.is_forbidden()
+    )
+}
+
 /// Logs that a watch failed. It is taken up again by itself, from where it was; what it has shown so far still counts.
 pub fn watch_failed(kind: &str, problem: &watcher::Error) {
     let refused = match problem {

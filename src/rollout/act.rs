@@ -33,6 +33,10 @@ pub(super) async fn reconcile<S: Surroundings>(
     observed: &Workload,
     context: &Context<S>,
 ) -> Result<Action, Error> {
+    if !context.foreign.are_listed() {
+        // It is looked at again once they are.
+        return Ok(Action::await_change());
+    }
     let now = context.surroundings.now();
     // Without its turn it is not even read. It is woken when it may be its turn.
     let mut begun = None;

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::fmt::Debug;
 use std::future::ready;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certwright_core::api::Group;
@@ -31,7 +32,7 @@ use super::status::{GATHER, UNLISTED, take_up};
 use super::{CONCURRENCY, Notice, Report, Surroundings, report};
 use crate::cluster::scope::merged;
 use crate::cluster::watched::watched;
-use crate::cluster::{mapped, watch_failed};
+use crate::cluster::{is_forbidden, mapped, watch_failed};
 
 /// How many are read at a time: each may be as large as 1 MiB, and only a summary of it is kept.
 const PAGE: u32 = 50;
@@ -50,6 +51,8 @@ struct Known {
     store: Store<Foreign>,
     /// Unbounded, since each message at once becomes an entry of a queue that holds an object only once.
     wake: UnboundedSender<ObjectRef<Foreign>>,
+    /// Whether all were listed at least once, or can't be.
+    listed: AtomicBool,
 }
 
 /// What the watch has shown of one.
@@ -80,7 +83,12 @@ fn connect(kind: SourceKind) -> (Known, Ends) {
         writer,
         wakes,
     };
-    (Known { store, wake }, ends)
+    let known = Known {
+        store,
+        wake,
+        listed: AtomicBool::new(false),
+    };
+    (known, ends)
 }
 
 impl Foreigners {
@@ -129,6 +137,19 @@ impl Foreigners {
             names: BTreeSet::new(),
             above: Vec::new(),
         })
+    }
+
+    /// Whether all were listed at least once, or can't be: before, a workload would be rolled for one, and a moment later for
+    /// another that changed meanwhile too.
+    pub(super) fn are_listed(&self) -> bool {
+        let all = [&self.secrets, &self.config_maps];
+        all.iter().all(|known| known.listed.load(Ordering::Acquire))
+    }
+
+    /// All of a kind were listed, or can't be. Answers whether that is all that was to be waited for.
+    pub(super) fn has_listed(&self, kind: SourceKind) -> bool {
+        let before = self.of(kind).listed.swap(true, Ordering::AcqRel);
+        !before && self.are_listed()
     }
 
     /// Has one looked at.
@@ -279,7 +300,13 @@ async fn follow_kind<K, S: Surroundings>(
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => heard(context, kind, &store, &event),
-                Err(problem) => watch_failed(kind.as_str(), &problem),
+                Err(problem) => {
+                    // Who may not read them rolls out everything else all the same.
+                    if is_forbidden(&problem) {
+                        has_listed(context, kind);
+                    }
+                    watch_failed(kind.as_str(), &problem);
+                }
             }
         }
     };
@@ -307,12 +334,19 @@ fn heard<S: Surroundings>(
             for foreign in store.state() {
                 changed(context, foreign.name());
             }
+            has_listed(context, kind);
         }
         Event::Apply(foreign) => changed(context, foreign.name()),
         Event::Delete(foreign) => {
             context.foreign.forget(&foreign.name());
             context.notice(&Notice::Source(foreign.name()));
         }
+    }
+}
+
+fn has_listed<S: Surroundings>(context: &Context<S>, kind: SourceKind) {
+    if context.foreign.has_listed(kind) {
+        context.wake_all();
     }
 }
 

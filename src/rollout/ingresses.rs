@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::Surroundings;
 use super::context::Context;
 use crate::cluster::scope::merged;
-use crate::cluster::watch_failed;
 use crate::cluster::watched::watched;
+use crate::cluster::{is_forbidden, watch_failed};
 
 /// The Ingresses as the watch last showed them.
 pub(super) struct KnownIngresses {
@@ -116,11 +116,4 @@ pub(super) async fn follow<S: Surroundings>(
             }
         }
     }
-}
-
-fn is_forbidden(problem: &watcher::Error) -> bool {
-    matches!(
-        problem,
-        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.is_forbidden()
-    )
 }

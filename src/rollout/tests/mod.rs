@@ -9,8 +9,8 @@ use std::time::Duration;
 use certwright_core::api::certificate::RolloutStrategy;
 use certwright_core::api::{Certificate, Group};
 use certwright_core::rollout::{
-    Defaults, Foreign, Held, Misconfigured, OtherKinds, Policy, Source, SourceName, WorkloadKind,
-    WorkloadName,
+    Defaults, Foreign, Held, Misconfigured, OtherKinds, Policy, Source, SourceKind, SourceName,
+    WorkloadKind, WorkloadName,
 };
 use futures::channel::mpsc;
 use jiff::{SignedDuration, Timestamp};
@@ -195,7 +195,11 @@ fn rollout(server: &Arc<Server>, around: &Arc<Around>) -> Rollout<Around> {
 }
 
 fn context(server: &Arc<Server>, around: &Arc<Around>) -> Context<Around> {
-    Context::new(rollout(server, around)).0
+    let context = Context::new(rollout(server, around)).0;
+    for kind in [SourceKind::Secret, SourceKind::ConfigMap] {
+        context.foreign.has_listed(kind);
+    }
+    context
 }
 
 #[tokio::test]
