@@ -13,7 +13,7 @@ use crate::rollout::{Workload, pod};
 
 #[tokio::test]
 async fn readers_are_rolled_once_for_each_change_of_what_is_labelled() {
-    let scene = Scene::new("foreign").await;
+    let scene = Scene::new("labelled").await;
     let operator = Operator::start(&scene).await;
     scene.web().await;
     scene.copy_secret("web-tls", "theirs-tls").await;
