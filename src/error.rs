@@ -205,6 +205,12 @@ impl CallError {
         self.status().map(|status| status.code)
     }
 
+    /// Whether what was applied has a field that the API server knows nothing of: its definition is older than this program.
+    pub fn is_undeclared(&self) -> bool {
+        let said = self.status().map(|status| status.message.as_str());
+        said.is_some_and(|message| message.contains("field not declared in schema"))
+    }
+
     /// Whether the call was held back because this replica does not lead.
     pub fn is_not_leading(&self) -> bool {
         let Self::Refused(refused) = self else {

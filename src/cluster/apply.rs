@@ -15,6 +15,7 @@ use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tracing::warn;
 use zeroize::Zeroizing;
 
 pub use self::status::status;
@@ -95,6 +96,8 @@ where
 /// Writes the rollout's part of a Certificate's status. `body` says which Certificate, as it was read. Returns the
 /// Certificate as it then is.
 ///
+/// Where the definition of Certificates is older than this program, and knows less of a rollout, only the conditions are written.
+///
 /// # Errors
 /// When the API server refuses, in particular with a conflict if the Certificate is no longer as it was read.
 pub async fn rollout_status(
@@ -104,5 +107,23 @@ pub async fn rollout_status(
     body: &Value,
 ) -> Result<Certificate, CallError> {
     let parameters = PatchParams::apply(&group.rollout_manager()).force();
-    call(certificates.patch_status(name, &parameters, &Patch::Apply(body))).await
+    let patch = Patch::Apply(body);
+    let written = call(certificates.patch_status(name, &parameters, &patch)).await;
+    let Err(refused) = &written else {
+        return written;
+    };
+    if !refused.is_undeclared() {
+        return written;
+    }
+    warn!(
+        name,
+        problem = %refused,
+        "The CustomResourceDefinition of Certificates is older than this operator: only conditions are told of a rollout"
+    );
+    let mut conditions = body.clone();
+    if let Some(status) = conditions["status"].as_object_mut() {
+        status.remove("rollout");
+    }
+    let patch = Patch::Apply(&conditions);
+    call(certificates.patch_status(name, &parameters, &patch)).await
 }

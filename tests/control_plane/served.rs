@@ -9,8 +9,9 @@ use certwright_test_cluster::free_ports;
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::Ingress;
-use kube::ResourceExt as _;
-use kube::api::{ListParams, Patch, PatchParams};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt as _};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -467,5 +468,37 @@ async fn an_ingress_controller_is_seen_to_serve_a_host() {
     scene
         .sees("web", "Traefik serves the next one", serves(second))
         .await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn where_the_definition_is_older_conditions_tell_of_a_rollout() {
+    let scene = scene("older").await;
+    let definitions: Api<CustomResourceDefinition> = Api::all(scene.client.clone());
+    let name = format!("certificates.{}", scene.group.name());
+    let definition = definitions.get(&name).await.unwrap();
+    let mut definition = serde_json::to_value(definition).unwrap();
+    let rollout = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/rollout";
+    let rollout = definition.pointer_mut(rollout).unwrap();
+    rollout["properties"]
+        .as_object_mut()
+        .unwrap()
+        .remove("workloads");
+    let definition = serde_json::from_value(definition).unwrap();
+    definitions
+        .replace(&name, &PostParams::default(), &definition)
+        .await
+        .unwrap();
+    let operator = Operator::start(&scene).await;
+    let web = scene.web().await;
+    let [port] = free_ports().unwrap();
+    site(&scene, "StatefulSet", port, json!({})).await;
+    let told = scene
+        .sees("web", "its conditions tell", |web| {
+            condition(web, "RolledOut").is_some_and(|told| told.status == ConditionStatus::True)
+        })
+        .await;
+    assert_eq!(told.status.unwrap().rollout, None);
+    assert!(web.status.is_some());
     operator.stop().await;
 }
