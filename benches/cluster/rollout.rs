@@ -5,7 +5,6 @@
 //! no files, so that the time until a kubelet brings the new ones (`--rollout-volume-delay`) is not part of it.
 
 mod place;
-mod server;
 
 use std::time::Duration;
 

@@ -1,73 +1,34 @@
 //! What workloads serve is looked at from outside, and told.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
 
 use certwright_core::api::certificate::{HostState, RolloutStatus, WorkloadState};
 use certwright_core::api::{Certificate, ConditionStatus};
-use certwright_test_cluster::free_ports;
+use certwright_test_cluster::{TlsServer, free_ports};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
-use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
-use tokio_rustls::TlsAcceptor;
 
 use crate::harness::{Held, Operator, Scene, condition, eventually};
 use crate::rollout::{Workload, pod};
 
-/// A TLS server, as a Pod's process would be one. It ends with this.
-struct Server {
-    /// What it serves; `None`: it closes each connection.
-    serves: Arc<Mutex<Option<Arc<ServerConfig>>>>,
-    task: JoinHandle<()>,
-}
+/// A TLS server, as a Pod's process would be one.
+struct Server(TlsServer);
 
 impl Server {
     async fn start(address: SocketAddr) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
-        let serves = Arc::new(Mutex::new(None));
-        let task = tokio::spawn({
-            let serves = Arc::clone(&serves);
-            async move {
-                while let Ok((stream, _)) = listener.accept().await {
-                    let config: Option<Arc<ServerConfig>> = serves.lock().unwrap().clone();
-                    if let Some(config) = config {
-                        // Whoever connects may go as soon as it has seen enough.
-                        tokio::spawn(TlsAcceptor::from(config).accept(stream));
-                    }
-                }
-            }
-        });
-        Self { serves, task }
+        Self(TlsServer::start(address).await.unwrap())
     }
 
     /// From now on it serves what a Secret holds, the first so many certificates of it.
     fn serve(&self, held: &Held, certificates: usize) {
-        let chain = held.chain.iter().take(certificates);
-        let chain = chain.map(|facts| CertificateDer::from(facts.der.to_vec()));
-        let key = pem::parse(held.data("tls.key").unwrap()).unwrap();
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.into_contents()));
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain.collect(), key)
-            .unwrap();
-        *self.serves.lock().unwrap() = Some(Arc::new(config));
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.task.abort();
+        let data = |key| held.data(key).unwrap();
+        let served = self.0.serve(data("tls.crt"), certificates, data("tls.key"));
+        served.unwrap();
     }
 }
 
@@ -250,7 +211,7 @@ async fn one_that_shows_nothing_any_more_is_no_alarm() {
     settle(&scene, "site", &[on(2, port).ip()]).await;
     is_told(&scene, ConditionStatus::True, "Served").await;
     operator.kill().await;
-    *server.serves.lock().unwrap() = None;
+    server.0.serve_nothing();
     let operator = Operator::start(&scene).await;
     // Whoever leads next has looked at all by then.
     scene.clock.advance(SignedDuration::from_hours(2));

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use certwright::clock::{Clock as _, SystemClock};
 use certwright_core::api::certificate::CertificateStatus;
 use certwright_core::api::{ConditionStatus, Group, condition};
-use certwright_test_cluster::{AuditLevel, ControlPlane, Options, free_ports};
+use certwright_test_cluster::{AuditLevel, ControlPlane, Options, TlsServer, free_ports};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -24,7 +24,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::load;
 use super::super::operator::{Operator, PROGRAM};
-use super::server::Server;
 
 /// How many workloads may be under way at once.
 pub(super) const AT_ONCE: usize = 50;
@@ -39,7 +38,7 @@ pub(super) struct Place {
     pub(super) count: usize,
     client: Client,
     namespace: String,
-    server: Server,
+    server: TlsServer,
 }
 
 impl Place {
@@ -50,7 +49,7 @@ impl Place {
         let client = cluster.client()?;
         let namespace = cluster.namespace("rollout").await?;
         let [port] = free_ports()?;
-        let server = Server::start(SocketAddr::from((ADDRESS, port))).await?;
+        let server = TlsServer::start(SocketAddr::from((ADDRESS, port))).await?;
         load::issuers(&client, &namespace).await?;
         let place = Self {
             cluster,
@@ -152,7 +151,14 @@ impl Place {
     /// Has the server serve what the Secret holds by now.
     async fn follow_secret(&self) -> anyhow::Result<()> {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
-        self.server.serve(&secrets.get("web-tls").await?)
+        let secret = secrets.get("web-tls").await?;
+        let bytes = |key: &str| {
+            let data = secret.data.as_ref().and_then(|data| data.get(key));
+            data.map(|bytes| bytes.0.as_slice())
+                .with_context(|| format!("the Secret has no {key}"))
+        };
+        self.server
+            .serve(bytes("tls.crt")?, usize::MAX, bytes("tls.key")?)
     }
 
     /// Asks for the next certificate by hand.
