@@ -8,6 +8,7 @@ pub mod claim;
 pub mod contents;
 pub mod drift;
 pub mod fallback;
+pub mod held_back;
 pub mod inputs;
 pub mod intent;
 pub mod marks;

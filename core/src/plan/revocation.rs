@@ -212,6 +212,22 @@ fn cannot_be_asked(inputs: &Inputs<'_>) -> Option<String> {
     }
 }
 
+/// Whether the revocation of this certificate was asked for, whatever became of that.
+pub(super) fn is_asked_for(inputs: &Inputs<'_>, certificate: &Facts) -> bool {
+    let serial = normalized(&certificate.serial_hex());
+    let names = |request: &str| {
+        let named = request.rsplit_once(':').map(|(named, _)| named);
+        named.is_some_and(|named| normalized(named) == serial)
+    };
+    let told = inputs.revocation();
+    let revoked = told.and_then(|told| told.serial_number.as_deref());
+    told.is_some_and(|told| names(&told.request))
+        || inputs
+            .revoke_request()
+            .is_some_and(|request| names(request))
+        || revoked.is_some_and(|revoked| normalized(revoked) == serial)
+}
+
 /// Whether the annotation still asks for this revocation.
 pub(super) fn is_asked(inputs: &Inputs<'_>, told: &RevocationStatus) -> bool {
     let asked = inputs.revoke_request();

@@ -4,6 +4,7 @@ mod anything;
 mod cas;
 mod contest;
 mod fallback;
+mod held_back;
 mod keeping;
 mod limits;
 mod outside;

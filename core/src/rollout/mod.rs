@@ -7,7 +7,8 @@
 //! [`Workload`] is what is kept of an [`Object`] of some [`WorkloadKind`], [`Index`] finds the ones that read a
 //! Secret or ConfigMap, [`Policy`] says what is wanted for each, [`plan_rollout`] what is to be done to one, and [`Pace`]
 //! whether it is its turn; [`apply_body`] is the write that does it. [`verdict`] judges whether what was carried is served, also by
-//! [`Ingresses`], and [`carried`] tells a Certificate how far it has come.
+//! [`Ingresses`], and [`carried`] tells a Certificate how far it has come. [`refusal`] says whether a restart that failed did so for
+//! the certificate's sake.
 
 mod apply;
 mod choice;
@@ -23,6 +24,8 @@ mod pace;
 mod plan;
 mod pods;
 mod raw;
+mod refusal;
+mod revision;
 mod served;
 mod source;
 mod status;
@@ -40,6 +43,8 @@ pub use object::Object;
 pub use pace::{Dependent, Hold, Pace, Turn, is_due, under_way_since};
 pub use plan::{Held, Inputs, Marks, RolloutPlan, SETTLE, Skip, Wait, plan_rollout, runs_with};
 pub use pods::{Callee, Pod, Pods};
+pub use refusal::{Failing, Refusal, Unclear, refusal};
+pub use revision::Revision;
 pub use served::{
     Look, Outcome, Place, Seen, ShownLeaf, Verdict, asked_name, look_again, names_of, verdict,
 };

@@ -1,14 +1,17 @@
 //! Since when a workload's Pods run, and where.
 
+mod container;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{NamespaceResourceScope, SelectorExt as _};
 use serde::Deserialize;
 
+use self::container::ContainerStatus;
 use super::{Workload, WorkloadKind};
 use crate::api::certificate::CallPort;
 
@@ -141,27 +144,8 @@ struct PodIp {
     ip: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct ContainerStatus {
-    state: Option<ContainerState>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct ContainerState {
-    running: Option<Start>,
-    terminated: Option<Start>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Start {
-    started_at: Option<Time>,
-}
-
 impl Pod {
-    fn is_current(&self) -> bool {
+    pub(super) fn is_current(&self) -> bool {
         let phase = self
             .status
             .as_ref()
@@ -169,7 +153,7 @@ impl Pod {
         self.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Succeeded" | "Failed"))
     }
 
-    fn is_ready(&self) -> bool {
+    pub(super) fn is_ready(&self) -> bool {
         let conditions = self.status.iter().flat_map(|status| &status.conditions);
         conditions.flatten().any(|condition| {
             condition.type_.as_deref() == Some("Ready")
@@ -199,7 +183,7 @@ impl Pod {
     }
 
     /// A selector may match Pods of others too.
-    fn belongs_to(&self, workload: &Workload) -> bool {
+    pub(super) fn belongs_to(&self, workload: &Workload) -> bool {
         let owners = self.metadata.owner_references.iter().flatten();
         owners
             .filter(|owner| owner.controller == Some(true))
@@ -228,12 +212,28 @@ impl Pod {
         containers
             .chain(status.init_container_statuses.iter().flatten())
             .filter_map(|container| container.state.as_ref())
-            .flat_map(|state| state.running.iter().chain(&state.terminated))
-            .filter_map(|start| start.started_at.as_ref())
-            .map(|time| time.0)
-            // A container that never came to run may carry the epoch.
-            .filter(|start| *start > Timestamp::UNIX_EPOCH)
+            .flat_map(|state| state.starts())
             .min()
+    }
+}
+
+impl Pod {
+    pub(super) fn name(&self) -> &str {
+        self.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn label(&self, key: &str) -> Option<&str> {
+        let labels = self.metadata.labels.as_ref()?;
+        labels.get(key).map(String::as_str)
+    }
+
+    /// What is told of its containers, init containers first.
+    pub(super) fn containers(&self) -> impl Iterator<Item = &ContainerStatus> {
+        let status = self.status.iter();
+        status.flat_map(|status| {
+            let first = status.init_container_statuses.iter().flatten();
+            first.chain(status.container_statuses.iter().flatten())
+        })
     }
 }
 

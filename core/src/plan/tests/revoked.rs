@@ -19,7 +19,7 @@ fn held() -> World {
 }
 
 impl World {
-    fn revoking(mut self, value: &str) -> Self {
+    pub(super) fn revoking(mut self, value: &str) -> Self {
         let annotations = self
             .certificate
             .metadata

@@ -6,6 +6,7 @@ mod kind;
 mod model;
 mod pace;
 mod plan;
+mod refusal;
 mod served;
 mod status;
 mod workload;

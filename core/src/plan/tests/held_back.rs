@@ -1,0 +1,331 @@
+//! A pair that workloads refuse, and the one before that takes its place.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::cas::{Ca, root};
+use super::world::{Given, World, at};
+use crate::api::certificate::{
+    KeyAlgorithm, PrivateKey as KeyWanted, RevocationState, RevocationStatus,
+};
+use crate::pki::chain::PairProblem;
+use crate::pki::{Facts, PrivateKey};
+use crate::plan::held_back::{HeldBack, Kept, Stays, is_worth_keeping, may_return, stays_until};
+use crate::plan::observed::PairFlaw;
+use crate::plan::{IssueReason, Observed};
+
+/// What a Secret held.
+struct Pair {
+    key: PrivateKey,
+    chain: Vec<Facts>,
+}
+
+impl Pair {
+    fn leaf(&self) -> &Facts {
+        &self.chain[0]
+    }
+}
+
+impl World {
+    fn pair(&self) -> Pair {
+        let secret = self.secret.as_ref().unwrap();
+        let stored = Observed::with_contents(secret, &self.group).1;
+        Pair {
+            key: stored.key.unwrap(),
+            chain: stored.chain,
+        }
+    }
+
+    fn may_return(&self, now: &str, refused: &str, kept: &Pair) -> Result<(), Stays> {
+        let (now, observed) = (at(now), self.observed());
+        let kept = Kept {
+            key: kept.key.public(),
+            chain: &kept.chain,
+        };
+        let inputs = self.inputs(observed.as_deref());
+        may_return(now, &inputs, &self.assess(now), refused, kept)
+    }
+
+    /// Whether the one before may take the place of what is held.
+    fn goes_back(&self, now: &str, kept: &Pair) -> Result<(), Stays> {
+        self.may_return(now, &self.leaf().fingerprint.to_string(), kept)
+    }
+
+    /// What went back to `self`'s certificate, as it is now.
+    fn held_back(&self, refused: &Facts) -> HeldBack {
+        HeldBack {
+            refused: refused.fingerprint.to_string(),
+            restored: self.leaf().fingerprint.to_string(),
+            request: self.assess(at("2026-11-03")).hash,
+            renew_request: None,
+        }
+    }
+
+    fn stays_until(&self, now: &str, held_back: &HeldBack) -> Option<String> {
+        let (now, observed) = (at(now), self.observed());
+        let inputs = self.inputs(observed.as_deref());
+        let until = stays_until(now, &inputs, &self.assess(now), held_back);
+        until.map(|until| until.to_string())
+    }
+
+    /// What became of a revocation that was asked for.
+    fn told_of(&mut self, leaf: &Facts, state: RevocationState) {
+        self.heard.revocation = Some(RevocationStatus {
+            request: format!("{}:keyCompromise", leaf.serial_hex()),
+            state,
+            serial_number: None,
+            message: String::new(),
+            time: Time(at("2026-11-03")),
+            attempts: None,
+            next_try: None,
+        });
+    }
+}
+
+/// One of 90 days, and its next after a day, with the pair before.
+fn renewed() -> (World, Pair) {
+    renewed_by(&root())
+}
+
+fn renewed_by(ca: &Ca) -> (World, Pair) {
+    let world = Given::certificate("web").by(ca).issued("2026-11-02");
+    let before = world.pair();
+    (world.asked("1").issued("2026-11-03"), before)
+}
+
+#[test]
+fn the_one_before_comes_back_while_it_is_good() {
+    let (world, before) = renewed();
+    assert_eq!(world.goes_back("2026-11-03", &before), Ok(()));
+    let chain = root().below("Shop CA", "2026-01-01", "26280h");
+    let (world, before) = renewed_by(&chain);
+    assert_eq!(before.chain.len(), 2);
+    assert_eq!(world.goes_back("2026-11-03", &before), Ok(()));
+    let world = Given::certificate("web").by_itself().issued("2026-11-02");
+    let before = world.pair();
+    let world = world.asked("1").issued("2026-11-03");
+    assert_eq!(world.goes_back("2026-11-03", &before), Ok(()));
+}
+
+#[test]
+fn it_comes_back_though_the_spec_asks_for_another_key() {
+    let world = Given::certificate("web").by(&root()).issued("2026-11-02");
+    let before = world.pair();
+    let world = world
+        .changed(|spec| {
+            spec.private_key = Some(KeyWanted {
+                algorithm: Some(KeyAlgorithm::Ed25519),
+                ..KeyWanted::default()
+            });
+        })
+        .issued("2026-11-03");
+    assert_ne!(world.leaf().key, before.leaf().key);
+    assert_eq!(world.goes_back("2026-11-03", &before), Ok(()));
+}
+
+#[test]
+fn only_what_is_held_can_be_refused() {
+    let (world, before) = renewed();
+    let stale = before.leaf().fingerprint.to_string();
+    for refused in [stale.as_str(), "", "x"] {
+        let judged = world.may_return("2026-11-03", refused, &before);
+        assert_eq!(judged, Err(Stays::NotHeld), "{refused:?}");
+    }
+    assert_eq!(
+        world.goes_back("2026-11-03", &world.pair()),
+        Err(Stays::Same)
+    );
+    let refused = world.leaf().fingerprint.to_string();
+    let world = world.without_secret();
+    let judged = world.may_return("2026-11-03", &refused, &before);
+    assert_eq!(judged, Err(Stays::NotHeld));
+}
+
+#[test]
+fn one_that_is_short_of_a_name_does_not_come_back_and_one_with_more_does() {
+    let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let one = ["www.example.com"];
+    let both = ["www.example.com", "shop.example.com"];
+    let changed = |first: &[&str], then: &[&str]| {
+        let world = Given::certificate("web")
+            .by(&root())
+            .with(|spec| spec.dns_names = named(first))
+            .issued("2026-11-02");
+        let before = world.pair();
+        let world = world
+            .changed(|spec| spec.dns_names = named(then))
+            .issued("2026-11-03");
+        world.goes_back("2026-11-03", &before)
+    };
+    let missing = PairProblem::MissingNames(vec!["DNS:shop.example.com".to_owned()]);
+    assert_eq!(changed(&one, &both), Err(Stays::Unfit(missing)));
+    assert_eq!(changed(&both, &one), Ok(()));
+}
+
+#[test]
+fn what_somebody_made_of_it_does_not_come_back() {
+    let (world, mut before) = renewed();
+    let good = before.chain.clone();
+    before.key = world.pair().key;
+    let unfit = |problem| Err(Stays::Unfit(problem));
+    let judged = world.goes_back("2026-11-03", &before);
+    assert_eq!(judged, unfit(PairProblem::KeyDoesNotFit));
+    before.chain.clear();
+    let judged = world.goes_back("2026-11-03", &before);
+    assert_eq!(judged, unfit(PairProblem::Empty));
+    // A certificate that anybody can make.
+    let own = Given::certificate("web").by_itself().issued("2026-11-02");
+    let judged = world.goes_back("2026-11-03", &own.pair());
+    assert_eq!(judged, Err(Stays::OfAnotherIssuer));
+    before = Pair {
+        key: own.pair().key,
+        chain: good,
+    };
+    let judged = world.goes_back("2026-11-03", &before);
+    assert_eq!(judged, unfit(PairProblem::KeyDoesNotFit));
+}
+
+#[test]
+fn one_of_an_issuer_that_is_gone_or_another_does_not_come_back() {
+    let (mut world, before) = renewed();
+    world.sign_by(&Ca::root("Other Root", "2026-01-01", "87600h"));
+    let other = Err(Stays::OfAnotherIssuer);
+    assert_eq!(world.goes_back("2026-11-03", &before), other);
+    let world = world.lapsed("it has expired");
+    assert_eq!(world.goes_back("2026-11-03", &before), other);
+    let world = world.not_allowed();
+    assert_eq!(world.goes_back("2026-11-03", &before), other);
+    assert_eq!(
+        world.without_issuer().goes_back("2026-11-03", &before),
+        other
+    );
+}
+
+#[test]
+fn one_whose_revocation_was_asked_for_does_not_come_back() {
+    let (mut world, before) = renewed();
+    // Refused, since it was replaced already: it is not wanted back all the same.
+    for state in [
+        RevocationState::Revoked,
+        RevocationState::Failing,
+        RevocationState::Refused,
+    ] {
+        world.told_of(before.leaf(), state);
+        assert_eq!(world.goes_back("2026-11-03", &before), Err(Stays::Revoked));
+    }
+    let held = world.leaf();
+    world.told_of(&held, RevocationState::Revoked);
+    assert_eq!(world.goes_back("2026-11-03", &before), Ok(()));
+    if let Some(told) = &mut world.heard.revocation {
+        told.serial_number = Some(before.leaf().serial_hex());
+    }
+    assert_eq!(world.goes_back("2026-11-03", &before), Err(Stays::Revoked));
+    let (world, before) = renewed();
+    let asked = format!("{}:keyCompromise", before.leaf().serial_hex());
+    let world = world.revoking(&asked);
+    assert_eq!(world.goes_back("2026-11-03", &before), Err(Stays::Revoked));
+}
+
+#[test]
+fn one_near_its_end_does_not_come_back() {
+    let (world, before) = renewed();
+    let end = before.leaf().not_after;
+    assert_eq!(end, at("2027-01-31"));
+    assert_eq!(world.goes_back("2027-01-12T23:59:59Z", &before), Ok(()));
+    let near = Err(Stays::NearItsEnd(end));
+    assert_eq!(world.goes_back("2027-01-13", &before), near);
+    assert_eq!(world.goes_back("2027-01-31", &before), near);
+    let expired = PairProblem::Expired {
+        position: 1,
+        not_after: end,
+    };
+    let judged = world.goes_back("2027-01-31T00:00:01Z", &before);
+    assert_eq!(judged, Err(Stays::Unfit(expired)));
+}
+
+#[test]
+fn what_came_back_stays_until_a_fifth_of_its_life_is_left() {
+    let (refused, _) = renewed();
+    let world = Given::certificate("web").by(&root()).issued("2026-11-02");
+    let held_back = world.held_back(&refused.leaf());
+    let until = Some("2027-01-13T00:00:00Z".to_owned());
+    assert_eq!(world.stays_until("2026-11-03", &held_back), until);
+    // Its renewal is due before.
+    assert_eq!(world.stays_until("2027-01-12T23:59:59Z", &held_back), until);
+    assert_eq!(world.stays_until("2027-01-13", &held_back), None);
+}
+
+#[test]
+fn something_else_that_is_asked_for_ends_it() {
+    let (refused, _) = renewed();
+    let mut world = Given::certificate("web").by(&root()).issued("2026-11-02");
+    let held_back = world.held_back(&refused.leaf());
+    let stays = |world: &World, held_back| world.stays_until("2026-11-03", held_back).is_some();
+    world.change(|spec| spec.dns_names.push("shop.example.com".to_owned()));
+    assert!(!stays(&world, &held_back));
+    world.change(|spec| spec.dns_names.truncate(1));
+    assert!(stays(&world, &held_back));
+    world.ask("again");
+    assert!(!stays(&world, &held_back));
+    let answered = HeldBack {
+        renew_request: Some("again".to_owned()),
+        ..held_back
+    };
+    assert!(stays(&world, &answered));
+    // Taken away, it is another value too.
+    world.certificate.metadata.annotations = None;
+    assert!(!stays(&world, &answered));
+}
+
+#[test]
+fn a_status_that_tells_of_another_certificate_holds_nothing_back() {
+    let (refused, _) = renewed();
+    let world = Given::certificate("web").by(&root()).issued("2026-11-02");
+    let held_back = world.held_back(&refused.leaf());
+    assert!(world.stays_until("2026-11-03", &held_back).is_some());
+    let other = HeldBack {
+        restored: held_back.refused.clone(),
+        ..held_back.clone()
+    };
+    assert_eq!(world.stays_until("2026-11-03", &other), None);
+    let itself = HeldBack {
+        refused: held_back.restored.clone(),
+        ..held_back.clone()
+    };
+    assert_eq!(world.stays_until("2026-11-03", &itself), None);
+    assert_eq!(
+        world.without_secret().stays_until("2026-11-03", &held_back),
+        None
+    );
+}
+
+#[test]
+fn a_revoked_one_is_not_held_back() {
+    let (refused, _) = renewed();
+    let mut world = Given::certificate("web").by(&root()).issued("2026-11-02");
+    let held_back = world.held_back(&refused.leaf());
+    assert!(world.stays_until("2026-11-03", &held_back).is_some());
+    let leaf = world.leaf();
+    world.told_of(&leaf, RevocationState::Revoked);
+    assert_eq!(world.stays_until("2026-11-03", &held_back), None);
+}
+
+#[test]
+fn what_was_not_good_is_not_kept() {
+    let kept = [
+        IssueReason::RequestChanged(Vec::new()),
+        IssueReason::Suggested,
+        IssueReason::Due,
+        IssueReason::AskedByHand("1".to_owned()),
+    ];
+    assert!(kept.iter().all(is_worth_keeping));
+    let left = [
+        IssueReason::Missing,
+        IssueReason::Broken(PairFlaw::Missing("tls.key")),
+        IssueReason::KeyDoesNotFit,
+        IssueReason::Drift(Vec::new()),
+        IssueReason::CaReplaced,
+        IssueReason::Expired(at("2026-11-02")),
+        IssueReason::Revoked,
+    ];
+    assert!(!left.iter().any(is_worth_keeping));
+}
