@@ -7,7 +7,7 @@
 //! [`Workload`] is what is kept of an [`Object`] of some [`WorkloadKind`], [`Index`] finds the ones that read a
 //! Secret or ConfigMap, [`Policy`] says what is wanted for each, [`plan_rollout`] what is to be done to one, and [`Pace`]
 //! whether it is its turn; [`apply_body`] is the write that does it. [`verdict`] judges whether what was carried is served, also by
-//! [`Ingresses`], and [`carried`] tells a Certificate how far it has come. [`refusal`] says whether a restart that failed did so for
+//! [`Ingresses`], and [`carried`] tells a Certificate how far it has come. [`refusal()`] says whether a restart that failed did so for
 //! the certificate's sake.
 
 mod apply;

@@ -215,9 +215,7 @@ impl Pod {
             .flat_map(|state| state.starts())
             .min()
     }
-}
 
-impl Pod {
     pub(super) fn name(&self) -> &str {
         self.metadata.name.as_deref().unwrap_or_default()
     }

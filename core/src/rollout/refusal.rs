@@ -7,7 +7,7 @@ use super::{Pod, Revision, Source, Workload};
 use crate::api::Group;
 
 /// How often a container has to have ended before that is no accident any more.
-const ENDINGS: u32 = 2;
+const ENDINGS: i32 = 2;
 
 /// How a workload refuses a certificate. What its containers wrote is not read: it may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -259,7 +259,8 @@ fn something_else_that_is_asked_for_ends_it() {
     let (refused, _) = renewed();
     let mut world = Given::certificate("web").by(&root()).issued("2026-11-02");
     let held_back = world.held_back(&refused.leaf());
-    let stays = |world: &World, held_back| world.stays_until("2026-11-03", held_back).is_some();
+    let stays =
+        |world: &World, held_back: &HeldBack| world.stays_until("2026-11-03", held_back).is_some();
     world.change(|spec| spec.dns_names.push("shop.example.com".to_owned()));
     assert!(!stays(&world, &held_back));
     world.change(|spec| spec.dns_names.truncate(1));

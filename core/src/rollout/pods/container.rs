@@ -23,7 +23,7 @@ pub(in super::super) struct ContainerStatus {
     pub(super) state: Option<ContainerState>,
     last_state: Option<ContainerState>,
     ready: Option<bool>,
-    restart_count: Option<u32>,
+    restart_count: Option<i32>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -50,7 +50,7 @@ struct Waiting {
 
 impl ContainerStatus {
     /// How often it was started again.
-    pub(in super::super) fn restarts(&self) -> u32 {
+    pub(in super::super) fn restarts(&self) -> i32 {
         self.restart_count.unwrap_or_default()
     }
 
