@@ -278,7 +278,10 @@ fn only_the_newest_template_and_the_one_before_count() {
     let mut older = replica_set(8, "older", "older");
     older["spec"]["template"]["spec"]["containers"][0]["image"] = json!("nginx:1.28");
     assert!(judge(&[older, new.clone(), old], &pods).is_ok());
-    assert_eq!(judge(&[new.clone()], &pods), Err(Unclear::NothingBefore));
+    assert_eq!(
+        judge(std::slice::from_ref(&new), &pods),
+        Err(Unclear::NothingBefore)
+    );
     let same = replica_set(9, OLD, NEW);
     assert_eq!(judge(&[new, same], &pods), Err(Unclear::NoOtherBefore));
 }
