@@ -25,6 +25,7 @@ mod issuers;
 mod kinds;
 mod kstatus;
 mod leadership;
+mod mid_roll;
 mod names;
 mod namespaces;
 mod own_addresses;
