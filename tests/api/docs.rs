@@ -55,6 +55,13 @@ const OTHER_WORDS: &[&str] = &[
     "Revoke",
     "Verify",
     // What the controllers of workloads and kubelets say.
+    "ContainerCannotRun",
+    "ContainerCreating",
+    "ContainerStatusUnknown",
+    "CrashLoopBackOff",
+    "OOMKilled",
+    "PodInitializing",
+    "StartError",
     "False",
     "NewReplicaSetAvailable",
     "ProgressDeadlineExceeded",
