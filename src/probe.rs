@@ -7,6 +7,7 @@
 mod handshake;
 mod starttls;
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -82,7 +83,7 @@ pub enum Unreached {
 }
 
 /// How long all looks for a host and its connection may take.
-const CONNECT: Duration = Duration::from_secs(20);
+pub const CONNECT: Duration = Duration::from_secs(20);
 /// How long one address may take.
 const CONNECT_ADDRESS: Duration = Duration::from_secs(5);
 
@@ -96,46 +97,26 @@ pub async fn host(
     port: u16,
     asked: &Asked,
 ) -> Result<Presented, Unreached> {
-    let at = || format!("{host}:{port}");
-    let connected = tokio::time::timeout(CONNECT, outside.connect(host, port, None)).await;
-    let connection = connected
-        .map_err(|_| Unreached::Slow {
-            at: at(),
-            step: CONNECTING,
-            patience: CONNECT,
-        })?
-        .map_err(|problem| Unreached::Away {
-            at: at(),
-            problem: format!("{problem:#}"),
-        })?;
+    let at = format!("{host}:{port}");
+    let connection = connected(&at, CONNECT, outside.connect(host, port, None)).await?;
     present(connection.stream, connection.to, asked).await
 }
 
-/// Asks a server that somebody else names, directly and at an address that may be asked.
+/// Asks a server that somebody else names, directly and at an address that may be asked. It has `patience` to take a connection.
 ///
 /// # Errors
 /// When it can't be reached, may not be, or shows no certificate.
 pub async fn allowed(
     outside: &Outside,
-    host: &str,
-    port: u16,
+    (host, port): (&str, u16),
     allowed: &Allowed,
+    patience: Duration,
     asked: &Asked,
 ) -> Result<Presented, Unreached> {
     let at = format!("{host}:{port}");
-    let connected = outside.reach_directly(host, port, allowed);
-    match tokio::time::timeout(CONNECT, connected).await {
-        Ok(Ok(stream)) => present(stream, at, asked).await,
-        Ok(Err(problem)) => Err(Unreached::Away {
-            at,
-            problem: format!("{problem:#}"),
-        }),
-        Err(_) => Err(Unreached::Slow {
-            at,
-            step: CONNECTING,
-            patience: CONNECT,
-        }),
-    }
+    let connecting = outside.reach_directly(host, port, allowed);
+    let stream = connected(&at, patience, connecting).await?;
+    present(stream, at, asked).await
 }
 
 /// Asks a server at its address, such as a Pod's.
@@ -144,37 +125,35 @@ pub async fn allowed(
 /// When it can't be reached, or shows no certificate.
 pub async fn address(address: SocketAddr, asked: &Asked) -> Result<Presented, Unreached> {
     let at = address.to_string();
-    let connected = tokio::time::timeout(CONNECT_ADDRESS, TcpStream::connect(address)).await;
-    match connected {
-        Ok(Ok(stream)) => present(stream, at, asked).await,
-        Ok(Err(problem)) => Err(Unreached::Away {
-            at,
-            problem: problem.to_string(),
+    let stream = connected(&at, CONNECT_ADDRESS, TcpStream::connect(address)).await?;
+    present(stream, at, asked).await
+}
+
+/// What comes of connecting, within a time.
+async fn connected<T, E: Display>(
+    at: &str,
+    patience: Duration,
+    connecting: impl Future<Output = Result<T, E>>,
+) -> Result<T, Unreached> {
+    match tokio::time::timeout(patience, connecting).await {
+        Ok(connected) => connected.map_err(|problem| Unreached::Away {
+            at: at.to_owned(),
+            problem: format!("{problem:#}"),
         }),
         Err(_) => Err(Unreached::Slow {
-            at,
-            step: CONNECTING,
-            patience: CONNECT_ADDRESS,
+            at: at.to_owned(),
+            step: "take a connection",
+            patience,
         }),
     }
 }
 
-/// Asks whoever is at the other end of a connection, which is told as `at`.
-///
-/// # Errors
-/// When it shows no certificate.
-pub async fn present(
-    mut stream: TcpStream,
-    at: String,
-    asked: &Asked,
-) -> Result<Presented, Unreached> {
+async fn present(mut stream: TcpStream, at: String, asked: &Asked) -> Result<Presented, Unreached> {
     if let Some(starttls) = asked.starttls {
         starttls::begin(&mut stream, &at, starttls).await?;
     }
     handshake::present(stream, at, asked.name.clone()).await
 }
-
-const CONNECTING: &str = "take a connection";
 
 #[cfg(test)]
 mod tests;

@@ -99,8 +99,9 @@ impl Checks {
             starttls: spec.start_tls.map(Into::into),
         };
         let allowed = allowed.but_not(Arc::clone(&self.but_not));
-        let (host, port) = (&target.host, target.port);
-        let presented = probe::allowed(&self.outside, host, port, &allowed, &asked).await;
+        let server = (target.host.as_str(), target.port);
+        let connecting = probe::CONNECT;
+        let presented = probe::allowed(&self.outside, server, &allowed, connecting, &asked).await;
         Ok(match presented {
             Ok(presented) => {
                 let shown = (name.as_str(), &asked.name);

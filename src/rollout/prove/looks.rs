@@ -211,16 +211,9 @@ impl Endpoint {
                 (Some(address.to_string()), shown)
             }
             Where::Outside(host, port) => {
-                let at = format!("{host}:{port}");
-                let connected = outside.reach_directly(&host, port, allowed);
-                let shown = match tokio::time::timeout(CONNECT, connected).await {
-                    Ok(Ok(stream)) => seen(probe::present(stream, at.clone(), &asked).await),
-                    Ok(Err(problem)) => {
-                        Seen::Unreached(format!("{at} can't be reached: {problem:#}"))
-                    }
-                    Err(_) => Seen::Unreached(format!("{at} takes no connection in {CONNECT:?}")),
-                };
-                (Some(at), shown)
+                let server = (host.as_str(), port);
+                let presented = probe::allowed(outside, server, allowed, CONNECT, &asked).await;
+                (Some(format!("{host}:{port}")), seen(presented))
             }
         }
     }
