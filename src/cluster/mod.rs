@@ -74,22 +74,24 @@ pub fn mapped<A, B>(event: Event<A>, change: impl FnOnce(A) -> B) -> Event<B> {
     }
 }
 
+/// The HTTP status code with which the API server refused a list, or the watch that was to follow it; `None` if a watch failed
+/// otherwise.
+pub fn refusal(problem: &watcher::Error) -> Option<u16> {
+    match problem {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status.code),
+        _ => None,
+    }
+}
+
 /// Whether a watch failed because its list is not allowed.
 pub fn is_forbidden(problem: &watcher::Error) -> bool {
-    matches!(
-        problem,
-        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.is_forbidden()
-    )
+    matches!(problem, watcher::Error::InitialListFailed(_)) && refusal(problem) == Some(403)
 }
 
 /// Logs that a watch failed. It is taken up again by itself, from where it was; what it has shown so far still counts.
 pub fn watch_failed(kind: &str, problem: &watcher::Error) {
-    let refused = match problem {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status.code),
-        _ => None,
-    };
-    let advice = match refused {
+    let advice = match refusal(problem) {
         Some(403) => "the operator's RBAC must allow list and watch",
         Some(404) => "the CRDs must be installed: certwright crds | kubectl apply -f -",
         _ => "it is taken up again",

@@ -21,7 +21,7 @@ use tracing::{debug, warn};
 
 use super::scope::Scope;
 use super::watched::watched;
-use super::{call, watch_failed};
+use super::{call, is_forbidden, watch_failed};
 use crate::backoff::Backoff;
 
 /// After so many refusals in a row the right is taken to be missing. An API server that has just started refuses what it
@@ -134,7 +134,7 @@ impl Namespaces {
                     }
                     self.heard(event).into_iter().for_each(changed);
                 }
-                Err(problem) if is_refused(&problem) => refusals += 1,
+                Err(problem) if is_forbidden(&problem) => refusals += 1,
                 Err(problem) => watch_failed("Namespace", &problem),
             }
         }
@@ -222,13 +222,6 @@ impl Known {
         let changed = before.unwrap_or_default() != said;
         Vec::from_iter(changed.then(|| Changed::One(namespace.to_owned())))
     }
-}
-
-fn is_refused(problem: &watcher::Error) -> bool {
-    matches!(
-        problem,
-        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 403
-    )
 }
 
 fn go_without(right: &str) {

@@ -15,8 +15,8 @@ use super::context::Context;
 use super::kinds::Watched;
 use super::{Surroundings, error, installed};
 use crate::cluster::scope::merged;
-use crate::cluster::watch_failed;
 use crate::cluster::watched::watched;
+use crate::cluster::{mapped, watch_failed};
 
 /// How many workloads are listed at a time: each is held whole until it has been reduced to a [`Workload`].
 const PAGE: u32 = 100;
@@ -48,7 +48,8 @@ pub(super) async fn follow<S: Surroundings>(
             }
             _ => watched(workloads, config()).boxed(),
         };
-        events.map_ok(|event| reduced(kind, event)).boxed()
+        let reduced = |event| mapped(event, |object: Object| object.workload(kind));
+        events.map_ok(reduced).boxed()
     });
     let events = merged(watches.collect(), writer.as_reader())
         .reflect(writer)
@@ -59,16 +60,6 @@ pub(super) async fn follow<S: Surroundings>(
             Ok(event) => heard(context, of_kind, &event),
             Err(problem) => watch_failed(kind.as_str(), &problem),
         }
-    }
-}
-
-fn reduced(kind: &WorkloadKind, event: Event<Object>) -> Event<Workload> {
-    match event {
-        Event::Init => Event::Init,
-        Event::InitApply(object) => Event::InitApply(object.workload(kind)),
-        Event::InitDone => Event::InitDone,
-        Event::Apply(object) => Event::Apply(object.workload(kind)),
-        Event::Delete(object) => Event::Delete(object.workload(kind)),
     }
 }
 

@@ -12,7 +12,7 @@ use super::Surroundings;
 use super::context::Context;
 use super::kinds::Watched;
 use crate::cluster::watched::watched;
-use crate::cluster::{call, watch_failed};
+use crate::cluster::{call, refusal, watch_failed};
 use crate::error::CallError;
 
 /// How often it is asked again for what is not there.
@@ -85,14 +85,5 @@ fn is_missing(problem: &watcher::Error, listed: bool) -> bool {
         Some(404) => true,
         Some(403) => !listed,
         _ => false,
-    }
-}
-
-/// What a watch was refused with.
-fn refusal(problem: &watcher::Error) -> Option<u16> {
-    match problem {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status.code),
-        _ => None,
     }
 }
