@@ -12,14 +12,13 @@ use kube::core::NamespaceResourceScope;
 
 use super::choice::{self, CALL, MAX_CONCURRENT, MIN_GAP};
 use super::mark::hexadecimal;
+use super::workload::NONE;
 use super::{CHOICE, Defaults, Misconfigured, Policy, Source, SourceKind, SourceName};
 use crate::api::Group;
 use crate::api::certificate::Rollout;
 use crate::pki::chain;
 
 const TLS: &str = "kubernetes.io/tls";
-
-static NONE: BTreeMap<String, String> = BTreeMap::new();
 
 /// What is kept of a Secret or ConfigMap that isn't ours. Nothing of its data is.
 #[derive(Clone, Debug, PartialEq)]

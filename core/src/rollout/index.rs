@@ -1,7 +1,8 @@
 //! Which workloads read a Secret or ConfigMap.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::referrers::Referrers;
 use super::{Source, SourceName, Workload, WorkloadKind};
 
 /// A workload, by kind, namespace and name.
@@ -33,7 +34,7 @@ impl From<&Workload> for WorkloadName {
 pub struct Index {
     /// All kinds that are listed and watched.
     kinds: BTreeSet<WorkloadKind>,
-    readers: HashMap<SourceName, BTreeSet<WorkloadName>>,
+    readers: Referrers<WorkloadName>,
     reads: BTreeMap<WorkloadName, BTreeSet<Source>>,
     /// Who has its Pod template from another workload, and from which.
     lenders: BTreeMap<WorkloadName, WorkloadName>,
@@ -47,7 +48,7 @@ impl Index {
     pub fn new(kinds: impl IntoIterator<Item = WorkloadKind>) -> Self {
         Self {
             kinds: kinds.into_iter().collect(),
-            readers: HashMap::new(),
+            readers: Referrers::default(),
             reads: BTreeMap::new(),
             lenders: BTreeMap::new(),
             unseen: BTreeSet::new(),
@@ -62,7 +63,7 @@ impl Index {
 
     /// The workloads that read this, those among them that have their Pod template from another one.
     pub fn readers(&self, source: &SourceName) -> impl Iterator<Item = &WorkloadName> {
-        let readers = self.readers.get(source);
+        let readers = self.readers.of(source);
         let borrowers = self
             .lenders
             .iter()
@@ -91,14 +92,9 @@ impl Index {
         let name = WorkloadName::from(workload);
         self.unseen.remove(&name);
         let mut touched = self.forget(&name);
-        for source in &workload.reads {
-            let source = name.read(source);
-            self.readers
-                .entry(source.clone())
-                .or_default()
-                .insert(name.clone());
-            touched.insert(source);
-        }
+        let read: BTreeSet<SourceName> = workload.reads.iter().map(|one| name.read(one)).collect();
+        self.readers.add(&name, &read);
+        touched.extend(read);
         if let Some(lender) = &workload.lender {
             self.lenders.insert(name.clone(), lender.clone());
             touched.extend(self.borrowed(&name).map(|source| name.read(source)));
@@ -139,14 +135,7 @@ impl Index {
         self.lenders.remove(name);
         let read = self.reads.remove(name).unwrap_or_default();
         let read: BTreeSet<SourceName> = read.iter().map(|source| name.read(source)).collect();
-        for source in &read {
-            if let Some(readers) = self.readers.get_mut(source) {
-                readers.remove(name);
-                if readers.is_empty() {
-                    self.readers.remove(source);
-                }
-            }
-        }
+        self.readers.remove(name, &read);
         touched.extend(read);
         touched
     }

@@ -1,13 +1,14 @@
 //! What leads to a Secret's certificate from outside: the hosts of Ingresses that name it.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::NamespaceResourceScope;
 use serde::{Deserialize, Deserializer};
 
 use super::choice::probed_ports;
+use super::referrers::Referrers;
 use super::workload::{NONE, ours};
 use super::{Misconfigured, Source, SourceName};
 use crate::api::Group;
@@ -149,7 +150,7 @@ impl kube::Resource for Ingress {
 /// Each change answers with the Secrets it touches.
 #[derive(Debug, Default)]
 pub struct Ingresses {
-    by_secret: HashMap<SourceName, BTreeSet<String>>,
+    by_secret: Referrers<String>,
     /// The Secrets of each, by namespace and name.
     secrets: BTreeMap<(String, String), BTreeSet<SourceName>>,
     /// Those not seen yet in a list that is being read anew.
@@ -159,7 +160,7 @@ pub struct Ingresses {
 impl Ingresses {
     /// The names of those that name a Secret: they are of its namespace.
     pub fn of(&self, secret: &SourceName) -> impl Iterator<Item = &String> {
-        self.by_secret.get(secret).into_iter().flatten()
+        self.by_secret.of(secret).into_iter().flatten()
     }
 
     /// One is there, in this state.
@@ -168,10 +169,7 @@ impl Ingresses {
         self.unseen.remove(&key);
         let mut touched = self.forget(&key);
         let secrets: BTreeSet<SourceName> = ingress.secrets().collect();
-        for secret in &secrets {
-            let named = self.by_secret.entry(secret.clone()).or_default();
-            named.insert(key.1.clone());
-        }
+        self.by_secret.add(&key.1, &secrets);
         touched.extend(secrets.iter().cloned());
         if !secrets.is_empty() {
             self.secrets.insert(key, secrets);
@@ -199,14 +197,7 @@ impl Ingresses {
 
     fn forget(&mut self, key: &(String, String)) -> BTreeSet<SourceName> {
         let secrets = self.secrets.remove(key).unwrap_or_default();
-        for secret in &secrets {
-            if let Some(named) = self.by_secret.get_mut(secret) {
-                named.remove(&key.1);
-                if named.is_empty() {
-                    self.by_secret.remove(secret);
-                }
-            }
-        }
+        self.by_secret.remove(&key.1, &secrets);
         secrets
     }
 }

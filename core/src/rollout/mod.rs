@@ -24,6 +24,7 @@ mod pace;
 mod plan;
 mod pods;
 mod raw;
+mod referrers;
 mod refusal;
 mod revision;
 mod served;

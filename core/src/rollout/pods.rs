@@ -12,6 +12,7 @@ use kube::core::{NamespaceResourceScope, SelectorExt as _};
 use serde::Deserialize;
 
 use self::container::ContainerStatus;
+use super::workload::NONE;
 use super::{Workload, WorkloadKind};
 use crate::api::certificate::CallPort;
 
@@ -200,7 +201,6 @@ impl Pod {
     }
 
     fn is_selected_by(&self, workload: &Workload) -> bool {
-        static NONE: BTreeMap<String, String> = BTreeMap::new();
         let labels = self.metadata.labels.as_ref().unwrap_or(&NONE);
         let selector = workload.selector.as_ref();
         selector.is_none_or(|selector| selector.matches(labels))
