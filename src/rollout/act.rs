@@ -12,9 +12,10 @@ use kube::Api;
 use kube::api::ListParams;
 use kube::runtime::controller::Action;
 
-use super::context::{Begun, Context};
+use super::context::Context;
 use super::error::{self, Error};
-use super::{Surroundings, call, report};
+use super::paced::Begun;
+use super::{Report, Surroundings, call, report};
 use crate::clock;
 use crate::cluster::{self, apply};
 
@@ -202,17 +203,11 @@ async fn rest<S: Surroundings>(
         RolloutPlan::Misconfigured { problem, sources } => {
             let report =
                 report::misconfigured(workload, problem, &news(context, workload, sources));
-            if context.surroundings.may_write() && context.is_news(name, &report.note) {
-                context.surroundings.publish(report).await;
-            }
+            tell_once(context, name, report).await;
         }
         RolloutPlan::Nothing if workload.lender.is_some() => {
-            let report = report::borrows(workload, &context.borrowed(&name));
-            if let Some(report) = report
-                && context.surroundings.may_write()
-                && context.is_news(name, &report.note)
-            {
-                context.surroundings.publish(report).await;
+            if let Some(report) = report::borrows(workload, &context.borrowed(&name)) {
+                tell_once(context, name, report).await;
             }
         }
         RolloutPlan::Skip {
@@ -222,12 +217,10 @@ async fn rest<S: Surroundings>(
         } => {
             // What is under way passes; the rest stays until someone does something.
             let lasts = matches!(why, Skip::Paused | Skip::Unavailable);
-            if lasts && !sources.is_empty() && context.surroundings.may_write() {
+            if lasts && !sources.is_empty() {
                 let report =
                     report::skipped(workload, *why, &news(context, workload, sources), *until);
-                if context.is_news(name, &report.note) {
-                    context.surroundings.publish(report).await;
-                }
+                tell_once(context, name, report).await;
             }
             if let Some(until) = until {
                 return at(now, *until);
@@ -236,6 +229,13 @@ async fn rest<S: Surroundings>(
         _ => context.not_skipped(&name),
     }
     Action::await_change()
+}
+
+/// Tells of a workload what was not told of it yet, while this replica leads.
+async fn tell_once<S: Surroundings>(context: &Context<S>, name: WorkloadName, report: Report) {
+    if context.surroundings.may_write() && context.is_news(name, &report.note) {
+        context.surroundings.publish(report).await;
+    }
 }
 
 /// What is new for a workload.

@@ -13,6 +13,7 @@ mod foreign;
 mod ingresses;
 mod installed;
 mod kinds;
+mod paced;
 mod proofs;
 mod prove;
 mod report;

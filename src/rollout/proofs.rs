@@ -11,7 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 
 use super::Surroundings;
-use super::context::{Context, Readers};
+use super::context::Context;
+use super::paced::Readers;
 
 /// What is looked at for a Certificate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -21,8 +21,9 @@ use kube::runtime::controller::Action;
 
 use self::looks::{of_host, of_workload};
 use self::services::Services;
-use super::context::{Context, Readers};
+use super::context::Context;
 use super::error::Error;
+use super::paced::Readers;
 use super::proofs::{Looked, Target};
 use super::{Probing, Surroundings};
 use crate::clock;

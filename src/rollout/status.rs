@@ -12,8 +12,9 @@ use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
 
-use super::context::{Context, Readers};
+use super::context::Context;
 use super::error::Error;
+use super::paced::Readers;
 use super::{Report, Surroundings, act, report};
 use crate::clock;
 use crate::cluster::apply;
