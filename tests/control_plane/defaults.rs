@@ -16,16 +16,7 @@ async fn a_namespace_says_what_its_certificates_and_workloads_do_not() {
     let scene = Scene::new("defaults").await;
     say(&scene, json!({ "rollout": "None" })).await;
     let operator = Operator::start(&scene).await;
-    let web = scene.web().await;
-    let [quiet, loud] = readers(&scene).await;
-    loud.noted(&web).await;
-    // Long after their Pods have started.
-    scene.clock.advance(SignedDuration::from_mins(10));
-    scene.renew("web", "one").await;
-    let second = scene.renewed(&web).await;
-    loud.rolled(&second, 2).await;
-    one_opted_out(&scene).await;
-    quiet.untouched().await;
+    let (quiet, second) = only_the_loud_one_is_rolled(&scene).await;
 
     // Another word is heard at once, and one that can't be read is told.
     say(&scene, json!({ "rollout": "Reboot" })).await;
@@ -52,16 +43,7 @@ async fn where_roles_are_all_its_rights_a_namespace_is_read_when_a_certificate_i
     let (scene, _) = limited("defaults-narrow", &[]).await;
     say(&scene, json!({ "rollout": "None" })).await;
     let operator = Operator::start(&scene).await;
-    let web = scene.web().await;
-    let [quiet, loud] = readers(&scene).await;
-    loud.noted(&web).await;
-    // Long after their Pods have started.
-    scene.clock.advance(SignedDuration::from_mins(10));
-    scene.renew("web", "one").await;
-    let second = scene.renewed(&web).await;
-    loud.rolled(&second, 2).await;
-    one_opted_out(&scene).await;
-    quiet.untouched().await;
+    let (quiet, second) = only_the_loud_one_is_rolled(&scene).await;
 
     say(&scene, json!({ "rollout": "Restart" })).await;
     scene.clock.advance(SignedDuration::from_mins(6));
@@ -88,6 +70,22 @@ async fn without_the_right_to_read_namespaces_all_else_goes_on() {
     let [quiet, _] = readers(&scene).await;
     quiet.noted(&web).await;
     operator.stop().await;
+}
+
+/// Where the namespace wants nothing done, a renewal rolls the workload that says otherwise, and no other. That other one, and
+/// the renewed Certificate.
+async fn only_the_loud_one_is_rolled<'s>(scene: &'s Scene<'_>) -> (Workload<'s>, Certificate) {
+    let web = scene.web().await;
+    let [quiet, loud] = readers(scene).await;
+    loud.noted(&web).await;
+    // Long after their Pods have started.
+    scene.clock.advance(SignedDuration::from_mins(10));
+    scene.renew("web", "one").await;
+    let second = scene.renewed(&web).await;
+    loud.rolled(&second, 2).await;
+    one_opted_out(scene).await;
+    quiet.untouched().await;
+    (quiet, second)
 }
 
 /// Two that read the Secret of `web`. The second says for itself that it is to be restarted.

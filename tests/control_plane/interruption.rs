@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use certwright_test_cluster::{AuditLevel, ControlPlane, Options};
-use http::Request;
-use kube::client::Body;
 use serde_json::json;
 use tokio::sync::Notify;
-use tower::ServiceExt as _;
 
-use crate::harness::{Calls, Operator, Scene};
+use crate::harness::{Moment, Operator, Scene, stuck};
 
 #[tokio::test]
 async fn killed_between_secret_and_status_it_issues_no_second_certificate() {
@@ -20,21 +17,8 @@ async fn killed_between_secret_and_status_it_issues_no_second_certificate() {
 
     // The status of `web` never gets to the API server.
     let reached = Arc::new(Notify::new());
-    let layer = tower::layer::layer_fn({
-        let reached = Arc::clone(&reached);
-        move |calls: Calls| {
-            let reached = Arc::clone(&reached);
-            tower::service_fn(move |request: Request<Body>| {
-                let (calls, reached) = (calls.clone(), Arc::clone(&reached));
-                async move {
-                    if request.uri().path().ends_with("/certificates/web/status") {
-                        reached.notify_one();
-                        std::future::pending::<()>().await;
-                    }
-                    calls.oneshot(request).await
-                }
-            })
-        }
+    let layer = stuck(&reached, Moment::Before, |request| {
+        request.uri().path().ends_with("/certificates/web/status")
     });
     let operator = Operator::start_with(&scene, layer).await;
     scene

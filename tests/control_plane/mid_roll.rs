@@ -4,25 +4,14 @@ use std::sync::Arc;
 
 use certwright_core::api::Certificate;
 use certwright_test_cluster::{AuditLevel, ControlPlane, Options};
-use http::{Method, Request};
+use http::Method;
 use jiff::SignedDuration;
-use kube::client::Body;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Notify;
-use tower::ServiceExt as _;
 
-use crate::harness::{Calls, Operator, Scene, condition, eventually};
-use crate::pace::{full, room};
+use crate::harness::{Moment, Operator, Scene, condition, eventually, stuck};
+use crate::pace::{certificate, full, room};
 use crate::rollout::{Workload, pod};
-
-/// Where an operator ends.
-#[derive(Clone, Copy)]
-enum Moment {
-    /// What it writes never gets to the API server.
-    Before,
-    /// It is written, and the answer never comes.
-    After,
-}
 
 #[tokio::test]
 async fn killed_before_or_after_a_mark_or_between_waves_it_rolls_each_workload_once() {
@@ -139,39 +128,13 @@ async fn is_marked(workload: &Workload<'_>) {
 /// An operator that ends as it writes this Deployment.
 async fn ends(scene: &Scene<'_>, workload: &'static str, moment: Moment) {
     let reached = Arc::new(Notify::new());
-    let layer = tower::layer::layer_fn({
-        let reached = Arc::clone(&reached);
-        move |calls: Calls| {
-            let reached = Arc::clone(&reached);
-            tower::service_fn(move |request: Request<Body>| {
-                let (calls, reached) = (calls.clone(), Arc::clone(&reached));
-                async move {
-                    let path = format!("/deployments/{workload}");
-                    let is_it =
-                        request.method() == Method::PATCH && request.uri().path().ends_with(&path);
-                    if !is_it {
-                        return calls.oneshot(request).await;
-                    }
-                    if matches!(moment, Moment::After) {
-                        calls.oneshot(request).await?;
-                    }
-                    reached.notify_one();
-                    std::future::pending().await
-                }
-            })
-        }
+    let layer = stuck(&reached, moment, move |request| {
+        let path = format!("/deployments/{workload}");
+        request.method() == Method::PATCH && request.uri().path().ends_with(&path)
     });
     let operator = Operator::start_with(scene, layer).await;
     reached.notified().await;
     operator.kill().await;
-}
-
-/// The Certificate `web` with this rollout, once it is ready.
-async fn certificate(scene: &Scene<'_>, rollout: Value) -> Certificate {
-    scene.ca().await;
-    let spec = json!({ "dnsNames": ["web.example.com"], "rollout": rollout });
-    scene.certificate("web", spec).await;
-    scene.ready("web").await
 }
 
 /// The Pod templates of these tests have no annotations of their own.

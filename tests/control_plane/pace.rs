@@ -154,7 +154,7 @@ async fn each_workload_gets_what_its_annotation_its_rule_or_its_certificate_says
 }
 
 /// The Certificate `web` with this rollout, once it is ready.
-async fn certificate(scene: &Scene<'_>, rollout: Value) -> Certificate {
+pub(crate) async fn certificate(scene: &Scene<'_>, rollout: Value) -> Certificate {
     scene.ca().await;
     let spec = json!({ "dnsNames": ["web.example.com"], "rollout": rollout });
     scene.certificate("web", spec).await;

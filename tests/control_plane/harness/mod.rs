@@ -7,6 +7,7 @@ mod record;
 mod recorder;
 mod scene;
 mod see;
+mod stuck;
 mod telling;
 
 pub(crate) use made::Made;
@@ -14,6 +15,7 @@ pub(crate) use operator::{Calls, Operator, get};
 pub(crate) use recorder::Recorder;
 pub(crate) use scene::{Scene, ShiftedClock};
 pub(crate) use see::{Held, condition, eventually, reads};
+pub(crate) use stuck::{Moment, stuck};
 pub(crate) use telling::{Keys, Told};
 
 use certwright_test_cluster::{AuditLevel, Options, SharedControlPlane};
