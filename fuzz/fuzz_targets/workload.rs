@@ -72,6 +72,7 @@ fn held(source: &Source) -> Held {
         issued_at: Some(now() - SignedDuration::from_mins(30)),
         first_seen: !ours,
         not_after: ours.then(|| now() + SignedDuration::from_hours(1000)),
+        replaces_refused: None,
         replaces_revoked: false,
         policy: Policy::of(
             &Group::default(),

@@ -200,6 +200,7 @@ impl Parts {
                     context: Arc::clone(&routes.context),
                     namespaces: Arc::clone(&namespaces),
                     asked: routes.namespaces.clone(),
+                    refused: routes.certificates.clone(),
                     defaults: settings.defaults.clone(),
                 }),
                 certificates: self.certificates.as_reader(),

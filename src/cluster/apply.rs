@@ -75,6 +75,39 @@ pub async fn secret(
         })
 }
 
+/// Writes a Secret of our own whole, such as the one that keeps the pair before.
+///
+/// `was` is the one that is there; without it the Secret can only be created.
+///
+/// # Errors
+/// When the API server refuses, in particular with a conflict if it is no longer as it `was`.
+pub async fn own_secret(
+    client: &Client,
+    group: &Group,
+    was: Option<&Secret>,
+    wanted: &Secret,
+) -> Result<(), Error> {
+    let mut wanted = wanted.clone();
+    let metadata = &mut wanted.metadata;
+    metadata.resource_version = match was {
+        Some(was) => was.metadata.resource_version.clone(),
+        None => Some(NOTHING.to_owned()),
+    };
+    metadata.uid = was.and_then(|was| was.metadata.uid.clone());
+    let namespace = metadata.namespace.clone().unwrap_or_default();
+    let name = metadata.name.clone().unwrap_or_default();
+    let parameters = PatchParams {
+        force: was.is_some(),
+        ..PatchParams::apply(group.manager())
+    };
+    let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
+    let written = call(api.patch(&name, &parameters, &Patch::Apply(&wanted))).await;
+    written.map(drop).map_err(|source| Error::Write {
+        object: Object::new("Secret", &namespace, &name),
+        source,
+    })
+}
+
 /// Gives a workload its marks. `body` says which workload, as it was read, and all of its marks. Returns the workload as it
 /// then is.
 ///

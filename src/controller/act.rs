@@ -11,12 +11,13 @@ use certwright_core::plan::intent::{Contents, Metadata};
 use certwright_core::plan::marks::Marks;
 use certwright_core::plan::observed::{Observed, Stored};
 use certwright_core::plan::status::{Failure, Outcome};
-use certwright_core::plan::{Assessment, IssueReason, Plan, Signer, Undoes, contents};
+use certwright_core::plan::{Assessment, IssueReason, Plan, Previous, Signer, Undoes, contents};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 
 use super::certificate::Thought;
 use super::gather::Gathered;
+use super::previous::Found;
 use super::{Context, PATIENCE};
 use crate::cluster::apply;
 use crate::error::Error;
@@ -32,6 +33,8 @@ pub(super) struct Acted {
     pub(super) issued: Option<Facts>,
     /// Whether something of an order that is over could not be taken away.
     pub(super) left_over: bool,
+    /// What is kept to go back to.
+    pub(super) previous: Previous,
 }
 
 impl Acted {
@@ -58,17 +61,20 @@ impl Acted {
             secret: None,
             issued: None,
             left_over: false,
+            previous: Previous::AsTold,
         }
     }
 }
 
-/// Does what was planned: at most one write, to the Secret.
+/// Does what was planned: at most one write, to the Secret; where the pair in it may have to come back, one before it. `found` is
+/// what is to be put back, if that is planned.
 pub(super) async fn act(
     context: &Context,
     now: Timestamp,
     alive: &Heartbeat,
     gathered: &Gathered,
     Thought { assessment, plan }: &Thought,
+    found: Option<Found>,
 ) -> Result<Acted, Error> {
     let attempt = |undoes| Attempt {
         context,
@@ -99,6 +105,10 @@ pub(super) async fn act(
             _ => Ok(Acted::nothing()),
         },
         Plan::Repair { undoes, .. } => attempt(undoes).repair().await,
+        Plan::Restore => match found {
+            Some(found) => attempt(&Undoes::Nothing).restore(found).await,
+            None => Ok(Acted::nothing()),
+        },
         Plan::Abandon { why } => attempt(&Undoes::Nothing).give_up(*why).await,
         Plan::Continue { .. }
         | Plan::Keep { .. }
@@ -180,9 +190,7 @@ impl Attempt<'_> {
             chain: issued.chain,
             ca,
         };
-        let mut acted = self.write(&leaf, &self.marks(), &contents).await?;
-        // A Secret that the API server refused holds nothing that was issued.
-        acted.issued = acted.secret.is_some().then_some(leaf);
+        let mut acted = self.store(leaf, &contents).await?;
         if acted.issued.is_some() {
             acted.left_over = !self.needs_no_next_key().await;
         }
@@ -291,6 +299,7 @@ impl Attempt<'_> {
                 .usable()
                 .is_some_and(|usable| matches!(usable.facts.signer, Signer::Outside)),
             account: self.acme().map(|issuer| issuer.account().url().to_owned()),
+            held_back: None,
             suggested: self.assessment.reason == Some(IssueReason::Suggested),
             signer: self.gathered.fallback_asked().cloned(),
         }
@@ -302,6 +311,18 @@ impl Attempt<'_> {
             Some(AnyIssuer::Acme(issuer)) => Some(issuer),
             _ => None,
         }
+    }
+
+    /// Stores what was issued. What is held until then is kept, where it may have to come back.
+    pub(super) async fn store(&self, leaf: Facts, contents: &Contents) -> Result<Acted, Error> {
+        let previous = self.keep_previous().await?;
+        let mut acted = self.write(&leaf, &self.marks(), contents).await?;
+        // A Secret that the API server refused holds nothing that was issued.
+        if acted.secret.is_some() {
+            acted.issued = Some(leaf);
+            acted.previous = previous;
+        }
+        Ok(acted)
     }
 
     pub(super) async fn write(
@@ -338,6 +359,7 @@ impl Attempt<'_> {
             secret: Some(secret),
             issued: None,
             left_over: false,
+            previous: Previous::AsTold,
         })
     }
 }

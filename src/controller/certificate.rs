@@ -18,11 +18,11 @@ use tracing::{Instrument, info_span};
 
 use super::act::{Acted, act};
 use super::gather::Gathered;
-use super::renewal;
 use super::revoke::revoke;
 use super::tell::{tell_done, write_status};
 use super::terms::in_terms;
 use super::{Context, PATIENCE, at};
+use super::{previous, renewal};
 use crate::cluster::call;
 use crate::cluster::secrets::Named;
 use crate::error::{Error, Object, Retry};
@@ -131,7 +131,16 @@ async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
     if renewal::ask(context, now, &mut gathered, &thought).await {
         thought = Thought::of(context, now, &gathered);
     }
-    let acted = match act(context, now, &alive, &gathered, &thought).await {
+    previous::tidy(context, now, &mut gathered).await?;
+    let found = match previous::find(context, now, &gathered, &thought).await? {
+        Some(Err(stays)) => {
+            gathered.heard.stays = Some(stays);
+            thought = Thought::of(context, now, &gathered);
+            None
+        }
+        found => found.and_then(Result::ok),
+    };
+    let acted = match act(context, now, &alive, &gathered, &thought, found).await {
         Err(problem) if failed_for_long(context, name, &problem) => {
             Acted::failed("SecretNotWritten", problem.told()).holding(gathered.order())
         }
@@ -142,6 +151,7 @@ async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
     let thought = match &acted.secret {
         Some(secret) => {
             gathered.wrote(context, now, secret).await?;
+            gathered.heard.previous = acted.previous.clone();
             let thought = Thought::of(context, now, &gathered);
             renewal::ask_soon(now, &mut gathered, &thought);
             thought
@@ -289,7 +299,7 @@ async fn say(
         Plan::Keep { look_again } => *look_again,
         Plan::Hold { until, .. } | Plan::HoldRepair { until, .. } => *until,
         // A step that failed has left its hold-off in the status; one that has work left goes on at once.
-        Plan::Issue { .. } | Plan::Repair { .. } => match &status.last_failure {
+        Plan::Issue { .. } | Plan::Repair { .. } | Plan::Restore => match &status.last_failure {
             Some(failure) => failure.next_try.0,
             None => now,
         },
@@ -314,7 +324,7 @@ mod tests {
     use certwright_core::pki::profile::{KeyUsage, Names};
     use certwright_core::pki::sign::{self, Locations};
     use certwright_core::pki::{Facts, PrivateKey, Profile};
-    use certwright_core::plan::IssueReason;
+    use certwright_core::plan::{IssueReason, Previous};
 
     use super::*;
 
@@ -346,6 +356,7 @@ mod tests {
             secret: None,
             issued,
             left_over: false,
+            previous: Previous::AsTold,
         }
     }
 

@@ -12,6 +12,7 @@ use certwright_core::plan::{
     Fallback, Heard, HeldOrder, Inputs, IssuerState, OldLeaves, Signer, Suggestion, Turn, claim,
 };
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
 
 use super::Context;
 use crate::cluster::secrets::{IssuerKey, Named};
@@ -132,6 +133,15 @@ impl Gathered {
     /// # Errors
     /// When it is another by now, or the API server fails.
     pub(super) async fn stored(&self, context: &Context) -> Result<Stored, Error> {
+        let live = self.live(context).await?;
+        Ok(Observed::with_contents(&live, &context.group).1)
+    }
+
+    /// The Secret that was read, whole and live.
+    ///
+    /// # Errors
+    /// When it is another by now, or the API server fails.
+    pub(super) async fn live(&self, context: &Context) -> Result<Secret, Error> {
         let target = &self.target;
         let conflict = || {
             context.secrets.doubt(target);
@@ -147,7 +157,7 @@ impl Gathered {
         {
             return Err(conflict());
         }
-        Ok(Observed::with_contents(&live, &context.group).1)
+        Ok(live)
     }
 
     /// What was read, for planning.

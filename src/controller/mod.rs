@@ -7,6 +7,7 @@ mod gather;
 mod issuer;
 mod outside;
 mod places;
+mod previous;
 mod renewal;
 mod revoke;
 mod served_check;

@@ -110,8 +110,7 @@ impl Attempt<'_> {
             chain: issued.chain,
             ca: issued.ca.into_iter().collect(),
         };
-        let mut acted = self.write(&leaf, &self.marks(), &contents).await?;
-        acted.issued = acted.secret.is_some().then_some(leaf);
+        let mut acted = self.store(leaf, &contents).await?;
         if acted.issued.is_some() {
             acted.left_over = !self.done(next.kept).await;
         }

@@ -3,7 +3,7 @@
 use certwright_core::api::certificate::CertificateStatus;
 use certwright_core::api::{Certificate, Condition, ConditionStatus, condition};
 use certwright_core::pki::Facts;
-use certwright_core::plan::status::{self, ISSUING, Outcome};
+use certwright_core::plan::status::{self, ISSUING, Outcome, ROLL_BACK_FAILED};
 use certwright_core::plan::{Plan, Turn, Undoes};
 use jiff::Timestamp;
 use kube::Resource;
@@ -43,6 +43,19 @@ pub(super) async fn tell_done(
             context
                 .events
                 .publish(now, about, Kind::Normal, "Issued", "Issue", &note)
+                .await;
+        }
+        (Plan::Restore, _) => {
+            let held_back = acted.secret.as_ref();
+            let held_back = held_back.and_then(|secret| secret.marks.held_back.as_ref());
+            let why = held_back.map_or("", |held_back| held_back.message.as_str());
+            info!(secret, why, "Put the certificate before back");
+            let note = format!(
+                "Put the certificate before back into Secret {secret}, since workloads refuse the new one: {why}"
+            );
+            context
+                .events
+                .publish(now, about, Kind::Warning, "RolledBack", "RollBack", &note)
                 .await;
         }
         (Plan::Repair { what, .. }, _) => {
@@ -128,25 +141,30 @@ pub(super) async fn write_status(
     Ok(())
 }
 
-/// What of a new status is worth a Warning: a reason that nothing is issued that the old one did not give.
+/// What of a new status is worth a Warning: a reason that nothing is issued that the old one did not give, or
+/// a condition that needs somebody.
 fn warning<'a>(
     old: Option<&CertificateStatus>,
     new: &'a CertificateStatus,
 ) -> Option<&'a Condition> {
     const AT_REST: [&str; 2] = ["UpToDate", "CAReplaced"];
+    const BESIDE: [&str; 2] = ["LimitedByCA", ROLL_BACK_FAILED];
     let said = condition::find(&new.conditions, ISSUING)?;
     let before = old
         .and_then(|old| condition::find(&old.conditions, ISSUING))
         .map(|condition| &condition.reason);
-    let limited = || {
-        let said = condition::find(&new.conditions, "LimitedByCA")?;
-        let before = old.and_then(|old| condition::find(&old.conditions, "LimitedByCA"));
-        before.is_none().then_some(said)
+    let appeared = |type_: &str| {
+        let before = old.and_then(|old| condition::find(&old.conditions, type_));
+        before.is_none()
+    };
+    let said_beside = || {
+        let mut new_ones = BESIDE.into_iter().filter(|type_| appeared(type_));
+        new_ones.find_map(|type_| condition::find(&new.conditions, type_))
     };
     let bad = said.status == ConditionStatus::False && !AT_REST.contains(&said.reason.as_str());
     if bad && before != Some(&said.reason) {
         Some(said)
     } else {
-        limited()
+        said_beside()
     }
 }

@@ -9,19 +9,14 @@ use certwright_core::rollout::{
 };
 use jiff::Timestamp;
 use kube::Api;
-use kube::api::ListParams;
 use kube::runtime::controller::Action;
 
 use super::context::Context;
 use super::error::{self, Error};
 use super::paced::Begun;
-use super::{Report, Surroundings, call, report};
+use super::{Report, Surroundings, call, pages, report};
 use crate::clock;
 use crate::cluster::{self, apply};
-
-/// How many Pods are read at a time, and how often.
-const PAGE: u32 = 500;
-const PAGES: u32 = 40;
 
 /// Does what is to be done to a workload, by at most one write.
 ///
@@ -252,29 +247,14 @@ async fn read_pods<S: Surroundings>(
     context: &Context<S>,
     workload: &Workload,
 ) -> Result<(Pods, Vec<Callee>), Error> {
-    let named = || error::Workload(WorkloadName::from(workload));
     let api: Api<Pod> = Api::namespaced(context.client.clone(), workload.namespace());
-    let selector = workload.selector.clone().unwrap_or_default();
-    let mut page = ListParams::default().labels_from(&selector).limit(PAGE);
     let (mut pods, mut callees) = (Pods::default(), Vec::new());
-    for _ in 0..PAGES {
-        let list = cluster::call(api.list(&page))
-            .await
-            .map_err(|source| Error::ListPods {
-                workload: named(),
-                source,
-            })?;
-        pods = pods.and(Pods::of(workload, &list.items));
-        callees.extend(Callee::of(workload, &list.items));
-        match list.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => page = page.continue_token(&token),
-            None => return Ok((pods, callees)),
-        }
-    }
-    Err(Error::TooManyPods {
-        workload: named(),
-        most: PAGE * PAGES,
+    pages::each(workload, &api, |page| {
+        pods = pods.and(Pods::of(workload, &page));
+        callees.extend(Callee::of(workload, &page));
     })
+    .await?;
+    Ok((pods, callees))
 }
 
 async fn mark<S: Surroundings>(

@@ -19,18 +19,18 @@ pub(super) enum Error {
         #[source]
         source: CallError,
     },
-    /// Its Pods were not read.
-    #[error("failed to list the Pods of {workload}")]
-    ListPods {
+    /// Its Pods, or what they were made from, were not read.
+    #[error("failed to list what belongs to {workload}")]
+    List {
         /// Which.
         workload: Workload,
         /// Why.
         #[source]
         source: CallError,
     },
-    /// It has more Pods than are read.
-    #[error("failed to list the Pods of {workload}: more than {most}")]
-    TooManyPods {
+    /// There is more of that than is read.
+    #[error("failed to list what belongs to {workload}: more than {most}")]
+    TooMany {
         /// Which.
         workload: Workload,
         /// How many are read.
@@ -93,11 +93,11 @@ impl Error {
     pub(super) fn retry(&self) -> Retry {
         match self {
             Self::ReadWorkload { source, .. }
-            | Self::ListPods { source, .. }
+            | Self::List { source, .. }
             | Self::MarkWorkload { source, .. }
             | Self::WriteStatus { source, .. } => source.retry(),
             Self::FindServed { source, .. } => source.retry(),
-            Self::TooManyPods { .. } | Self::CallPods { .. } => Retry::Backoff,
+            Self::TooMany { .. } | Self::CallPods { .. } => Retry::Backoff,
         }
     }
 

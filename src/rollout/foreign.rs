@@ -131,6 +131,7 @@ impl Foreigners {
             issued_at: changed_at.or(foreign.written_at),
             first_seen: changed_at.is_none(),
             not_after: None,
+            replaces_refused: None,
             replaces_revoked: false,
             policy: surroundings.policy(&foreign)?,
             issuing: false,
@@ -372,7 +373,7 @@ pub(super) async fn reconcile<S: Surroundings>(foreign: &Foreign, context: &Cont
     };
     let now = context.surroundings.now();
     let readers = context.readers(now, &name, &held);
-    let again = take_up(now, context, &name.source, &held, &readers);
+    let again = take_up(now, context, &name.source, &held, &readers, None);
     match (&held.policy, &readers.pace.failed) {
         (Err(problem), _) => tell(context, &name, report::unread(foreign, problem)).await,
         (Ok(_), Some(failed)) => tell(context, &name, report::halted_by(foreign, failed)).await,

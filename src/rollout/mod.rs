@@ -14,8 +14,10 @@ mod ingresses;
 mod installed;
 mod kinds;
 mod paced;
+mod pages;
 mod proofs;
 mod prove;
+mod refused;
 mod report;
 mod status;
 #[cfg(test)]
@@ -85,6 +87,9 @@ pub trait Surroundings: Send + Sync + 'static {
 
     /// Takes note of a workload that was restarted or called.
     fn carried(&self, strategy: RolloutStrategy);
+
+    /// Takes note that the status of a Certificate, just written, says that a workload refuses what it holds.
+    fn refused(&self, namespace: &str, name: &str);
 
     /// Takes note of a certificate that all dependents were seen to serve, so long after it was issued.
     fn served(&self, after: SignedDuration);

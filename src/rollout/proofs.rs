@@ -211,6 +211,7 @@ impl<S: Surroundings> Context<S> {
             }
         });
         Proven {
+            refused: None,
             workloads: workloads.collect(),
             hosts: hosts.collect(),
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use certwright_core::api::{Certificate, Condition, ConditionStatus, condition};
 use certwright_core::rollout::{
-    Carried, Dependent, HALTED, Held, ROLLED_OUT, RolloutPlan, SERVED, STALE, Source, Turn,
+    Carried, Dependent, HALTED, Held, Proven, ROLLED_OUT, RolloutPlan, SERVED, STALE, Source, Turn,
     Workload, WorkloadName, carried, is_due, status_body,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -15,7 +15,7 @@ use kube::{Api, ResourceExt};
 use super::context::Context;
 use super::error::Error;
 use super::paced::Readers;
-use super::{Report, Surroundings, act, report};
+use super::{Report, Surroundings, act, refused, report};
 use crate::clock;
 use crate::cluster::apply;
 
@@ -49,11 +49,19 @@ pub(super) async fn reconcile<S: Surroundings>(
     };
     let now = context.surroundings.now();
     let readers = context.readers(now, &secret, &held);
-    let again = take_up(now, context, &secret.source, &held, &readers);
+    let found = if context.surroundings.may_write() && !is_told_refused(certificate, &held) {
+        refused::look(now, context, &secret.source, &held, &readers).await
+    } else {
+        refused::Found::default()
+    };
+    let again = take_up(now, context, &secret.source, &held, &readers, found.again);
     // Somebody may serve it by now.
     context.wake_proof(certificate);
     let by = (&readers.pace, readers.full);
-    let proven = context.proven(&secret, &held, &readers);
+    let proven = Proven {
+        refused: found.refused,
+        ..context.proven(&secret, &held, &readers)
+    };
     let carried = carried(
         now,
         &context.group,
@@ -90,7 +98,11 @@ pub(super) async fn reconcile<S: Surroundings>(
         let after = now.duration_since(issued_at);
         context.surroundings.served(after.max(SignedDuration::ZERO));
     }
+    let refused = is_told_refused(&written, &held);
     context.surroundings.wrote(written);
+    if refused {
+        context.surroundings.refused(&namespace, &name);
+    }
     for report in news.into_iter().flatten() {
         context.surroundings.publish(report).await;
     }
@@ -120,6 +132,16 @@ fn news<S>(context: &Context<S>, certificate: &Certificate, carried: &Carried) -
     .collect()
 }
 
+/// Whether a Certificate says that a workload refuses what it holds.
+fn is_told_refused(certificate: &Certificate, held: &Held) -> bool {
+    let rollout = certificate
+        .status
+        .as_ref()
+        .and_then(|status| status.rollout.as_ref());
+    let refused = rollout.and_then(|rollout| rollout.refused.as_ref());
+    refused.is_some_and(|refused| refused.fingerprint == held.fingerprint)
+}
+
 /// Whether it was told already that all serve the certificate.
 fn told_served(certificate: &Certificate, held: &Held) -> bool {
     certificate.status.as_ref().is_some_and(|status| {
@@ -134,7 +156,8 @@ fn is_served(conditions: &[Condition]) -> bool {
     served.is_some_and(|condition| condition.status == ConditionStatus::True)
 }
 
-/// Has those workloads looked at whose turn it is, as many as may be taken up, and says when it may be another's.
+/// Has those workloads looked at whose turn it is, as many as may be taken up, and says when it may be another's, or `again` if
+/// that is earlier.
 ///
 /// Those that failed are left to their own next try.
 pub(super) fn take_up<S: Surroundings>(
@@ -143,11 +166,13 @@ pub(super) fn take_up<S: Surroundings>(
     source: &Source,
     held: &Held,
     readers: &Readers,
+    again: Option<Timestamp>,
 ) -> Action {
     context.fill(now);
     let pace = &readers.pace;
     let room = pace.room(held);
-    let (mut ready, mut moments) = (Vec::new(), Vec::from_iter(pace.fails_at));
+    let (mut ready, mut moments) = (Vec::new(), Vec::new());
+    moments.extend(pace.fails_at.into_iter().chain(again));
     for Dependent { workload, begun } in readers.iter() {
         if begun || !is_due(&context.group, workload, source, held) {
             continue;

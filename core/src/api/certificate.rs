@@ -9,6 +9,7 @@ use super::DurationText;
 
 mod carried;
 mod fallback;
+mod held_back;
 mod key;
 mod names;
 mod order;
@@ -18,16 +19,20 @@ mod rollout;
 mod secret;
 mod status;
 
-pub use carried::{HostState, HostStatus, RolloutStatus, WorkloadState, WorkloadStatus};
+pub use carried::{
+    HostState, HostStatus, RefusedStatus, RolloutStatus, WorkloadState, WorkloadStatus,
+};
 pub use fallback::{FallbackStatus, SignedBy};
+pub use held_back::{HeldBackStatus, PreviousStatus};
 pub use key::{KeyAlgorithm, KeyEncoding, PrivateKey, RotationPolicy, SignatureAlgorithm, Usage};
 pub use names::{NameConstraintItems, NameConstraints, OtherName, Subject};
 pub use order::{OrderStatus, PresentedChallenge};
 pub use renewal::{Renewal, RenewalPolicy, RenewalWindow};
 pub use revocation::{RevocationState, RevocationStatus};
 pub use rollout::{
-    CallMethod, CallPort, LabelOperator, LabelRequirement, ProbePolicy, ProbePort, Rollout,
-    RolloutCall, RolloutProbe, RolloutRule, RolloutStrategy, StartTlsProtocol, WorkloadSelector,
+    CallMethod, CallPort, LabelOperator, LabelRequirement, ProbePolicy, ProbePort, RollBackPolicy,
+    Rollout, RolloutCall, RolloutProbe, RolloutRule, RolloutStrategy, StartTlsProtocol,
+    WorkloadSelector,
 };
 pub use secret::{AdditionalOutputFormat, OutputFormat, SecretDeletionPolicy, SecretTemplate};
 pub use status::{CertificateStatus, LastFailure, SuggestedWindow};
@@ -200,6 +205,13 @@ impl CertificateSpec {
     /// What becomes of the Secret when the Certificate is deleted: `Retain` if the spec doesn't say.
     pub fn secret_deletion_policy(&self) -> SecretDeletionPolicy {
         self.secret_deletion_policy.unwrap_or_default()
+    }
+
+    /// Whether the pair before comes back if workloads refuse the held one.
+    pub fn rolls_back(&self) -> bool {
+        let rollout = self.rollout.as_ref();
+        let policy = rollout.and_then(|rollout| rollout.roll_back);
+        policy.unwrap_or_default() == RollBackPolicy::Enabled
     }
 
     /// Whether each issuance makes a new key: if the spec doesn't say, `Never` for a CA, whose key others rely on, and

@@ -11,6 +11,7 @@ use self::replacement::was_issued_by;
 pub use self::replacement::{CaState, older_until};
 use super::drift::{differences, differences_outside};
 use super::fallback;
+use super::held_back;
 use super::inputs::{Inputs, IssuerState, ReadyIssuer, Signer};
 use super::intent::{Flaw, Metadata, key_encoding, output_formats};
 use super::marks::Marks;
@@ -39,8 +40,11 @@ pub struct Assessment {
     pub attempted: String,
     /// The certificate that is held, if it is a pair that can be read.
     pub held: Option<Facts>,
-    /// Why the held certificate does not meet the spec; [`Assessment::reason`] then says the same.
+    /// Why the held certificate does not meet the spec; [`Assessment::reason`] then says the same, unless what the spec asks for
+    /// is held back.
     pub unmet: Option<IssueReason>,
+    /// Until when the held certificate stays, where workloads refuse what should replace it.
+    pub stays_until: Option<Timestamp>,
     /// The first reason to issue now.
     pub reason: Option<IssueReason>,
     /// What else is off about the Secret; empty while there is a reason to issue.
@@ -104,6 +108,7 @@ impl Assessment {
             attempted: String::new(),
             held: None,
             unmet: None,
+            stays_until: None,
             reason: None,
             flaws: BTreeSet::new(),
             taken_over: false,
@@ -167,6 +172,10 @@ impl Assessment {
         self.limited_by = self.limited(now, inputs, &held, &renewal);
         if let Some(end) = self.limited_by {
             renewal.at = renewal.at.map(|at| last_chance(at, &held, end));
+        }
+        self.stays_until = held_back::stays_until(now, inputs, self, &held);
+        if let Some(until) = self.stays_until {
+            renewal.at = renewal.at.map(|at| at.max(until));
         }
         self.renewal = Some(renewal);
         self.compare_surroundings(inputs, secret, &held);
@@ -330,8 +339,10 @@ impl Assessment {
 
     /// The first reason to issue now, in the order of [`IssueReason`].
     fn first_reason(&self, now: Timestamp) -> Option<IssueReason> {
-        if self.unmet.is_some() {
-            return self.unmet.clone();
+        if let Some(unmet) = &self.unmet
+            && !self.is_held_back(unmet)
+        {
+            return Some(unmet.clone());
         }
         if matches!(self.ca, CaState::Following { due } if due <= now) {
             return Some(IssueReason::CaReplaced);
@@ -362,6 +373,11 @@ impl Assessment {
         Some(IssueReason::AskedByHand(asked))
     }
 
+    /// Whether what would be issued for this reason is what workloads refuse.
+    fn is_held_back(&self, why: &IssueReason) -> bool {
+        self.stays_until.is_some() && matches!(why, IssueReason::RequestChanged(_))
+    }
+
     /// When to look again, if nothing happens before.
     pub(super) fn look_again(&self, now: Timestamp, inputs: &Inputs<'_>) -> Timestamp {
         let ca = match self.ca {
@@ -380,11 +396,19 @@ impl Assessment {
             .as_ref()
             .map(|held| later(held.not_after, SignedDuration::from_secs(1)));
         let begin = self.held.as_ref().map(|held| held.not_before);
-        [ca, renewal, contest, expiry, begin, self.asked_due]
-            .into_iter()
-            .flatten()
-            .filter(|at| *at > now)
-            .fold(later(now, MAX_LOOK_AGAIN), Timestamp::min)
+        [
+            ca,
+            renewal,
+            contest,
+            expiry,
+            begin,
+            self.asked_due,
+            self.stays_until,
+        ]
+        .into_iter()
+        .flatten()
+        .filter(|at| *at > now)
+        .fold(later(now, MAX_LOOK_AGAIN), Timestamp::min)
     }
 }
 

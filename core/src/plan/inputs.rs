@@ -5,10 +5,11 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::fallback::Fallback;
+use super::held_back::Stays;
 use super::marks::{RENEW, REVOKE};
 use super::observed::Observed;
 use super::request::IssuerName;
-use crate::api::certificate::{OrderStatus, RevocationStatus, SuggestedWindow};
+use crate::api::certificate::{OrderStatus, PreviousStatus, RevocationStatus, SuggestedWindow};
 use crate::api::{Certificate, CertificateStatus, Group};
 use crate::pki::{Authority, Facts};
 
@@ -45,6 +46,22 @@ pub struct Heard {
     pub revocation: Option<RevocationStatus>,
     /// What an unfinished issuance holds outside the cluster.
     pub order: HeldOrder,
+    /// Why a pair that is refused stays, if it was just tried to put the one before in its place.
+    pub stays: Option<Stays>,
+    /// What is kept to go back to.
+    pub previous: Previous,
+}
+
+/// What is kept to go back to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Previous {
+    /// What the status tells.
+    #[default]
+    AsTold,
+    /// This, since just now.
+    Kept(PreviousStatus),
+    /// Nothing any more.
+    Nothing,
 }
 
 /// What an unfinished issuance holds outside the cluster.
@@ -262,6 +279,15 @@ impl<'a> Inputs<'a> {
     pub(super) fn revocation(&self) -> Option<&'a RevocationStatus> {
         let told = self.status().and_then(|status| status.revocation.as_ref());
         self.heard.revocation.as_ref().or(told)
+    }
+
+    /// What is kept to go back to.
+    pub(super) fn previous(&self) -> Option<&'a PreviousStatus> {
+        match &self.heard.previous {
+            Previous::AsTold => self.status()?.previous.as_ref(),
+            Previous::Kept(previous) => Some(previous),
+            Previous::Nothing => None,
+        }
     }
 
     /// The CA that is asked, if it is one.

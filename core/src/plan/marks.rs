@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::intent::{ISSUER_KIND, ISSUER_NAME};
 use super::request::IssuerName;
 use crate::api::Group;
+use crate::api::certificate::HeldBackStatus;
 
 /// The label on each Secret we manage; our watch of Secrets selects by it.
 pub const MANAGED: &str = "managed";
@@ -29,6 +30,7 @@ const CA_REPLACED_AT: &str = "ca-replaced-at";
 const SIGNER: &str = "signer";
 const ACCOUNT: &str = "acme-account";
 const SUGGESTED: &str = "suggested";
+const HELD_BACK: &str = "held-back";
 /// The signer of what was issued outside the cluster.
 const OUTSIDE: &str = "outside";
 
@@ -53,6 +55,9 @@ pub struct Marks {
     pub account: Option<String>,
     /// Whether it was issued because the CA suggested to renew the one before.
     pub suggested: bool,
+    /// What workloads refuse, where this is the certificate before, put back in its place. On the Secret it is written with the
+    /// pair itself: nobody can stop in between.
+    pub held_back: Option<HeldBackStatus>,
     /// Who signed, where that is a fallback. It is written over the one that the spec names first, and read back by
     /// [`Observed::issuer`](super::observed::Observed::issuer).
     pub signer: Option<IssuerName>,
@@ -78,6 +83,7 @@ impl Marks {
             outside: text(SIGNER).as_deref() == Some(OUTSIDE),
             account: text(ACCOUNT),
             suggested: text(SUGGESTED).as_deref() == Some("true"),
+            held_back: text(HELD_BACK).and_then(|text| serde_json::from_str(&text).ok()),
             signer: None,
         }
     }
@@ -98,6 +104,11 @@ impl Marks {
         put(SIGNER, self.outside.then(|| OUTSIDE.to_owned()));
         put(ACCOUNT, self.account.clone());
         put(SUGGESTED, self.suggested.then(|| "true".to_owned()));
+        let held_back = self.held_back.as_ref();
+        put(
+            HELD_BACK,
+            held_back.and_then(|told| serde_json::to_string(told).ok()),
+        );
         if let Some(signer) = &self.signer {
             put(ISSUER_NAME, Some(signer.name.clone()));
             put(ISSUER_KIND, Some(signer.kind().to_owned()));

@@ -14,6 +14,7 @@ pub mod intent;
 pub mod marks;
 pub mod next_key;
 pub mod observed;
+pub mod previous;
 pub mod reason;
 pub mod renew;
 pub mod request;
@@ -28,7 +29,8 @@ use jiff::{SignedDuration, Timestamp};
 pub use assess::{Assessment, CaState, assess, older_until};
 pub use fallback::{Fallback, Turn};
 pub use inputs::{
-    Heard, HeldOrder, Inputs, IssuerState, OldLeaves, ReadyIssuer, Settings, Signer, Suggestion,
+    Heard, HeldOrder, Inputs, IssuerState, OldLeaves, Previous, ReadyIssuer, Settings, Signer,
+    Suggestion,
 };
 pub use intent::Flaw;
 pub use observed::Observed;
@@ -57,6 +59,8 @@ pub enum Plan {
         /// Whether this undoes what somebody else did.
         undoes: Undoes,
     },
+    /// Workloads refuse what is held: put the pair before back, if it is kept and still good.
+    Restore,
     /// Ask the issuer for a certificate.
     Issue {
         /// Why, for the user.
@@ -125,6 +129,8 @@ pub enum Undoes {
 ///    (a) the spec can't be said in a certificate: [`Plan::Blocked`];
 /// 2. the Secret is not ours, is being deleted, belongs to another Certificate, or is immutable and would have to
 ///    change: [`Plan::Blocked`];
+/// (b) workloads refuse what is held, roll back is wanted, and nothing is to be issued that may be the remedy: [`Plan::Restore`],
+///    unless that was just tried in vain;
 /// 4. there is no reason of 7: [`Plan::Keep`], or [`Plan::Repair`], or [`Plan::HoldRepair`] while the hold-off of a
 ///    contested repair runs;
 /// 5. a hold-off runs, for this same request, issuer and issuer Secret, and nobody asked anew by hand: [`Plan::Hold`];
@@ -150,6 +156,9 @@ pub fn decide(now: Timestamp, inputs: &Inputs<'_>, assessment: &Assessment) -> P
     }
     if let Some(why) = secret_in_the_way(inputs, assessment) {
         return Plan::Blocked { why };
+    }
+    if held_back::refused(inputs, assessment).is_some() && inputs.heard.stays.is_none() {
+        return Plan::Restore;
     }
     let Some(why) = assessment.reason.clone() else {
         return keep_or_repair(now, inputs, assessment);

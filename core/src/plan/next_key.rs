@@ -11,6 +11,11 @@ use crate::pki::PrivateKey;
 
 /// The name of the Secret for a Certificate with this uid.
 pub fn name(uid: &str) -> String {
+    name_of("next-key", uid)
+}
+
+/// The name of a Secret beside a Certificate's own, for what goes by this word.
+pub(super) fn name_of(word: &str, uid: &str) -> String {
     let digest = digest::digest(&digest::SHA256, uid.as_bytes());
     let hex: String = digest
         .as_ref()
@@ -18,7 +23,7 @@ pub fn name(uid: &str) -> String {
         .take(10)
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    format!("next-key-{hex}")
+    format!("{word}-{hex}")
 }
 
 /// Whether a Secret is one that we made for this Certificate: it names it and goes with it.

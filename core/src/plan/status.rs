@@ -40,13 +40,14 @@ const A_MOMENT: SignedDuration = SignedDuration::from_mins(1);
 const MAX_MESSAGE: usize = 4096;
 
 /// Conditions we own; others are left to their owners.
-pub const OWNED: [&str; 6] = [
+pub const OWNED: [&str; 7] = [
     READY,
     ISSUING,
     LIMITED_BY_CA,
     RENEWAL_ADJUSTED,
     FIELDS_IGNORED,
     REVOCATION_FAILED,
+    ROLL_BACK_FAILED,
 ];
 /// The held certificate meets the spec and is valid now.
 pub const READY: &str = "Ready";
@@ -62,6 +63,8 @@ const LIMITED_BY_CA: &str = "LimitedByCA";
 const RENEWAL_ADJUSTED: &str = "RenewalAdjusted";
 const REVOCATION_FAILED: &str = "RevocationFailed";
 const FIELDS_IGNORED: &str = "FieldsIgnored";
+/// Workloads refuse the held certificate, and none could be put in its place.
+pub const ROLL_BACK_FAILED: &str = "RollBackFailed";
 
 /// How the step that was planned went.
 #[derive(Clone, Debug, PartialEq)]
@@ -175,6 +178,10 @@ pub fn status(
         fallback: turn(now, inputs, assessment, plan, outcome),
         renewal_window: held.and_then(|held| inputs.suggestion(held)).cloned(),
         revocation: inputs.revocation().cloned(),
+        held_back: marks
+            .and_then(|marks| marks.held_back.clone())
+            .filter(|_| assessment.stays_until.is_some()),
+        previous: inputs.previous().cloned(),
         rollout: None,
     };
     let says = Sayings {
@@ -210,7 +217,11 @@ fn turn(
     let turn = inputs.fallback?.turn;
     if matches!(
         plan,
-        Plan::Keep { .. } | Plan::Repair { .. } | Plan::HoldRepair { .. } | Plan::Leave
+        Plan::Keep { .. }
+            | Plan::Repair { .. }
+            | Plan::HoldRepair { .. }
+            | Plan::Restore
+            | Plan::Leave
     ) {
         return None;
     }

@@ -12,7 +12,8 @@ use kube::core::{Selector, SelectorExt as _};
 
 use super::{CHOICE, OtherKinds, Workload};
 use crate::api::certificate::{
-    ProbePolicy, ProbePort, Rollout, RolloutCall, RolloutProbe, RolloutRule, RolloutStrategy,
+    ProbePolicy, ProbePort, RollBackPolicy, Rollout, RolloutCall, RolloutProbe, RolloutRule,
+    RolloutStrategy,
 };
 use crate::api::{DurationText, Group};
 use crate::plan::renew::Windows;
@@ -102,6 +103,8 @@ pub struct Policy {
     pub windows: Windows,
     /// Windows hold nothing back for less than this.
     pub urgent_before: SignedDuration,
+    /// Whether the certificate before comes back if a workload refuses the held one.
+    pub rolls_back: bool,
     probe: Option<RolloutProbe>,
 }
 
@@ -186,6 +189,7 @@ impl Policy {
             windows: Windows::of("spec.rollout.windows", &rollout.windows)
                 .map_err(|invalid| Misconfigured::new(invalid.field, invalid.problem))?,
             urgent_before: urgent_before.transpose()?.unwrap_or(URGENT_BEFORE),
+            rolls_back: rollout.roll_back.unwrap_or_default() == RollBackPolicy::Enabled,
             probe: rollout.probe.clone(),
         })
     }

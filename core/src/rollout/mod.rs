@@ -41,7 +41,7 @@ pub use ingress::{Ingress, Ingresses};
 pub use kind::{OtherKind, OtherKinds, TemplatePath, WorkloadKind};
 pub use mark::{CHOICE, is_mark, mark_key};
 pub use object::Object;
-pub use pace::{Dependent, Hold, Pace, Turn, is_due, under_way_since};
+pub use pace::{Dependent, Hold, Pace, Turn, has_failed, is_due, under_way_since};
 pub use plan::{Held, Inputs, Marks, RolloutPlan, SETTLE, Skip, Wait, plan_rollout, runs_with};
 pub use pods::{Callee, Pod, Pods};
 pub use refusal::{Failing, Refusal, Unclear, refusal};

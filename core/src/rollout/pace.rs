@@ -146,7 +146,8 @@ impl Pace {
     /// `full` says whether as many workloads are under way in the cluster as may be. The first that holds:
     /// 1. another one, restarted for the same certificate, is not well: a fault that comes with it must not spread → Halted;
     /// 2. not all of lower waves run with the certificate and are well → NextWave;
-    /// 3. it is to be restarted, windows are asked for, none is open, and what it runs with lasts → Window;
+    /// 3. it is to be restarted, windows are asked for, none is open, and what it runs with lasts → Window; not where it can't do
+    ///    with the certificate that it was restarted for, and the one before was put back;
     /// 4. the one before was begun less than the gap ago → Busy;
     /// 5. as many as may be are under way for the Certificate → Busy;
     /// 6. the same for the cluster → Busy;
@@ -172,6 +173,7 @@ impl Pace {
         }
         let waits_for_window = choice.strategy == RolloutStrategy::Restart
             && !policy.windows.is_empty()
+            && !(held.relieves(workload) && !workload.is_carried_through())
             && self.open.is_none_or(|open| open > now);
         if waits_for_window {
             match urgent_at(group, workload, held, policy.urgent_before) {
@@ -247,6 +249,17 @@ pub(super) fn restart(
     } else {
         Restart::UnderWay
     })
+}
+
+/// Whether a workload was restarted for the certificate that `held` is, and its Pods did not come up in time.
+pub fn has_failed(
+    now: Timestamp,
+    group: &Group,
+    workload: &Workload,
+    source: &Source,
+    held: &Held,
+) -> bool {
+    restart(now, group, workload, source, held) == Some(Restart::Failed)
 }
 
 /// Since when a workload is being restarted for whatever certificate; `None` if it is not.

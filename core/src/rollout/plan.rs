@@ -35,6 +35,8 @@ pub struct Held {
     pub first_seen: bool,
     /// Until when it is valid, if it is a certificate of ours.
     pub not_after: Option<Timestamp>,
+    /// The certificate that workloads refused, where this is the one before, put back in its place: its fingerprint.
+    pub replaces_refused: Option<String>,
     /// Whether the one before was revoked.
     pub replaces_revoked: bool,
     /// What the Certificate wants done to workloads, or why that can't be read.
@@ -166,8 +168,9 @@ pub enum Skip {
 /// 7. it reads the others again by itself or when it is called (Reload, Call), and they have not reached its files yet → Wait;
 ///    where it is by itself, Baseline then;
 /// 8. it is paused or not healthy → Skip, unless there is nothing that a roll could take away: none of its Pods is
-///    available ten minutes after the certificate was issued, though a container has started. Pods of a paused Deployment
-///    can be called all the same;
+///    available ten minutes after the certificate was issued, though a container has started, or it is marked for a
+///    certificate that workloads refuse, in whose place the held one was put back. Pods of a paused Deployment can be called all
+///    the same;
 /// 9. its Pods were not read → NeedPods;
 /// 10. none of the others asks for a roll or a call → Baseline;
 /// 11. one asks for a roll → Roll, once for all, with a baseline for each, so that a template put back to an older one by
@@ -308,6 +311,14 @@ impl<'a> Inputs<'a> {
 }
 
 impl Held {
+    /// Whether a workload is marked for what was refused, in whose place this was put back: that it isn't well comes from there,
+    /// and goes with it.
+    pub(super) fn relieves(&self, workload: &Workload) -> bool {
+        let refused = self.replaces_refused.as_ref();
+        let mut marks = workload.template_annotations.values();
+        refused.is_some_and(|refused| marks.any(|mark| mark == refused))
+    }
+
     /// What is to be done to a workload for this certificate.
     ///
     /// # Errors

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::{Dependent, Held, Outcome, Pace, Source, Turn, Verdict, Workload, WorkloadName};
 use crate::api::certificate::{
-    HostState, HostStatus, ProbePolicy, RolloutStatus, RolloutStrategy, WorkloadState,
-    WorkloadStatus,
+    HostState, HostStatus, ProbePolicy, RefusedStatus, RolloutStatus, RolloutStrategy,
+    WorkloadState, WorkloadStatus,
 };
 use crate::api::{Certificate, Condition, ConditionStatus, Group};
 
@@ -57,6 +57,8 @@ pub struct Proven {
     pub workloads: BTreeMap<WorkloadName, Verdict>,
     /// Of hosts that Ingresses name with the Secret.
     pub hosts: Vec<Host>,
+    /// A workload that was just found to refuse the certificate, and how.
+    pub refused: Option<(WorkloadName, String)>,
 }
 
 /// A host that an Ingress names with the Secret.
@@ -137,10 +139,18 @@ pub fn carried<'a>(
     if !followed && hosts.is_empty() {
         return None;
     }
-    let rolled_out = followed.then(|| rolled_out::condition(now, certificate, &dependents, pace));
+    let refused = pace
+        .failed
+        .as_ref()
+        .and_then(|_| before.refused(now, held, proven));
+    let rolled_out = followed
+        .then(|| rolled_out::condition(now, certificate, &dependents, (pace, refused.as_ref())));
     let served = served::condition(now, certificate, &dependents, &hosts, proven);
     Some(Carried {
-        status: rollout_status(held, &dependents, hosts, proven),
+        status: RolloutStatus {
+            refused,
+            ..rollout_status(held, &dependents, hosts, proven)
+        },
         conditions: rolled_out.into_iter().chain(served).collect(),
     })
 }
@@ -208,6 +218,23 @@ impl<'a> Before<'a> {
         })
     }
 
+    /// Who refuses the certificate: as just found, or as told before.
+    fn refused(&self, now: Timestamp, held: &Held, proven: &Proven) -> Option<RefusedStatus> {
+        let told = self.0.and_then(|told| told.refused.as_ref());
+        let told = told.filter(|told| told.fingerprint == held.fingerprint);
+        match (&proven.refused, told) {
+            (_, Some(told)) => Some(told.clone()),
+            (Some((workload, how)), None) => Some(RefusedStatus {
+                fingerprint: held.fingerprint.clone(),
+                kind: workload.kind.as_str().to_owned(),
+                name: workload.name.clone(),
+                message: cut(how),
+                since: Time(now),
+            }),
+            (None, None) => None,
+        }
+    }
+
     fn host(&self, now: Timestamp, host: &Host) -> HostStatus {
         let mut told = self.0.iter().flat_map(|told| &told.hosts);
         let told = told.find(|told| told.host == host.name && told.ingress == host.ingress);
@@ -272,6 +299,7 @@ fn rollout_status(
         up_to_date: count(dependents, |standing| standing == Standing::UpToDate),
         served: number(served),
         stale_endpoints: number(stale),
+        refused: None,
         workloads,
         hosts,
     }

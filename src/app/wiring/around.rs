@@ -30,6 +30,8 @@ pub(super) struct Around {
     pub(super) namespaces: Arc<Namespaces>,
     /// Has a namespace read again, where it can't be watched.
     pub(super) asked: UnboundedSender<String>,
+    /// Has a Certificate looked at.
+    pub(super) refused: UnboundedSender<Named>,
     pub(super) defaults: Defaults,
 }
 
@@ -71,6 +73,11 @@ impl Surroundings for Around {
             issued_at: held.issued_at(),
             first_seen: false,
             not_after: Some(facts.not_after),
+            replaces_refused: held
+                .marks
+                .held_back
+                .as_ref()
+                .map(|held_back| held_back.fingerprint.clone()),
             replaces_revoked: replaces_revoked(&certificate, held.issued_at()),
             policy: Policy::of(
                 &self.context.group,
@@ -106,6 +113,11 @@ impl Surroundings for Around {
 
     fn carried(&self, strategy: RolloutStrategy) {
         self.context.metrics.carried(strategy);
+    }
+
+    fn refused(&self, namespace: &str, name: &str) {
+        // What we write ourselves wakes nobody. The controller listens as long as the process runs.
+        let _ = self.refused.unbounded_send(Named::new(namespace, name));
     }
 
     fn served(&self, after: SignedDuration) {

@@ -21,7 +21,7 @@ use crate::rollout::Notice;
 #[derive(Clone)]
 pub(super) struct Routes {
     pub(super) context: Arc<Context>,
-    certificates: UnboundedSender<Named>,
+    pub(super) certificates: UnboundedSender<Named>,
     issuers: UnboundedSender<Named>,
     cluster_issuers: UnboundedSender<Named>,
     rollout: UnboundedSender<Notice>,

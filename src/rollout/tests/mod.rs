@@ -90,6 +90,7 @@ fn held(fingerprint: &str) -> Held {
         issued_at: Some(at("12:00:00")),
         first_seen: false,
         not_after: Some("2027-01-31T12:00:00Z".parse().unwrap()),
+        replaces_refused: None,
         replaces_revoked: false,
         policy: policy(&json!({})),
         issuing: false,
@@ -146,6 +147,8 @@ impl Surroundings for Around {
     }
 
     fn carried(&self, _: RolloutStrategy) {}
+
+    fn refused(&self, _: &str, _: &str) {}
 
     fn served(&self, _: SignedDuration) {}
 

@@ -21,12 +21,31 @@ pub struct RolloutStatus {
     /// How many endpoints were seen to serve another one in its place.
     #[serde(default)]
     pub stale_endpoints: i32,
+    /// Which workload refuses this certificate, where `spec.rollout.rollBack` is `Enabled` and one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<RefusedStatus>,
     /// The workloads, at most twenty: first those that need somebody, last those that serve the certificate. Left out are those of which nothing is wanted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workloads: Vec<WorkloadStatus>,
     /// The hosts of Ingresses that name the Secret, at most twenty, in the same order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<HostStatus>,
+}
+
+/// A workload that can't do with the certificate: nothing but the certificate is new, and its process ends, or doesn't get ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedStatus {
+    /// The fingerprint of the certificate that is refused.
+    pub fingerprint: String,
+    /// The workload's kind.
+    pub kind: String,
+    /// The workload's name.
+    pub name: String,
+    /// How it refuses it.
+    pub message: String,
+    /// Since when that is known.
+    pub since: Time,
 }
 
 /// Where a workload stands with the held certificate.

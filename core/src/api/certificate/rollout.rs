@@ -42,9 +42,25 @@ pub struct Rollout {
     /// Windows no longer hold a restart back when less than this is left of the certificate that the workload still runs with, such as `72h` (default).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub urgent_before: Option<DurationText>,
+    /// What happens if a workload can't do with a new certificate: `Disabled` (default) halts its rollout and leaves the certificate in the Secret; `Enabled` puts the one before back into it.
+    ///
+    /// A workload refuses a certificate if it was restarted for it, nothing else in its Pod template is new, and its processes end by themselves or don't get ready. A missing image, a full node and a change of its owner's are no refusals.
+    /// With `Enabled`, the pair that a renewal replaces is kept in a Secret of its own until a fifth of its life is left; it comes back only if it says all names of the spec, is valid, of the same issuer, and not revoked. `status.heldBack` then says what is refused; a new one is issued when the spec changes, a renewal is asked for by hand, or a fifth of the restored one's life is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roll_back: Option<RollBackPolicy>,
     /// How it is proven that workloads serve the certificate, for those that neither an annotation nor a rule says anything about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<RolloutProbe>,
+}
+
+/// What happens if a workload can't do with a new certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RollBackPolicy {
+    /// Its rollout halts.
+    #[default]
+    Disabled,
+    /// The one before comes back.
+    Enabled,
 }
 
 /// What is done to workloads that read the Secret.

@@ -4,7 +4,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{FallbackStatus, OrderStatus, RevocationStatus, RolloutStatus, SignedBy};
+use super::{
+    FallbackStatus, HeldBackStatus, OrderStatus, PreviousStatus, RevocationStatus, RolloutStatus,
+    SignedBy,
+};
 use crate::api::Condition;
 
 /// What is held.
@@ -59,6 +62,12 @@ pub struct CertificateStatus {
     /// What became of the revocation that the `revoke` annotation last asked for; each new value of the annotation acts once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revocation: Option<RevocationStatus>,
+    /// What workloads refuse, while the certificate before is held in its place (`spec.rollout.rollBack`). It goes when something else is asked for, a renewal is asked for by hand, or a fifth of the held certificate's life is left: then a new one is issued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_back: Option<HeldBackStatus>,
+    /// What is kept to go back to (`spec.rollout.rollBack`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousStatus>,
     /// How far the held certificate has been carried into the workloads that read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutStatus>,

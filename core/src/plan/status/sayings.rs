@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    FIELDS_IGNORED, ISSUING, LIMITED_BY_CA, READY, RENEWAL_ADJUSTED, REVOCATION_FAILED, cut,
-    is_anothers, was_tried,
+    FIELDS_IGNORED, ISSUING, LIMITED_BY_CA, READY, RENEWAL_ADJUSTED, REVOCATION_FAILED,
+    ROLL_BACK_FAILED, cut, is_anothers, was_tried,
 };
 use crate::api::Group;
 use crate::api::certificate::{
@@ -14,7 +14,7 @@ use crate::api::certificate::{
 use crate::api::condition::{self, Condition, ConditionStatus};
 use crate::plan::assess::{Assessment, CaState, SKEW, later};
 use crate::plan::inputs::Inputs;
-use crate::plan::marks::CERTIFICATE_NAME;
+use crate::plan::marks::{CERTIFICATE_NAME, RENEW};
 use crate::plan::renew::RenewalNote;
 use crate::plan::{BlockReason, IssueReason, Plan, revocation};
 
@@ -41,6 +41,7 @@ impl Sayings<'_> {
             said.extend(self.adjusted().map(|saying| (RENEWAL_ADJUSTED, saying)));
         }
         said.extend(self.not_revoked().map(|saying| (REVOCATION_FAILED, saying)));
+        said.extend(self.not_restored().map(|saying| (ROLL_BACK_FAILED, saying)));
         said.extend(self.ignored().map(|saying| (FIELDS_IGNORED, saying)));
         let mut conditions: Vec<Condition> = old
             .iter()
@@ -69,6 +70,14 @@ impl Sayings<'_> {
                 ConditionStatus::False,
                 why.reason().to_owned(),
                 self.with_what_works(self.blocked(why)),
+            );
+        }
+        if let (Some(held_back), Some(unmet)) = (self.held_back(), &self.assessment.unmet) {
+            let clause = capitalised(&unmet.clause(self.secret()));
+            return (
+                ConditionStatus::False,
+                "HeldBack".to_owned(),
+                self.with_what_works(format!("{clause}. {held_back}")),
             );
         }
         if let Some(unmet) = &self.assessment.unmet {
@@ -115,9 +124,12 @@ impl Sayings<'_> {
             return (ConditionStatus::False, "NotYetValid".to_owned(), message);
         }
         let message = format!(
-            "The certificate is what the spec asks for, and valid until {}.{}",
+            "The certificate is what the spec asks for, and valid until {}.{}{}",
             held.not_after,
-            self.by_a_fallback()
+            self.by_a_fallback(),
+            self.held_back()
+                .map(|held_back| format!(" {held_back}"))
+                .unwrap_or_default()
         );
         (ConditionStatus::True, "Ready".to_owned(), message)
     }
@@ -136,6 +148,17 @@ impl Sayings<'_> {
             Plan::Blocked { .. } => self.assessment.unmet.is_some(),
             _ => false,
         }
+    }
+
+    /// What workloads refuse, in whose place the one before is held, and what ends that.
+    fn held_back(&self) -> Option<String> {
+        let until = self.assessment.stays_until?;
+        let refused = self.inputs.secret?.marks.held_back.as_ref()?;
+        Some(format!(
+            "The certificate with serial number {} is held back: {}. The one before stays until {until}, or until the spec \
+             changes or a renewal is asked for by hand.",
+            refused.serial_number, refused.message
+        ))
     }
 
     /// Who signed what is held, and why, if it was not the first issuer of the spec.
@@ -198,6 +221,11 @@ impl Sayings<'_> {
                     "Repairing",
                 )
             }
+            Plan::Restore => (
+                ConditionStatus::True,
+                "RollingBack".to_owned(),
+                "Workloads refuse the held certificate: the one before is put back.".to_owned(),
+            ),
             Plan::Keep { .. } | Plan::Abandon { .. } | Plan::Leave => self.at_rest(),
         }
     }
@@ -328,6 +356,17 @@ impl Sayings<'_> {
             ));
         }
         None
+    }
+
+    /// Workloads refuse what is held, and nothing else can be held.
+    fn not_restored(&self) -> Option<Saying> {
+        let stays = self.inputs.heard.stays.as_ref()?;
+        let message = format!(
+            "Workloads refuse the held certificate, and it stays: {stays}. Ask for one that they take, by the spec or, once they \
+             can, with a new value of the annotation {}.",
+            self.inputs.group.key(RENEW)
+        );
+        Some((ConditionStatus::True, stays.reason().to_owned(), message))
     }
 
     fn ignored(&self) -> Option<Saying> {

@@ -45,7 +45,8 @@ pub(super) fn carry(
     } else {
         (inputs.last_resort(now, open), workload.health())
     };
-    let blocked = skip(health);
+    let relieved = open.values().any(|held| held.relieves(workload));
+    let blocked = skip(health).filter(|why| *why == Skip::Paused || !relieved);
     if let Some(why) = blocked
         && last_resort.is_none_or(|at| at > now)
     {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{HALTED, ROLLED_OUT, Standing, TOLD, Told, count};
+use crate::api::certificate::RefusedStatus;
 use crate::api::{Certificate, Condition, ConditionStatus};
 use crate::rollout::Pace;
 
@@ -11,7 +12,7 @@ pub(super) fn condition(
     now: Timestamp,
     certificate: &Certificate,
     dependents: &[Told<'_>],
-    pace: &Pace,
+    (pace, refused): (&Pace, Option<&RefusedStatus>),
 ) -> Condition {
     let opted_out = count(dependents, |standing| standing == Standing::OptedOut);
     let waiting: Vec<&Told<'_>> = dependents
@@ -35,6 +36,12 @@ pub(super) fn condition(
             "; no other is taken up, since the Pods of {} {} did not come up in time",
             failed.kind.as_str(),
             failed.name
+        ));
+    }
+    if let Some(refused) = refused {
+        message.push_str(&format!(
+            "; {} {} refuses the certificate: {}",
+            refused.kind, refused.name, refused.message
         ));
     }
     let told: Vec<String> = waiting

@@ -34,6 +34,7 @@ impl Case {
     fn held(&self) -> Held {
         Held {
             policy: policy(self.rollout.clone()),
+            replaces_refused: None,
             replaces_revoked: self.revoked,
             ..held("new")
         }
