@@ -12,6 +12,7 @@ mod precedence;
 mod properties;
 mod reasons;
 mod replacement;
+mod restored;
 mod revoked;
 mod rotation;
 mod rules;

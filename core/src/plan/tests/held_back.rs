@@ -9,14 +9,15 @@ use crate::api::certificate::{
 };
 use crate::pki::chain::PairProblem;
 use crate::pki::{Facts, PrivateKey};
-use crate::plan::held_back::{HeldBack, Kept, Stays, is_worth_keeping, may_return, stays_until};
-use crate::plan::observed::PairFlaw;
-use crate::plan::{IssueReason, Observed};
+use crate::plan::Observed;
+use crate::plan::held_back::{Kept, Stays, may_return};
+use crate::plan::request::IssuerName;
 
 /// What a Secret held.
 struct Pair {
     key: PrivateKey,
     chain: Vec<Facts>,
+    issuer: Option<IssuerName>,
 }
 
 impl Pair {
@@ -28,43 +29,24 @@ impl Pair {
 impl World {
     fn pair(&self) -> Pair {
         let secret = self.secret.as_ref().unwrap();
-        let stored = Observed::with_contents(secret, &self.group).1;
+        let (observed, stored) = Observed::with_contents(secret, &self.group);
         Pair {
             key: stored.key.unwrap(),
             chain: stored.chain,
+            issuer: observed.issuer(&self.group),
         }
-    }
-
-    fn may_return(&self, now: &str, refused: &str, kept: &Pair) -> Result<(), Stays> {
-        let (now, observed) = (at(now), self.observed());
-        let kept = Kept {
-            key: kept.key.public(),
-            chain: &kept.chain,
-        };
-        let inputs = self.inputs(observed.as_deref());
-        may_return(now, &inputs, &self.assess(now), refused, kept)
     }
 
     /// Whether the one before may take the place of what is held.
     fn goes_back(&self, now: &str, kept: &Pair) -> Result<(), Stays> {
-        self.may_return(now, &self.leaf().fingerprint.to_string(), kept)
-    }
-
-    /// What went back to `self`'s certificate, as it is now.
-    fn held_back(&self, refused: &Facts) -> HeldBack {
-        HeldBack {
-            refused: refused.fingerprint.to_string(),
-            restored: self.leaf().fingerprint.to_string(),
-            request: self.assess(at("2026-11-03")).hash,
-            renew_request: None,
-        }
-    }
-
-    fn stays_until(&self, now: &str, held_back: &HeldBack) -> Option<String> {
         let (now, observed) = (at(now), self.observed());
+        let kept = Kept {
+            key: kept.key.public(),
+            chain: &kept.chain,
+            issuer: kept.issuer.as_ref(),
+        };
         let inputs = self.inputs(observed.as_deref());
-        let until = stays_until(now, &inputs, &self.assess(now), held_back);
-        until.map(|until| until.to_string())
+        may_return(now, &inputs, &self.assess(now), kept)
     }
 
     /// What became of a revocation that was asked for.
@@ -123,21 +105,22 @@ fn it_comes_back_though_the_spec_asks_for_another_key() {
 }
 
 #[test]
-fn only_what_is_held_can_be_refused() {
+fn it_takes_the_place_of_another_that_is_held() {
     let (world, before) = renewed();
-    let stale = before.leaf().fingerprint.to_string();
-    for refused in [stale.as_str(), "", "x"] {
-        let judged = world.may_return("2026-11-03", refused, &before);
-        assert_eq!(judged, Err(Stays::NotHeld), "{refused:?}");
-    }
     assert_eq!(
         world.goes_back("2026-11-03", &world.pair()),
         Err(Stays::Same)
     );
-    let refused = world.leaf().fingerprint.to_string();
     let world = world.without_secret();
-    let judged = world.may_return("2026-11-03", &refused, &before);
-    assert_eq!(judged, Err(Stays::NotHeld));
+    assert_eq!(world.goes_back("2026-11-03", &before), Err(Stays::NotHeld));
+    let (mut world, before) = renewed();
+    world.edit("kubectl-edit", at("2026-11-03"), |secret| {
+        secret.immutable = Some(true);
+    });
+    assert_eq!(
+        world.goes_back("2026-11-03", &before),
+        Err(Stays::Immutable)
+    );
 }
 
 #[test]
@@ -179,6 +162,7 @@ fn what_somebody_made_of_it_does_not_come_back() {
     before = Pair {
         key: own.pair().key,
         chain: good,
+        issuer: own.pair().issuer,
     };
     let judged = world.goes_back("2026-11-03", &before);
     assert_eq!(judged, unfit(PairProblem::KeyDoesNotFit));
@@ -187,6 +171,15 @@ fn what_somebody_made_of_it_does_not_come_back() {
 #[test]
 fn one_of_an_issuer_that_is_gone_or_another_does_not_come_back() {
     let (mut world, before) = renewed();
+    let of_another = Pair {
+        issuer: Some(IssuerName {
+            cluster: true,
+            name: "ca".to_owned(),
+        }),
+        ..renewed().1
+    };
+    let other = Err(Stays::OfAnotherIssuer);
+    assert_eq!(world.goes_back("2026-11-03", &of_another), other);
     world.sign_by(&Ca::root("Other Root", "2026-01-01", "87600h"));
     let other = Err(Stays::OfAnotherIssuer);
     assert_eq!(world.goes_back("2026-11-03", &before), other);
@@ -240,93 +233,4 @@ fn one_near_its_end_does_not_come_back() {
     };
     let judged = world.goes_back("2027-01-31T00:00:01Z", &before);
     assert_eq!(judged, Err(Stays::Unfit(expired)));
-}
-
-#[test]
-fn what_came_back_stays_until_a_fifth_of_its_life_is_left() {
-    let (refused, _) = renewed();
-    let world = Given::certificate("web").by(&root()).issued("2026-11-02");
-    let held_back = world.held_back(&refused.leaf());
-    let until = Some("2027-01-13T00:00:00Z".to_owned());
-    assert_eq!(world.stays_until("2026-11-03", &held_back), until);
-    // Its renewal is due before.
-    assert_eq!(world.stays_until("2027-01-12T23:59:59Z", &held_back), until);
-    assert_eq!(world.stays_until("2027-01-13", &held_back), None);
-}
-
-#[test]
-fn something_else_that_is_asked_for_ends_it() {
-    let (refused, _) = renewed();
-    let mut world = Given::certificate("web").by(&root()).issued("2026-11-02");
-    let held_back = world.held_back(&refused.leaf());
-    let stays =
-        |world: &World, held_back: &HeldBack| world.stays_until("2026-11-03", held_back).is_some();
-    world.change(|spec| spec.dns_names.push("shop.example.com".to_owned()));
-    assert!(!stays(&world, &held_back));
-    world.change(|spec| spec.dns_names.truncate(1));
-    assert!(stays(&world, &held_back));
-    world.ask("again");
-    assert!(!stays(&world, &held_back));
-    let answered = HeldBack {
-        renew_request: Some("again".to_owned()),
-        ..held_back
-    };
-    assert!(stays(&world, &answered));
-    // Taken away, it is another value too.
-    world.certificate.metadata.annotations = None;
-    assert!(!stays(&world, &answered));
-}
-
-#[test]
-fn a_status_that_tells_of_another_certificate_holds_nothing_back() {
-    let (refused, _) = renewed();
-    let world = Given::certificate("web").by(&root()).issued("2026-11-02");
-    let held_back = world.held_back(&refused.leaf());
-    assert!(world.stays_until("2026-11-03", &held_back).is_some());
-    let other = HeldBack {
-        restored: held_back.refused.clone(),
-        ..held_back.clone()
-    };
-    assert_eq!(world.stays_until("2026-11-03", &other), None);
-    let itself = HeldBack {
-        refused: held_back.restored.clone(),
-        ..held_back.clone()
-    };
-    assert_eq!(world.stays_until("2026-11-03", &itself), None);
-    assert_eq!(
-        world.without_secret().stays_until("2026-11-03", &held_back),
-        None
-    );
-}
-
-#[test]
-fn a_revoked_one_is_not_held_back() {
-    let (refused, _) = renewed();
-    let mut world = Given::certificate("web").by(&root()).issued("2026-11-02");
-    let held_back = world.held_back(&refused.leaf());
-    assert!(world.stays_until("2026-11-03", &held_back).is_some());
-    let leaf = world.leaf();
-    world.told_of(&leaf, RevocationState::Revoked);
-    assert_eq!(world.stays_until("2026-11-03", &held_back), None);
-}
-
-#[test]
-fn what_was_not_good_is_not_kept() {
-    let kept = [
-        IssueReason::RequestChanged(Vec::new()),
-        IssueReason::Suggested,
-        IssueReason::Due,
-        IssueReason::AskedByHand("1".to_owned()),
-    ];
-    assert!(kept.iter().all(is_worth_keeping));
-    let left = [
-        IssueReason::Missing,
-        IssueReason::Broken(PairFlaw::Missing("tls.key")),
-        IssueReason::KeyDoesNotFit,
-        IssueReason::Drift(Vec::new()),
-        IssueReason::CaReplaced,
-        IssueReason::Expired(at("2026-11-02")),
-        IssueReason::Revoked,
-    ];
-    assert!(!left.iter().any(is_worth_keeping));
 }

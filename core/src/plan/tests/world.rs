@@ -15,14 +15,15 @@ use crate::pki::sign::{self, Locations};
 use crate::pki::{Facts, PrivateKey, chain};
 use crate::plan::assess::later;
 use crate::plan::fallback;
+use crate::plan::held_back::{self, Kept, Stays, may_return, worth_keeping};
 use crate::plan::intent::{Contents, Metadata};
 use crate::plan::marks::{Marks, RENEW};
 use crate::plan::request::IssuerName;
 use crate::plan::status::{self, Failure, Outcome};
 use crate::plan::{
     Assessment, Fallback, Heard, HeldOrder, Inputs, IssueReason, IssuerState, MAX_LOOK_AGAIN,
-    Observed, OldLeaves, Plan, ReadyIssuer, Settings, Signer, Turn, Undoes, assess, contents,
-    decide,
+    Observed, OldLeaves, Plan, Previous, ReadyIssuer, Settings, Signer, Turn, Undoes, assess,
+    contents, decide, previous,
 };
 
 /// A moment such as `2026-11-02` or `2026-11-02T10:00:00Z`.
@@ -66,6 +67,8 @@ pub(super) struct World {
     pub(super) group: Group,
     pub(super) certificate: Certificate,
     pub(super) secret: Option<Secret>,
+    /// What keeps the pair before.
+    pub(super) kept: Option<Secret>,
     pub(super) owner: Option<String>,
     pub(super) issuer: Issuer,
     /// The issuers of `fallbackIssuerRefs`.
@@ -127,6 +130,7 @@ impl Given {
             owner: Some(name.to_owned()),
             certificate,
             secret: None,
+            kept: None,
             issuer: Issuer::Missing,
             fallbacks: Vec::new(),
             names: Vec::new(),
@@ -333,7 +337,13 @@ impl World {
     pub(super) fn reconcile(&mut self, now: Timestamp) -> Step {
         self.take_turns(now);
         let assessment = self.assess(now);
-        let plan = self.look(|inputs| decide(now, inputs, &assessment));
+        let mut plan = self.look(|inputs| decide(now, inputs, &assessment));
+        if plan == Plan::Restore
+            && let Err(stays) = self.may_return(now, &assessment)
+        {
+            self.heard.stays = Some(stays);
+            plan = self.look(|inputs| decide(now, inputs, &assessment));
+        }
         let outcome = self.act(now, &assessment, &plan);
         if plan == Plan::Leave {
             return Step {
@@ -359,7 +369,7 @@ impl World {
         let next = match &after {
             Plan::Keep { look_again } => *look_again,
             Plan::Hold { until, .. } | Plan::HoldRepair { until, .. } => *until,
-            Plan::Issue { .. } | Plan::Repair { .. } => new
+            Plan::Issue { .. } | Plan::Repair { .. } | Plan::Restore => new
                 .last_failure
                 .as_ref()
                 .map_or(now, |failure| failure.next_try.0),
@@ -374,6 +384,8 @@ impl World {
         }
         self.loses_status = false;
         self.heard.order = HeldOrder::AsTold;
+        self.heard.stays = None;
+        self.heard.previous = Previous::AsTold;
         let turn_ends = turn_ends.filter(|_| !self.turn.overdue);
         let next = turn_ends.map_or(next, |end| end.min(next));
         let next = next.max(later(now, SignedDuration::from_secs(1)));
@@ -438,8 +450,54 @@ impl World {
                 self.repaired.push(now);
                 Outcome::Done(Undoes::clone(undoes))
             }
+            Plan::Restore => {
+                self.restore(now, assessment);
+                Outcome::Done(Undoes::Nothing)
+            }
             _ => Outcome::Nothing,
         }
+    }
+
+    /// Whether what is kept may take the place of what is held.
+    pub(super) fn may_return(&self, now: Timestamp, assessment: &Assessment) -> Result<(), Stays> {
+        let kept = self.kept.as_ref().ok_or(Stays::NothingKept)?;
+        let (observed, stored) = Observed::with_contents(kept, &self.group);
+        let key = stored.key.as_ref().ok_or(Stays::NothingKept)?;
+        let issuer = observed.issuer(&self.group);
+        let kept = Kept {
+            key: key.public(),
+            chain: &stored.chain,
+            issuer: issuer.as_ref(),
+        };
+        self.look(|inputs| may_return(now, inputs, assessment, kept))
+    }
+
+    fn restore(&mut self, now: Timestamp, assessment: &Assessment) {
+        let (observed, stored) = Observed::with_contents(self.kept.as_ref().unwrap(), &self.group);
+        let leaf = stored.chain[0].clone();
+        let marks =
+            self.look(|inputs| held_back::marks(now, inputs, assessment, (&observed, &leaf)));
+        let contents = Contents {
+            key: stored.key.unwrap(),
+            chain: stored.chain.iter().map(|facts| facts.der.clone()).collect(),
+            ca: stored.ca.iter().map(|facts| facts.der.clone()).collect(),
+        };
+        self.write(now, &leaf, &marks.unwrap(), &contents);
+        self.kept = None;
+        self.heard.previous = Previous::Nothing;
+    }
+
+    /// Keeps what is about to be replaced, where it may have to come back.
+    fn keep(&mut self, now: Timestamp, assessment: &Assessment) {
+        if !self.certificate.spec.rolls_back() || self.secret.is_none() {
+            return;
+        }
+        let worth = self.look(|inputs| worth_keeping(now, inputs, assessment));
+        let held = self.secret.as_ref().unwrap();
+        self.kept = worth
+            .is_some()
+            .then(|| previous::keeping(&self.group, &self.certificate, held));
+        self.heard.previous = worth.map_or(Previous::Nothing, Previous::Kept);
     }
 
     fn is_outside(&self) -> bool {
@@ -447,6 +505,7 @@ impl World {
     }
 
     fn issue(&mut self, now: Timestamp, assessment: &Assessment) {
+        self.keep(now, assessment);
         let profile = &assessment.request.as_ref().unwrap().profile;
         let stored = self
             .secret
@@ -499,6 +558,7 @@ impl World {
             outside: matches!(issuer.signer, Signer::Outside),
             account: None,
             suggested: assessment.reason == Some(IssueReason::Suggested),
+            held_back: None,
             signer: (self.turn.place > 0).then(|| self.turn.issuer.clone()),
         };
         let ca = contents::ca_after_issuing(assessment, top, &older);

@@ -223,6 +223,7 @@ fn all_up_to_date_is_rolled_out() {
             up_to_date: 2,
             served: 0,
             stale_endpoints: 0,
+            refused: None,
             workloads: ["a", "b"].map(healthy).to_vec(),
             hosts: Vec::new(),
         }
@@ -386,7 +387,7 @@ fn proven(name: &str, verdict: Verdict) -> Proven {
     let workload = WorkloadName::from(&done(name));
     Proven {
         workloads: BTreeMap::from([(workload, verdict)]),
-        hosts: Vec::new(),
+        ..Proven::default()
     }
 }
 
@@ -514,8 +515,8 @@ fn hosts_are_told_also_without_workloads() {
     };
     let tell = |hosts: Vec<Host>| {
         let proven = Proven {
-            workloads: BTreeMap::new(),
             hosts,
+            ..Proven::default()
         };
         tell_proven(&certificate(), &held("new"), &[], &proven).unwrap()
     };
