@@ -11,6 +11,7 @@ struct Case {
     /// What `web` runs with is valid until then.
     runs_until: &'static str,
     revoked: bool,
+    refused: Option<&'static str>,
     others: Vec<(Value, bool)>,
     full: bool,
 }
@@ -21,6 +22,7 @@ impl Case {
             rollout,
             runs_until: "2026-12-01T00:00:00Z",
             revoked: false,
+            refused: None,
             others: others.into_iter().map(|other| (other, false)).collect(),
             full: false,
         }
@@ -34,7 +36,7 @@ impl Case {
     fn held(&self) -> Held {
         Held {
             policy: policy(self.rollout.clone()),
-            replaces_refused: None,
+            replaces_refused: self.refused.map(str::to_owned),
             replaces_revoked: self.revoked,
             ..held("new")
         }
@@ -43,6 +45,10 @@ impl Case {
     fn pace(&self, now: Timestamp) -> (Pace, Workload) {
         let mut web = deployment();
         on_workload(&mut web, RUNS_UNTIL, self.runs_until);
+        if let Some(refused) = self.refused {
+            on_template(&mut web, WEB, refused);
+            web["status"]["updatedReplicas"] = json!(1);
+        }
         let workloads: Vec<_> = self
             .others
             .iter()
@@ -265,6 +271,9 @@ fn windows_hold_restarts_back_while_what_runs_lasts() {
     assert_eq!(case().turn(), until(Hold::Window, "22:00:00"));
     assert_eq!(case().turn_at("22:00:00"), Turn::Now);
     assert_eq!(case().turn_at("23:59:59"), Turn::Now);
+    // Who can't do with what it was restarted for doesn't wait for the one before.
+    let refuses = |case: &mut Case| case.refused = Some("old");
+    assert_eq!(case().with(refuses).turn(), Turn::Now);
     // Calls don't wait.
     let call = |case: &mut Case| {
         case.rollout["strategy"] = json!("Call");

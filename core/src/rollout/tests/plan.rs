@@ -454,6 +454,35 @@ fn rule_8_with_no_pod_available_it_is_rolled_after_ten_minutes_all_the_same() {
 }
 
 #[test]
+fn rule_8_what_is_not_well_with_a_refused_certificate_gets_the_one_before() {
+    let failed = || {
+        Case::due().with(|case| {
+            case.object["status"]["updatedReplicas"] = json!(1);
+            case.web().replaces_refused = Some("old".to_owned());
+        })
+    };
+    let unavailable = |case: &mut Case| {
+        case.object["status"]["updatedReplicas"] = json!(2);
+        case.object["status"]["availableReplicas"] = json!(1);
+    };
+    for case in [failed(), failed().with(unavailable)] {
+        assert_eq!(case.plan(), rolled());
+    }
+    let paced = RolloutPlan::NeedPods { paced: true };
+    assert_eq!(failed().with(unread).plan(), paced);
+    let skipped = |why| RolloutPlan::Skip {
+        why,
+        sources: vec![web()],
+        until: None,
+    };
+    let resting = failed().with(paused);
+    assert_eq!(resting.plan(), skipped(Skip::Paused));
+    // What isn't well with another one has it from somewhere else.
+    let another = |case: &mut Case| case.web().replaces_refused = Some("older".to_owned());
+    assert_eq!(failed().with(another).plan(), skipped(Skip::RollingOut));
+}
+
+#[test]
 fn rule_9_pods_are_read_before_anything_is_written() {
     for (case, paced) in [(Case::due(), true), (Case::unmarked(), false)] {
         assert_eq!(case.with(unread).plan(), RolloutPlan::NeedPods { paced });

@@ -2,7 +2,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
 use super::*;
-use crate::api::certificate::{HostState, RolloutStatus, WorkloadState, WorkloadStatus};
+use crate::api::certificate::{
+    HostState, RefusedStatus, RolloutStatus, WorkloadState, WorkloadStatus,
+};
 use crate::api::{Certificate, CertificateStatus, Condition, ConditionStatus};
 
 fn certificate() -> Certificate {
@@ -32,6 +34,15 @@ fn tell(workloads: &[Workload]) -> Option<Carried> {
 }
 
 fn tell_of(certificate: &Certificate, held: &Held, workloads: &[Workload]) -> Option<Carried> {
+    tell_found(certificate, held, workloads, &Proven::default())
+}
+
+fn tell_found(
+    certificate: &Certificate,
+    held: &Held,
+    workloads: &[Workload],
+    proven: &Proven,
+) -> Option<Carried> {
     let dependents = workloads.iter().map(|workload| Dependent {
         workload,
         begun: false,
@@ -45,7 +56,7 @@ fn tell_of(certificate: &Certificate, held: &Held, workloads: &[Workload]) -> Op
         held,
         dependents,
         (&pace, false),
-        &Proven::default(),
+        proven,
     )
 }
 
@@ -132,6 +143,52 @@ fn a_halt_is_told_with_who_caused_it_even_if_nobody_waits() {
         }
         assert_eq!(workloads(&told), wanted);
     }
+}
+
+#[test]
+fn who_refuses_it_is_told_as_long_as_nothing_else_is_known() {
+    let refuses = Proven {
+        refused: Some((
+            WorkloadName::from(&named("a", |_| ())),
+            "container web of Pod a-1 ends with exit code 1".to_owned(),
+        )),
+        ..Proven::default()
+    };
+    let mut certificate = certificate();
+    let failed = [restarted("a", "12:50:00")];
+    let told = tell_found(&certificate, &held("new"), &failed, &refuses).unwrap();
+    let wanted = RefusedStatus {
+        fingerprint: "new".to_owned(),
+        kind: "Deployment".to_owned(),
+        name: "a".to_owned(),
+        message: "container web of Pod a-1 ends with exit code 1".to_owned(),
+        since: Time(at("13:00:00")),
+    };
+    assert_eq!(told.status.refused.as_ref(), Some(&wanted));
+    let message = &rolled_out(&told).message;
+    assert!(
+        message.contains("Deployment a refuses the certificate: container web of Pod a-1"),
+        "{message}"
+    );
+    certificate.status = Some(CertificateStatus {
+        rollout: Some(RolloutStatus {
+            refused: Some(RefusedStatus {
+                since: Time(at("12:59:00")),
+                ..wanted
+            }),
+            ..told.status
+        }),
+        ..CertificateStatus::default()
+    });
+    // It is not looked at again.
+    let told = tell_of(&certificate, &held("new"), &failed).unwrap();
+    let since = told.status.refused.map(|refused| refused.since);
+    assert_eq!(since, Some(Time(at("12:59:00"))));
+    // Of another certificate, or once it is well, it says nothing.
+    let told = tell_of(&certificate, &held("newer"), &failed).unwrap();
+    assert_eq!(told.status.refused, None);
+    let told = tell_of(&certificate, &held("new"), &[done("a")]).unwrap();
+    assert_eq!(told.status.refused, None);
 }
 
 #[test]
