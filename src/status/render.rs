@@ -73,6 +73,22 @@ fn held(page: &mut Page, status: &CertificateStatus, now: Timestamp) {
             .as_ref()
             .map_or_else(|| "not by itself".to_owned(), at)],
     );
+    if let Some(held_back) = &status.held_back {
+        let refused = format!(
+            "serial {}, since {}",
+            shown(&held_back.serial_number),
+            at(&held_back.since)
+        );
+        page.field("held back", [refused, shown(&held_back.message)]);
+    }
+    if let Some(previous) = &status.previous {
+        let until = format!(
+            "serial {}, may come back until {}",
+            shown(&previous.serial_number),
+            at(&previous.usable_until)
+        );
+        page.field("previous", [until]);
+    }
 }
 
 /// What is under way, or has failed.
@@ -118,6 +134,11 @@ fn carried(page: &mut Page, rollout: &RolloutStatus, now: Timestamp) {
         )),
     };
     page.field("", seen);
+    let refused = rollout.refused.iter();
+    page.field(
+        "refused",
+        refused.map(|one| shown(&format!("{} {}: {}", one.kind, one.name, one.message))),
+    );
     let told =
         |state: &dyn Debug, reason: Option<&String>, since: &Time, message: Option<&String>| {
             let reason = reason.map(|reason| format!(" ({reason})"));
@@ -180,7 +201,15 @@ mod tests {
         let told = page(json!({
             "observedGeneration": 2, "revision": 7, "serialNumber": "0a1b", "fingerprint": "cd",
             "notBefore": "2026-11-01T12:00:00Z", "notAfter": "2026-12-06T12:00:00Z", "renewalTime": "2026-11-28T11:00:00Z",
-            "rollout": { "dependents": 3, "upToDate": 2, "served": 1, "staleEndpoints": 2, "workloads": [
+            "heldBack": {
+                "fingerprint": "ef", "serialNumber": "0a1c", "restored": "cd", "request": "x", "since": "2026-11-26T10:00:00Z",
+                "message": "Deployment api: container api of Pod api-1 ends with exit code 1",
+            },
+            "previous": { "fingerprint": "ab", "serialNumber": "0a1a", "usableUntil": "2026-11-27T12:00:00Z" },
+            "rollout": { "dependents": 3, "upToDate": 2, "served": 1, "staleEndpoints": 2, "refused": {
+                "fingerprint": "cd", "kind": "Deployment", "name": "api", "message": "container api of Pod api-2 runs and does not get ready",
+                "since": "2026-11-26T11:00:00Z",
+            }, "workloads": [
                 {
                     "kind": "Deployment", "name": "web", "state": "Stale", "since": "2026-11-26T11:00:00Z",
                     "message": "Pod web-0 serves another certificate",
@@ -206,8 +235,12 @@ Certificate shop/web
   valid from   2026-11-01 12:00:00 UTC, 25 days ago
   valid until  2026-12-06 12:00:00 UTC, in 10 days
   renewal      2026-11-28 11:00:00 UTC, in 47 hours
+  held back    serial 0a1c, since 2026-11-26 10:00:00 UTC, 2 hours ago
+               Deployment api: container api of Pod api-1 ends with exit code 1
+  previous     serial 0a1a, may come back until 2026-11-27 12:00:00 UTC, in 24 hours
   rolled out   2 of 3 workloads
                1 seen to serve it, 2 endpoints serve another one
+  refused      Deployment api: container api of Pod api-2 runs and does not get ready
   workloads    Deployment web: Stale, 1 hour ago: Pod web-0 serves another certificate
                StatefulSet db: Waiting (NextWave), 1 minute ago
   hosts        web.example.com (Ingress web): Served, 1 hour ago

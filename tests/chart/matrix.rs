@@ -101,6 +101,7 @@ async fn rights_go_with_what_is_switched_off() {
     assert_eq!(gone("--set watchNamespaces={shop}").await, cluster_issuers);
     let workloads = ["daemonsets", "deployments", "statefulsets"];
     let mut workloads = each(&workloads, &["get", "list", "patch", "watch"]);
+    workloads.extend(each(&["controllerrevisions", "replicasets"], &["list"]));
     let hosts = each(&["ingresses"], &["list", "watch"]);
     assert_eq!(gone("--set rollout.probeInterval=0s").await, hosts);
     workloads.extend(hosts);

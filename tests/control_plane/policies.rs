@@ -63,7 +63,9 @@ async fn its_token_allows_this_and_nothing_more() {
         "/pods : list",
         "/secrets : get list watch create patch delete",
         "apps/daemonsets : get list watch patch",
+        "apps/controllerrevisions : list",
         "apps/deployments : get list watch patch",
+        "apps/replicasets : list",
         "apps/statefulsets : get list watch patch",
         "/services : list",
         "/services : get create patch delete",
@@ -104,8 +106,14 @@ async fn secrets_that_are_not_ours_are_out_of_reach() {
     )
     .await;
     let secrets = Api::<Secret>::namespaced(client, &scene.namespace);
-    let [managed, named, account_key, next_key] =
-        ["managed", "certificate-name", "account-key", "next-key"].map(|key| scene.group.key(key));
+    let [managed, named, account_key, next_key, previous] = [
+        "managed",
+        "certificate-name",
+        "account-key",
+        "next-key",
+        "previous-pair",
+    ]
+    .map(|key| scene.group.key(key));
     scene
         .secret("theirs", "Opaque", &[("password", b"x")])
         .await;
@@ -132,9 +140,11 @@ async fn secrets_that_are_not_ours_are_out_of_reach() {
             json!({ "labels": { &account_key: "true" } }),
         ))
         .await;
-    scene
-        .apply(&marked("next", json!({ "labels": { &next_key: "true" } })))
-        .await;
+    for (name, label) in [("next", &next_key), ("previous", &previous)] {
+        scene
+            .apply(&marked(name, json!({ "labels": { label: "true" } })))
+            .await;
+    }
 
     let change = Patch::Merge(json!({ "stringData": { "password": "y" } }));
     let claim = Patch::Merge(json!({ "metadata": { "labels": { &managed: "true" } } }));
@@ -158,13 +168,15 @@ async fn secrets_that_are_not_ours_are_out_of_reach() {
     for name in ["theirs", "labelled", "handed-over", "account"] {
         refused(
             secrets.delete(name, &DeleteParams::default()).await,
-            &format!("deletes no Secret without its label {next_key}"),
+            &format!("deletes no Secret without its label {next_key} or {previous}"),
         );
     }
-    secrets
-        .delete("next", &DeleteParams::default())
-        .await
-        .unwrap();
+    for name in ["next", "previous"] {
+        secrets
+            .delete(name, &DeleteParams::default())
+            .await
+            .unwrap();
+    }
     no_warnings(&scene, "secrets").await;
 }
 
@@ -177,8 +189,8 @@ async fn secrets_are_made_with_a_label_of_ours_and_without_tokens() {
     )
     .await;
     let secrets = Api::<Secret>::namespaced(client, &scene.namespace);
-    let [managed, account_key, next_key] =
-        ["managed", "account-key", "next-key"].map(|key| scene.group.key(key));
+    let [managed, account_key, next_key, previous] =
+        ["managed", "account-key", "next-key", "previous-pair"].map(|key| scene.group.key(key));
     let create = async |type_: &str, labels: Value| {
         let secret = json!({
             "apiVersion": "v1", "kind": "Secret", "type": type_,
@@ -198,7 +210,7 @@ async fn secrets_are_made_with_a_label_of_ours_and_without_tokens() {
         create("Opaque", json!({})).await,
         &format!("without one of its labels {managed}"),
     );
-    for label in [&managed, &account_key, &next_key] {
+    for label in [&managed, &account_key, &next_key, &previous] {
         create("Opaque", json!({ label: "true" })).await.unwrap();
     }
     // The one by which a token for any account of the namespace could be had.

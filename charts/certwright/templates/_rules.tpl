@@ -11,7 +11,7 @@ rules:
     verbs: [patch]
   # To store certificates and keys where the users name them, to read CAs, and to see both change: list and watch
   # can't be limited by label or type. Server-side apply is a patch, and needs create where nothing is there yet.
-  # Deleted are only keys of our own that were kept until their certificate came. A Secret that goes with its Certificate
+  # Deleted are only keys of our own that were kept until their certificate came, and pairs that were kept to go back to. A Secret that goes with its Certificate
   # is collected by its ownerReference.
   - apiGroups: [""]
     resources: [secrets]
@@ -21,6 +21,10 @@ rules:
   - apiGroups: [apps]
     resources: [deployments, statefulsets, daemonsets]
     verbs: [get, list, watch, patch]
+  # To learn what a workload's Pods were made from before, where it may refuse its certificate.
+  - apiGroups: [apps]
+    resources: [replicasets, controllerrevisions]
+    verbs: [list]
   {{- range .Values.rollout.kinds }}
   # The same for other kinds.
   - apiGroups: [{{ (splitList "/" .apiVersion) | first }}]
