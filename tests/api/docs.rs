@@ -29,6 +29,7 @@ const OTHER_WORDS: &[&str] = &[
     "Certificate",
     "ClusterIssuer",
     "ConfigMap",
+    "ControllerRevision",
     "DaemonSet",
     "Deployment",
     "Ingress",
@@ -45,6 +46,7 @@ const OTHER_WORDS: &[&str] = &[
     // What an Event says was done.
     "Call",
     "Issue",
+    "Keep",
     "Probe",
     "Look",
     "Read",
@@ -53,7 +55,10 @@ const OTHER_WORDS: &[&str] = &[
     "Repair",
     "Restart",
     "Revoke",
+    "RollBack",
     "Verify",
+    // A type of Secret.
+    "Opaque",
     // What the controllers of workloads and kubelets say.
     "ContainerCannotRun",
     "ContainerCreating",
