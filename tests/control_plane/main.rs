@@ -34,6 +34,7 @@ mod policies;
 mod reissue;
 mod renewal;
 mod repair;
+mod roll_back;
 mod rollout;
 mod rotation;
 mod secrecy;

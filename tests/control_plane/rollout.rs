@@ -147,11 +147,19 @@ impl<'s> Workload<'s> {
     }
 
     pub(crate) async fn apply(&self, pod: Value, annotations: Value) {
+        self.apply_with(pod, annotations, Value::Null).await;
+    }
+
+    /// The same, with these annotations on its Pods.
+    pub(crate) async fn apply_with(&self, pod: Value, annotations: Value, of_pods: Value) {
         let labels = json!({ "app": self.name });
         let mut spec = json!({
             "selector": { "matchLabels": labels },
             "template": { "metadata": { "labels": labels }, "spec": pod },
         });
+        if !of_pods.is_null() {
+            spec["template"]["metadata"]["annotations"] = of_pods;
+        }
         match self.kind {
             "Deployment" => spec["replicas"] = json!(2),
             "StatefulSet" => spec["serviceName"] = json!(self.name),

@@ -162,7 +162,7 @@ pub enum Skip {
 /// 2. it reads nothing that it is to be given → Nothing;
 /// 3. each of those is up to date: the template's mark or the baseline says the held fingerprint → Nothing;
 /// 4. what is wanted for one of the others can't be read → Misconfigured;
-/// 5. of the others, one was issued less than [`SETTLE`] ago, or less than a minute ago while another issuance for
+/// 5. of the others, not all of which were put back in place of what was refused, one was issued less than [`SETTLE`] ago, or less than a minute ago while another issuance for
 ///    the workload is under way → Wait;
 /// 6. it is scaled to zero: whatever starts later reads what is held → Baseline;
 /// 7. it reads the others again by itself or when it is called (Reload, Call), and they have not reached its files yet → Wait;
@@ -273,6 +273,10 @@ fn wait(
     followed: &BTreeMap<&Source, &Held>,
     open: &BTreeMap<&Source, &Held>,
 ) -> Option<(Timestamp, Wait)> {
+    // What was put back is not followed by another: who is not well has waited long enough.
+    if open.values().all(|held| held.replaces_refused.is_some()) {
+        return None;
+    }
     let latest = latest_issue(now, open)?;
     let settled = latest.saturating_add(SETTLE).ok()?;
     let patient = latest.saturating_add(PATIENCE).ok()?;

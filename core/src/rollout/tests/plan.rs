@@ -478,6 +478,11 @@ fn rule_8_what_is_not_well_with_a_refused_certificate_gets_the_one_before() {
     let resting = failed().with(paused);
     assert_eq!(resting.plan(), skipped(Skip::Paused));
     // What isn't well with another one has it from somewhere else.
+    let young = |case: &mut Case| {
+        let now = case.now;
+        case.web().issued_at = Some(now);
+    };
+    assert_eq!(failed().with(young).plan(), rolled());
     let another = |case: &mut Case| case.web().replaces_refused = Some("older".to_owned());
     assert_eq!(failed().with(another).plan(), skipped(Skip::RollingOut));
 }
