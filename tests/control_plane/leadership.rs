@@ -23,7 +23,7 @@ async fn leader(scene: &Scene<'_>) -> Option<String> {
     Some(holder.split('_').next().unwrap().to_owned())
 }
 
-async fn leads(scene: &Scene<'_>, name: &str) {
+pub(crate) async fn leads(scene: &Scene<'_>, name: &str) {
     eventually(&format!("{name} leads"), async || {
         match leader(scene).await {
             Some(leader) if leader == name => Ok(()),

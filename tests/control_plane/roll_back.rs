@@ -1,5 +1,7 @@
 //! Workloads that can't do with a new certificate get the one before back, where their Certificate says so.
 
+mod killed;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

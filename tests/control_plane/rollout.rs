@@ -211,6 +211,23 @@ impl<'s> Workload<'s> {
             .await;
     }
 
+    /// Whether it is noted on the workload itself that it runs with this certificate.
+    pub(crate) async fn is_noted_for(&self, certificate: &Certificate) -> bool {
+        let (key, fingerprint) = self.mark(certificate);
+        self.live().await.annotations().get(&key) == Some(&fingerprint)
+    }
+
+    /// Whether its Pod template is marked with this certificate.
+    pub(crate) async fn is_marked_for(&self, certificate: &Certificate) -> bool {
+        let marks = template_marks(self.scene, &self.live().await);
+        marks.contains(&self.mark(certificate))
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> String {
+        self.name.clone()
+    }
+
     /// Waits until its Pods were replaced for this certificate. It has had so many different Pod templates then.
     pub(crate) async fn rolled(&self, certificate: &Certificate, revisions: usize) {
         self.rolled_for(&self.mark(certificate), revisions).await;

@@ -33,7 +33,7 @@ impl Server {
 }
 
 /// A scene whose operator may ask servers on this host, and in which every certificate reaches files at once.
-async fn scene(name: &str) -> Scene<'static> {
+pub(crate) async fn scene(name: &str) -> Scene<'static> {
     let mut scene = Scene::new(name).await;
     scene.private_networks = vec!["127.0.0.0/8".parse().unwrap()];
     scene.rollout.defaults.volume_delay = SignedDuration::ZERO;
@@ -41,7 +41,7 @@ async fn scene(name: &str) -> Scene<'static> {
 }
 
 /// The Pods of a workload, each given the address of one server.
-async fn settle(scene: &Scene<'_>, workload: &str, addresses: &[IpAddr]) {
+pub(crate) async fn settle(scene: &Scene<'_>, workload: &str, addresses: &[IpAddr]) {
     let of = ListParams::default().labels(&format!("app={workload}"));
     let pods = scene.api::<Pod>();
     let all = pods.list(&of).await.unwrap().items;
@@ -113,7 +113,7 @@ fn stale(scene: &Scene<'_>) -> String {
     format!("certwright_stale_endpoints{{namespace=\"{namespace}\",name=\"web\"}}")
 }
 
-fn on(last: u8, port: u16) -> SocketAddr {
+pub(crate) fn on(last: u8, port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), port))
 }
 

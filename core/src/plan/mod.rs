@@ -129,8 +129,8 @@ pub enum Undoes {
 ///    (a) the spec can't be said in a certificate: [`Plan::Blocked`];
 /// 2. the Secret is not ours, is being deleted, belongs to another Certificate, or is immutable and would have to
 ///    change: [`Plan::Blocked`];
-/// (b) workloads refuse what is held, roll back is wanted, and nothing is to be issued that may be the remedy: [`Plan::Restore`],
-///    unless that was just tried in vain;
+///    (b) workloads refuse what is held, roll back is wanted, and nothing is to be issued that may be the remedy:
+///    [`Plan::Restore`], unless that was just tried in vain;
 /// 4. there is no reason of 7: [`Plan::Keep`], or [`Plan::Repair`], or [`Plan::HoldRepair`] while the hold-off of a
 ///    contested repair runs;
 /// 5. a hold-off runs, for this same request, issuer and issuer Secret, and nobody asked anew by hand: [`Plan::Hold`];

@@ -173,7 +173,7 @@ impl Pace {
         }
         let waits_for_window = choice.strategy == RolloutStrategy::Restart
             && !policy.windows.is_empty()
-            && !(held.relieves(workload) && !workload.is_carried_through())
+            && (!held.relieves(workload) || workload.is_carried_through())
             && self.open.is_none_or(|open| open > now);
         if waits_for_window {
             match urgent_at(group, workload, held, policy.urgent_before) {
