@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::events::v1::Event;
 use kube::api::{ApiResource, DynamicObject, ListParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
@@ -180,6 +181,48 @@ impl<'c> Installed<'c> {
             .create(&parameters, &certificate)
             .await
             .unwrap();
+    }
+
+    /// Changes a Certificate's spec by a merge patch.
+    pub(crate) async fn change(&self, namespace: &str, name: &str, spec: serde_json::Value) {
+        let patch = json!({ "spec": spec }).to_string();
+        let arguments =
+            format!("patch certificate {name} --namespace {namespace} --type merge --patch");
+        let arguments: Vec<_> = arguments.split(' ').chain([patch.as_str()]).collect();
+        let kubectl = self.cluster.control_plane().kubectl().unwrap();
+        ran(kubectl, &arguments, "").await;
+    }
+
+    /// How often an Event of this reason was told of a Certificate.
+    pub(crate) async fn told(&self, namespace: &str, name: &str, reason: &str) -> usize {
+        let events = self.api::<Event>(namespace);
+        let events = events.list(&ListParams::default()).await.unwrap().items;
+        let about = |event: &&Event| {
+            let regarding = event.regarding.as_ref();
+            event.reason.as_deref() == Some(reason)
+                && regarding.is_some_and(|about| about.name.as_deref() == Some(name))
+        };
+        events.iter().filter(about).count()
+    }
+
+    /// Waits until a Certificate is as `holds` wants it.
+    pub(crate) async fn sees(
+        &self,
+        namespace: &str,
+        name: &str,
+        what: &str,
+        holds: impl Fn(&Certificate) -> bool,
+    ) -> Certificate {
+        eventually(&format!("{namespace}/{name}: {what}"), async || {
+            let certificate = self.certificates(namespace).get(name).await;
+            let certificate = certificate.map_err(|problem| problem.to_string())?;
+            if holds(&certificate) {
+                Ok(certificate)
+            } else {
+                Err(format!("{:#?}", certificate.status))
+            }
+        })
+        .await
     }
 
     /// Waits until a Certificate is ready.

@@ -11,6 +11,7 @@
 mod application;
 mod availability;
 mod chart;
+mod faults;
 mod harness;
 mod image;
 mod installed;

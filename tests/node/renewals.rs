@@ -103,7 +103,7 @@ async fn started(scene: &Scene) -> Vec<(Deployed<'_>, bool)> {
 
 /// Waits until what answers there serves this name: the first Pod that is ready is not known at once to all that send
 /// connections.
-async fn leads_somewhere(address: SocketAddr, name: &str, roots: &str) {
+pub(crate) async fn leads_somewhere(address: SocketAddr, name: &str, roots: &str) {
     let server = Server::new(address, &host(name), roots);
     eventually("it leads somewhere", async || {
         server.shows().await.map_err(|problem| problem.to_string())
@@ -111,12 +111,12 @@ async fn leads_somewhere(address: SocketAddr, name: &str, roots: &str) {
     .await;
 }
 
-fn host(name: &str) -> String {
+pub(crate) fn host(name: &str) -> String {
     format!("{name}.example.com")
 }
 
 /// Waits until each Pod of a server shows the certificate that its Secret holds; that certificate.
-async fn all_serve(
+pub(crate) async fn all_serve(
     operator: &Installed<'_>,
     namespace: &str,
     server: &Deployed<'_>,
@@ -157,7 +157,7 @@ async fn all_show(
 }
 
 /// The leaf that a Certificate's Secret holds, in DER.
-async fn leaf_of(operator: &Installed<'_>, namespace: &str, name: &str) -> Vec<u8> {
+pub(crate) async fn leaf_of(operator: &Installed<'_>, namespace: &str, name: &str) -> Vec<u8> {
     let chain = held(operator, namespace, name, "tls.crt").await;
     CertificateDer::from_pem_slice(chain.as_bytes())
         .unwrap()
@@ -165,7 +165,12 @@ async fn leaf_of(operator: &Installed<'_>, namespace: &str, name: &str) -> Vec<u
 }
 
 /// Waits until a Certificate says that this leaf was seen to be served by all.
-async fn is_told_to_serve(operator: &Installed<'_>, namespace: &str, name: &str, leaf: &[u8]) {
+pub(crate) async fn is_told_to_serve(
+    operator: &Installed<'_>,
+    namespace: &str,
+    name: &str,
+    leaf: &[u8],
+) {
     let fingerprint = Fingerprint::of(leaf).to_string();
     eventually(&format!("{name} is told to serve it"), async || {
         let status = operator.ready(namespace, name).await.status.unwrap();
@@ -180,20 +185,30 @@ async fn is_told_to_serve(operator: &Installed<'_>, namespace: &str, name: &str,
     .await;
 }
 
-async fn held(operator: &Installed<'_>, namespace: &str, name: &str, key: &str) -> String {
+pub(crate) async fn held(
+    operator: &Installed<'_>,
+    namespace: &str,
+    name: &str,
+    key: &str,
+) -> String {
     let secrets = operator.api::<Secret>(namespace);
     let secret = secrets.get(&format!("{name}-tls")).await.unwrap();
     text(&secret, key)
 }
 
-async fn ask_to_renew(operator: &Installed<'_>, namespace: &str, name: &str, round: i64) {
+pub(crate) async fn ask_to_renew(
+    operator: &Installed<'_>,
+    namespace: &str,
+    name: &str,
+    round: i64,
+) {
     let annotate = format!(
         "annotate certificate {name} --namespace {namespace} --overwrite certwright.dev/renew={round}"
     );
     operator.kubectl(&annotate, "").await;
 }
 
-async fn is_renewed(operator: &Installed<'_>, namespace: &str, name: &str, round: i64) {
+pub(crate) async fn is_renewed(operator: &Installed<'_>, namespace: &str, name: &str, round: i64) {
     let revision = |certificate: Certificate| certificate.status.and_then(|status| status.revision);
     eventually("it is renewed", async || {
         match revision(operator.ready(namespace, name).await) {

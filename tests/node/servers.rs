@@ -38,6 +38,30 @@ http {
 }
 "#;
 
+/// The same for clients that know RSA only, as appliances do: with another key no handshake comes to its end.
+const NGINX_FOR_RSA: &str = r#"
+daemon off;
+pid /tmp/nginx.pid;
+error_log stderr;
+events {}
+http {
+    access_log off;
+    client_body_temp_path /tmp/body;
+    proxy_temp_path /tmp/proxy;
+    fastcgi_temp_path /tmp/fastcgi;
+    uwsgi_temp_path /tmp/uwsgi;
+    scgi_temp_path /tmp/scgi;
+    server {
+        listen 8443 ssl;
+        ssl_protocols TLSv1.2;
+        ssl_ciphers ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384;
+        ssl_certificate /served/tls.crt;
+        ssl_certificate_key /served/tls.key;
+        location / { return 200 "nginx\n"; }
+    }
+}
+"#;
+
 /// Traefik reads its files again when anything changes in their folder.
 const TRAEFIK: &str = r#"
 http:
@@ -106,6 +130,36 @@ impl Software {
             sidecar: None,
             rolls: true,
         }
+    }
+
+    /// nginx that can't do with a key other than RSA.
+    pub(crate) fn nginx_for_rsa() -> Self {
+        Self {
+            configuration: ("nginx.conf", NGINX_FOR_RSA),
+            ..Self::nginx()
+        }
+    }
+
+    /// nginx that is said to read its files again, and doesn't until somebody tells it to.
+    pub(crate) fn nginx_by_hand() -> Self {
+        Self {
+            annotations: json!({ "certwright.dev/rollout": "Reload" }),
+            rolls: false,
+            ..Self::nginx()
+        }
+    }
+
+    /// nginx as an image of another name.
+    pub(crate) fn nginx_as(image: &str) -> Self {
+        Self {
+            image: debian_as("nginx", image).stop_signal("SIGQUIT"),
+            ..Self::nginx()
+        }
+    }
+
+    /// Its image.
+    pub(crate) fn image(&self) -> &Image {
+        &self.image
     }
 
     /// Traefik with its file provider, which reads its certificate again by itself.
@@ -327,6 +381,11 @@ impl<'o> Deployed<'o> {
 
 /// A server as Debian has it, with the libraries that it needs: installed, or unpacked by `tests/run needs`.
 fn debian(name: &str) -> Image {
+    debian_as(name, &format!("certwright.test/{name}:1"))
+}
+
+/// The same as an image of this name.
+fn debian_as(name: &str, image: &str) -> Image {
     let roots = [PathBuf::new(), unpacked(name)].map(|root| root.display().to_string());
     let root = roots
         .iter()
@@ -334,12 +393,7 @@ fn debian(name: &str) -> Image {
         .unwrap_or_else(|| panic!("there is no {name}; unpack it with: tests/run needs"));
     let program = format!("{root}/usr/sbin/{name}");
     let inside = format!("/{name}");
-    with_libraries(
-        &format!("certwright.test/{name}:1"),
-        &inside,
-        &program,
-        root,
-    )
+    with_libraries(image, &inside, &program, root)
 }
 
 /// A program of this machine with the libraries that it needs, some of which may lie below a folder of their own.
