@@ -104,11 +104,16 @@ fn fit(
 
 /// The Secret that keeps the pair before, read live, if it is ours.
 async fn kept(context: &Context, gathered: &Gathered) -> Result<Option<Secret>, Error> {
+    let found = context.secrets.read(&place_of(gathered)).await?;
+    Ok(found.filter(|secret| is_ours(context, gathered, secret)))
+}
+
+/// Whether it is the one that keeps this Certificate's pair before.
+fn is_ours(context: &Context, gathered: &Gathered, secret: &Secret) -> bool {
     let metadata = &gathered.certificate.metadata;
     let name = metadata.name.as_deref().unwrap_or_default();
     let uid = metadata.uid.as_deref().unwrap_or_default();
-    let found = context.secrets.read(&place_of(gathered)).await?;
-    Ok(found.filter(|secret| previous::is_of(secret, &context.group, name, uid)))
+    previous::is_of(secret, &context.group, name, uid)
 }
 
 fn place_of(gathered: &Gathered) -> Named {
@@ -135,13 +140,9 @@ impl Attempt<'_> {
             Some(_) => context.secrets.read(&place).await?,
             None => None,
         };
-        let is_ours = |secret: &&Secret| {
-            let metadata = &gathered.certificate.metadata;
-            let name = metadata.name.as_deref().unwrap_or_default();
-            let uid = metadata.uid.as_deref().unwrap_or_default();
-            previous::is_of(secret, &context.group, name, uid)
-        };
-        let ours = there.as_ref().filter(is_ours);
+        let ours = there
+            .as_ref()
+            .filter(|secret| is_ours(context, gathered, secret));
         let Some(told) = worth else {
             if let Some(ours) = ours {
                 new_secret::remove(&context.client, ours).await?;
@@ -160,10 +161,16 @@ impl Attempt<'_> {
         let stored = apply::own_secret(&context.client, &context.group, ours, &wanted).await;
         match stored {
             Ok(()) => Ok(Previous::Kept(told)),
-            Err(problem) => match problem.refusal() {
-                Some(refusal) => Ok(self.could_not_keep(&refusal).await),
-                None => Err(problem),
-            },
+            Err(problem) => {
+                let Some(refusal) = problem.refusal() else {
+                    return Err(problem);
+                };
+                // The one that is kept is not the one before any more.
+                if let Some(ours) = ours {
+                    new_secret::remove(&context.client, ours).await?;
+                }
+                Ok(self.could_not_keep(&refusal).await)
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use super::foreign::{self, Foreigners};
 use super::ingresses::KnownIngresses;
 use super::kinds::{self, Watched};
 use super::proofs::Proofs;
+use super::refused::Looks;
 use super::turns::Turns;
 use super::{Limits, Notice, Probing, Rollout, Surroundings};
 use crate::backoff::Backoff;
@@ -36,6 +37,7 @@ pub(super) struct Context<S> {
     pub(super) ingresses: KnownIngresses,
     pub(super) proof_backoff: Backoff<ObjectRef<Certificate>>,
     pub(super) proofs: Mutex<Proofs>,
+    pub(super) looks: Looks,
     wake_proof: UnboundedSender<ObjectRef<Certificate>>,
     pub(super) foreign: Foreigners,
     pub(super) limits: Limits,
@@ -84,6 +86,7 @@ impl<S: Surroundings> Context<S> {
             ingresses,
             proof_backoff: Backoff::default(),
             proofs: Mutex::default(),
+            looks: Looks::default(),
             wake_proof,
             foreign,
             limits: rollout.limits,

@@ -1,8 +1,11 @@
 //! Finds out whether a workload that was restarted in vain refuses the certificate.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use certwright_core::rollout::{
-    Held, Pod, Refusal, Revision, Source, Unclear, Workload, WorkloadKind, WorkloadName,
-    has_failed, refusal,
+    Held, Pod, Refusal, Revision, Source, SourceName, Unclear, Workload, WorkloadKind,
+    WorkloadName, has_failed, refusal,
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::Api;
@@ -20,6 +23,39 @@ const LOOKED_AT: usize = 5;
 const SOON: SignedDuration = SignedDuration::from_secs(15);
 const LATE: SignedDuration = SignedDuration::from_mins(10);
 
+/// When those are looked at again whose Pods don't come up, by the Secret that they read: each for one certificate. However often a
+/// Deployment's numbers change meanwhile, nothing is asked before.
+#[derive(Debug, Default)]
+pub(super) struct Looks(Mutex<HashMap<SourceName, Next>>);
+
+#[derive(Debug)]
+struct Next {
+    fingerprint: String,
+    at: Timestamp,
+}
+
+impl Looks {
+    /// When the next look is due for this certificate, if there was one.
+    fn next(&self, secret: &SourceName, held: &Held) -> Option<Timestamp> {
+        let looks = self.lock();
+        let next = looks.get(secret);
+        next.filter(|next| next.fingerprint == held.fingerprint)
+            .map(|next| next.at)
+    }
+
+    fn note(&self, now: Timestamp, secret: &SourceName, held: &Held, at: Timestamp) {
+        let mut looks = self.lock();
+        // Whoever was well, or gone, before the next look was due.
+        looks.retain(|_, next| now.duration_since(next.at) < LATE);
+        let fingerprint = held.fingerprint.clone();
+        looks.insert(secret.clone(), Next { fingerprint, at });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SourceName, Next>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// What became of a look.
 #[derive(Debug, Default)]
 pub(super) struct Found {
@@ -35,7 +71,7 @@ pub(super) struct Found {
 pub(super) async fn look<S: Surroundings>(
     now: Timestamp,
     context: &Context<S>,
-    source: &Source,
+    secret: &SourceName,
     held: &Held,
     readers: &Readers,
 ) -> Found {
@@ -43,6 +79,15 @@ pub(super) async fn look<S: Surroundings>(
     if !wanted || readers.pace.failed.is_none() {
         return Found::default();
     }
+    let next = context.looks.next(secret, held);
+    // One that is further ahead was noted before a clock was set back.
+    if let Some(at) = next.filter(|at| *at > now && at.duration_since(now) <= LATE) {
+        return Found {
+            refused: None,
+            again: Some(at),
+        };
+    }
+    let source = &secret.source;
     let failed = readers
         .workloads()
         .filter(|workload| has_failed(now, &context.group, workload, source, held))
@@ -68,9 +113,13 @@ pub(super) async fn look<S: Surroundings>(
     }
     let since = held.issued_at.map_or(SOON, |at| now.duration_since(at));
     let wait = (since / 4).clamp(SOON, LATE);
+    let again = now.saturating_add(wait).ok();
+    if let Some(at) = again {
+        context.looks.note(now, secret, held, at);
+    }
     Found {
         refused: None,
-        again: now.saturating_add(wait).ok(),
+        again,
     }
 }
 

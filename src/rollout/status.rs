@@ -50,7 +50,7 @@ pub(super) async fn reconcile<S: Surroundings>(
     let now = context.surroundings.now();
     let readers = context.readers(now, &secret, &held);
     let found = if context.surroundings.may_write() && !is_told_refused(certificate, &held) {
-        refused::look(now, context, &secret.source, &held, &readers).await
+        refused::look(now, context, &secret, &held, &readers).await
     } else {
         refused::Found::default()
     };
