@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{ApiResource, DynamicObject, ListParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{eventually, ran};
 
@@ -166,11 +166,19 @@ impl<'c> Installed<'c> {
 
     /// Makes a Certificate by the issuer `ca`, for a name of its own and a Secret `NAME-tls`.
     pub(crate) async fn certificate(&self, namespace: &str, name: &str) {
-        let spec = json!({
+        self.certificate_with(namespace, name, json!({})).await;
+    }
+
+    /// The same, with more in its spec.
+    pub(crate) async fn certificate_with(&self, namespace: &str, name: &str, more: Value) {
+        let mut spec = json!({
             "secretName": format!("{name}-tls"),
             "dnsNames": [format!("{name}.example.com")],
             "issuerRef": { "name": "ca" },
         });
+        for (field, value) in more.as_object().into_iter().flatten() {
+            spec[field] = value.clone();
+        }
         let group = Group::default();
         let resource = ApiResource::erase::<Certificate>(&group);
         let certificate = DynamicObject::new(name, &resource).data(json!({ "spec": spec }));
@@ -184,7 +192,7 @@ impl<'c> Installed<'c> {
     }
 
     /// Changes a Certificate's spec by a merge patch.
-    pub(crate) async fn change(&self, namespace: &str, name: &str, spec: serde_json::Value) {
+    pub(crate) async fn change(&self, namespace: &str, name: &str, spec: Value) {
         let patch = json!({ "spec": spec }).to_string();
         let arguments =
             format!("patch certificate {name} --namespace {namespace} --type merge --patch");
