@@ -229,7 +229,7 @@ pub(crate) async fn explains_what_is_wrong(kubectl: &Kubectl) -> anyhow::Result<
     Ok(())
 }
 
-async fn certificate(kubectl: &Kubectl, name: &str) -> anyhow::Result<Value> {
+pub(crate) async fn certificate(kubectl: &Kubectl, name: &str) -> anyhow::Result<Value> {
     kubectl
         .json(&format!("get certificate {name} -n certwright-demo"))
         .await
@@ -242,7 +242,7 @@ fn condition<'c>(certificate: &'c Value, kind: &str) -> Option<&'c Value> {
         .find(|condition| condition["type"] == kind)
 }
 
-fn status_of<'c>(certificate: &'c Value, kind: &str) -> Option<&'c str> {
+pub(crate) fn status_of<'c>(certificate: &'c Value, kind: &str) -> Option<&'c str> {
     condition(certificate, kind)?["status"].as_str()
 }
 

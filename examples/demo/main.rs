@@ -4,6 +4,7 @@ mod acme;
 mod acts;
 mod front;
 mod kubectl;
+mod load;
 mod operator;
 mod place;
 mod voice;
@@ -141,7 +142,7 @@ async fn tell(
         .with_context(|| unseen(5))?;
     let Some(front) = place.front() else {
         voice::say(
-            "\nThe act with an ACME CA needs a front door, and is played without --kubeconfig only.",
+            "\nThe acts with an ACME CA and under load need a front door, and are played without --kubeconfig only.",
         );
         return Ok("five");
     };
@@ -150,7 +151,11 @@ async fn tell(
     acme::serves_what_a_ca_proved(place, front, certwright)
         .await
         .with_context(|| unseen(6))?;
-    Ok("six")
+    voice::act(7, "renewals while clients don't stop asking");
+    load::renews_under_load(place, front)
+        .await
+        .with_context(|| unseen(7))?;
+    Ok("seven")
 }
 
 /// What to do now that everything runs.

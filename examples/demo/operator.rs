@@ -72,6 +72,8 @@ impl Operator {
                 format!("--http01-listen={}", self.answers).into(),
                 // An ACME CA there may be asked, which is otherwise for public addresses only.
                 "--private-networks=127.0.0.0/8".into(),
+                // A certificate is renewed by hand once in five minutes at most otherwise.
+                "--renew-throttle=1s".into(),
                 // Nobody answers there: what the world's DNS says of www.example.com is not the demo's.
                 "--resolvers=127.0.0.1:9".into(),
             ],

@@ -55,7 +55,7 @@ impl Place {
     async fn start() -> anyhow::Result<Self> {
         voice::say(
             "Starting a control plane: etcd, API server, controllers, and a node that is only played. And Traefik and \
-             Pebble, for the last act.",
+             Pebble, for the last acts.",
         );
         let start = Instant::now();
         let control_plane = ControlPlane::start(Options::new().traefik()).await?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use certwright_core::api::{Certificate, Condition, ConditionStatus, condition};
+use certwright_test_cluster::{Load, Server};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::json;
@@ -10,7 +11,6 @@ use serde_json::json;
 use crate::availability::Scene;
 use crate::harness::{eventually, ran};
 use crate::installed::NAMESPACE;
-use crate::load::Load;
 use crate::renewals::{
     all_serve, ask_to_renew, held, host, is_renewed, is_told_to_serve, leads_somewhere, leaf_of,
 };
@@ -53,7 +53,7 @@ async fn a_server_that_can_not_take_the_new_key_goes_on_with_the_one_before() {
     server.has_rolled().await;
     leads_somewhere(server.address, "legacy", &roots).await;
     let pods = names(&server.pods().await);
-    let load = Load::start(server.address, &host("legacy"), &roots);
+    let load = Load::start(server.address, &host("legacy"), &roots).unwrap();
 
     let ecdsa = json!({ "privateKey": { "algorithm": "ECDSA" } });
     operator.change(namespace, "legacy", ecdsa).await;
@@ -85,11 +85,11 @@ async fn a_server_that_can_not_take_the_new_key_goes_on_with_the_one_before() {
         );
     }
     let tally = load.stop().await;
-    println!("legacy: {tally:?}");
-    assert!(tally.failures.is_empty(), "{tally:?}");
+    println!("legacy: {tally}");
+    assert!(tally.failures.is_empty(), "{tally}");
     assert!(
         tally.handshakes > 0 && tally.answers > tally.handshakes,
-        "{tally:?}"
+        "{tally}"
     );
 }
 
@@ -251,7 +251,7 @@ async fn reload(scene: &Scene, server: &Deployed<'_>) {
                 "exec --namespace {namespace} {pod} -- /nginx -s reload -c /served/nginx.conf"
             );
             operator.kubectl(&reload, "").await;
-            let shown = crate::load::Server::new(address, &host(server.name), &roots);
+            let shown = Server::new(address, &host(server.name), &roots).unwrap();
             match shown.shows().await {
                 Ok(shown) if shown == leaf => Ok(()),
                 other => Err(format!("{:?}", other.map(|_| "another"))),

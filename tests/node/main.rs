@@ -15,7 +15,6 @@ mod faults;
 mod harness;
 mod image;
 mod installed;
-mod load;
 mod outside;
 mod renewals;
 mod servers;

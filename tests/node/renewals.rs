@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use certwright_core::api::{Certificate, ConditionStatus, condition};
 use certwright_core::pki::facts::Fingerprint;
+use certwright_test_cluster::{Load, Server};
 use k8s_openapi::api::core::v1::Secret;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -12,7 +13,6 @@ use rustls::pki_types::pem::PemObject as _;
 use crate::availability::Scene;
 use crate::harness::eventually;
 use crate::installed::{Installed, text};
-use crate::load::{Load, Server};
 use crate::servers::{Deployed, Software};
 
 /// So often all certificates are renewed.
@@ -42,7 +42,7 @@ async fn renewed_certificates_are_served_by_every_pod_and_no_client_is_failed() 
     clients.push((EDGE, door));
     let loads: Vec<_> = clients
         .iter()
-        .map(|(name, address)| Load::start(*address, &host(name), &roots))
+        .map(|(name, address)| Load::start(*address, &host(name), &roots).unwrap())
         .collect();
     let mut leaves = BTreeSet::new();
     for round in 1..=i64::from(ROUNDS) {
@@ -68,11 +68,11 @@ async fn renewed_certificates_are_served_by_every_pod_and_no_client_is_failed() 
     assert_eq!(leaves.len(), clients.len() * usize::from(ROUNDS));
     for ((name, _), load) in clients.iter().zip(loads) {
         let tally = load.stop().await;
-        println!("{name}: {tally:?}");
-        assert!(tally.failures.is_empty(), "{name}: {tally:?}");
+        println!("{name}: {tally}");
+        assert!(tally.failures.is_empty(), "{name}: {tally}");
         assert!(
             tally.handshakes > 0 && tally.answers > tally.handshakes,
-            "{tally:?}"
+            "{tally}"
         );
     }
 }
@@ -104,7 +104,7 @@ async fn started(scene: &Scene) -> Vec<(Deployed<'_>, bool)> {
 /// Waits until what answers there serves this name: the first Pod that is ready is not known at once to all that send
 /// connections.
 pub(crate) async fn leads_somewhere(address: SocketAddr, name: &str, roots: &str) {
-    let server = Server::new(address, &host(name), roots);
+    let server = Server::new(address, &host(name), roots).unwrap();
     eventually("it leads somewhere", async || {
         server.shows().await.map_err(|problem| problem.to_string())
     })
@@ -145,7 +145,8 @@ async fn all_show(
             return Err("not all are there".to_owned());
         }
         for (endpoint, address) in endpoints {
-            match Server::new(address, &host(name), roots).shows().await {
+            let server = Server::new(address, &host(name), roots).unwrap();
+            match server.shows().await {
                 Ok(shown) if shown == leaf => {}
                 Ok(_) => return Err(format!("{endpoint} shows another")),
                 Err(problem) => return Err(format!("{endpoint}: {problem}")),

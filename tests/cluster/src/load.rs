@@ -1,20 +1,27 @@
 //! Clients of a server that don't stop asking: what they were shown, and what failed.
 
-use std::io;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::{
+    fmt, io, mem,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use tokio_util::sync::CancellationToken;
+use anyhow::Context as _;
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// How many connections are kept open...
 const KEPT: usize = 4;
@@ -27,58 +34,93 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the clients have seen.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub struct Tally {
     /// Handshakes that came to their end.
-    pub(crate) handshakes: usize,
+    pub handshakes: usize,
     /// Answers of `200 OK`.
-    pub(crate) answers: usize,
+    pub answers: usize,
     /// Questions that were asked again: the server had closed a connection that had been used before, before any byte of an answer.
-    pub(crate) retried: usize,
+    pub retried: usize,
     /// What failed, in words.
-    pub(crate) failures: Vec<String>,
+    pub failures: Vec<String>,
+    /// The certificates that were shown, in the order in which they were first seen.
+    pub shown: Vec<Shown>,
+}
+
+/// In a line, without the certificates themselves.
+impl fmt::Display for Tally {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{} handshakes, {} answers, {} asked again, {} certificates shown, {} failures: {:?}",
+            self.handshakes,
+            self.answers,
+            self.retried,
+            self.shown.len(),
+            self.failures.len(),
+            self.failures
+        )
+    }
+}
+
+/// A certificate that clients were shown.
+#[derive(Debug)]
+pub struct Shown {
+    /// The leaf, in DER.
+    pub leaf: Vec<u8>,
+    /// In how many handshakes.
+    pub handshakes: usize,
+    /// When that was first seen, after the clients had begun.
+    pub first: Duration,
+    /// When it was last seen.
+    pub last: Duration,
 }
 
 /// Clients that ask until they are told to stop.
-pub(crate) struct Load {
+#[derive(Debug)]
+pub struct Load {
     tally: Arc<Mutex<Tally>>,
-    stop: CancellationToken,
+    stop: Arc<AtomicBool>,
     clients: JoinSet<()>,
 }
 
 impl Load {
     /// Starts them, at an address; they know the server by its name, below these roots (PEM).
-    pub(crate) fn start(address: SocketAddr, name: &str, roots: &str) -> Self {
-        let server = Server::new(address, name, roots);
-        let (tally, stop) = (Arc::default(), CancellationToken::new());
+    ///
+    /// # Errors
+    /// When the name is none, or the roots can't be read.
+    pub fn start(address: SocketAddr, name: &str, roots: &str) -> anyhow::Result<Self> {
+        let server = Server::new(address, name, roots)?;
+        let (tally, stop) = (Arc::default(), Arc::default());
         let mut clients = JoinSet::new();
         for _ in 0..KEPT {
-            let client = keep(server.clone(), Arc::clone(&tally), stop.clone());
+            let client = keep(server.clone(), Arc::clone(&tally), Arc::clone(&stop));
             clients.spawn(client);
         }
-        clients.spawn(come_and_go(server, Arc::clone(&tally), stop.clone()));
-        Self {
+        clients.spawn(come_and_go(server, Arc::clone(&tally), Arc::clone(&stop)));
+        Ok(Self {
             tally,
             stop,
             clients,
-        }
+        })
     }
 
-    /// Ends them; what they have seen.
-    pub(crate) async fn stop(self) -> Tally {
-        self.stop.cancel();
+    /// Ends them, each after its last answer; what they have seen.
+    pub async fn stop(self) -> Tally {
+        self.stop.store(true, Ordering::SeqCst);
         self.clients.join_all().await;
-        Arc::into_inner(self.tally).unwrap().into_inner().unwrap()
+        mem::take(&mut *lock(&self.tally))
     }
 }
 
 /// Holds a connection, and asks on it again and again.
-async fn keep(server: Server, tally: Arc<Mutex<Tally>>, stop: CancellationToken) {
+async fn keep(server: Server, tally: Arc<Mutex<Tally>>, stop: Arc<AtomicBool>) {
     let mut held = None;
-    while !stop.is_cancelled() {
+    while !stop.load(Ordering::SeqCst) {
         let asked = match held.take() {
             Some(connection) => match server.ask(connection).await {
                 Err(problem) if problem.kind() == io::ErrorKind::UnexpectedEof => {
-                    tally.lock().unwrap().retried += 1;
+                    lock(&tally).retried += 1;
                     server.connect_and_ask(&tally).await
                 }
                 asked => asked,
@@ -91,8 +133,8 @@ async fn keep(server: Server, tally: Arc<Mutex<Tally>>, stop: CancellationToken)
 }
 
 /// Opens connections, and asks once on each.
-async fn come_and_go(server: Server, tally: Arc<Mutex<Tally>>, stop: CancellationToken) {
-    while !stop.is_cancelled() {
+async fn come_and_go(server: Server, tally: Arc<Mutex<Tally>>, stop: Arc<AtomicBool>) {
+    while !stop.load(Ordering::SeqCst) {
         let asked = server.connect_and_ask(&tally).await;
         server.count(&tally, asked);
         sleep(FRESH).await;
@@ -100,8 +142,9 @@ async fn come_and_go(server: Server, tally: Arc<Mutex<Tally>>, stop: Cancellatio
 }
 
 /// How a server is reached and known.
-#[derive(Clone)]
-pub(crate) struct Server {
+#[derive(Clone, Debug)]
+pub struct Server {
+    begun: Instant,
     address: SocketAddr,
     name: ServerName<'static>,
     config: Arc<ClientConfig>,
@@ -110,39 +153,44 @@ pub(crate) struct Server {
 type Connection = TlsStream<TcpStream>;
 
 impl Server {
-    pub(crate) fn new(address: SocketAddr, name: &str, roots: &str) -> Self {
+    /// One at an address, known by its name below these roots (PEM).
+    ///
+    /// # Errors
+    /// When the name is none, or the roots can't be read.
+    pub fn new(address: SocketAddr, name: &str, roots: &str) -> anyhow::Result<Self> {
         let mut store = RootCertStore::empty();
         for root in CertificateDer::pem_slice_iter(roots.as_bytes()) {
-            store.add(root.unwrap()).unwrap();
+            let root = root.context("a root is no PEM")?;
+            store.add(root).context("a root is no certificate")?;
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
+        let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .unwrap()
+            .context("failed to choose versions of TLS")?
             .with_root_certificates(store)
             .with_no_client_auth();
-        Self {
+        // A session that is taken up again shows no certificate.
+        config.resumption = rustls::client::Resumption::disabled();
+        Ok(Self {
+            begun: Instant::now(),
             address,
-            name: ServerName::try_from(name.to_owned()).unwrap(),
+            name: ServerName::try_from(name.to_owned()).context("it is no name of a server")?,
             config: Arc::new(config),
-        }
+        })
     }
 
     /// The leaf that is shown in a handshake, in DER.
-    pub(crate) async fn shows(&self) -> io::Result<Vec<u8>> {
-        let connection = self.connect().await?;
-        let (_, session) = connection.get_ref();
-        let leaf = session.peer_certificates().and_then(<[_]>::first);
-        Ok(leaf.unwrap().to_vec())
+    ///
+    /// # Errors
+    /// When there is none, or the client doesn't trust it.
+    pub async fn shows(&self) -> io::Result<Vec<u8>> {
+        leaf(&self.connect().await?)
     }
 
     async fn connect(&self) -> io::Result<Connection> {
         let shaken = async {
             let stream = TcpStream::connect(self.address).await?;
-            // A session that is taken up again shows no certificate.
-            let mut config = ClientConfig::clone(&self.config);
-            config.resumption = rustls::client::Resumption::disabled();
-            let connector = TlsConnector::from(Arc::new(config));
+            let connector = TlsConnector::from(Arc::clone(&self.config));
             connector.connect(self.name.clone(), stream).await
         };
         timeout(PATIENCE, shaken).await?
@@ -152,7 +200,7 @@ impl Server {
         let connection = self.connect().await.map_err(|problem| {
             io::Error::new(problem.kind(), format!("no handshake: {problem}"))
         })?;
-        tally.lock().unwrap().handshakes += 1;
+        lock(tally).saw(leaf(&connection)?, self.begun.elapsed());
         self.ask(connection).await
     }
 
@@ -194,7 +242,7 @@ impl Server {
         tally: &Mutex<Tally>,
         asked: io::Result<(Connection, bool)>,
     ) -> Option<Connection> {
-        let mut tally = tally.lock().unwrap();
+        let mut tally = lock(tally);
         match asked {
             Ok((connection, stays)) => {
                 tally.answers += 1;
@@ -206,6 +254,35 @@ impl Server {
             }
         }
     }
+}
+
+impl Tally {
+    fn saw(&mut self, leaf: Vec<u8>, at: Duration) {
+        self.handshakes += 1;
+        match self.shown.iter_mut().find(|shown| shown.leaf == leaf) {
+            Some(shown) => {
+                shown.handshakes += 1;
+                shown.last = at;
+            }
+            None => self.shown.push(Shown {
+                leaf,
+                handshakes: 1,
+                first: at,
+                last: at,
+            }),
+        }
+    }
+}
+
+fn leaf(connection: &Connection) -> io::Result<Vec<u8>> {
+    let (_, session) = connection.get_ref();
+    let leaf = session.peer_certificates().and_then(<[_]>::first);
+    leaf.map(|leaf| leaf.to_vec())
+        .ok_or_else(|| io::Error::other("no certificate was shown"))
+}
+
+fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether an answer with a `Content-Length` has come to its end (RFC 9112 section 6.3).
