@@ -1,6 +1,7 @@
 //! Watches that find their way back.
 
 use std::fmt::Debug;
+use std::future::ready;
 use std::time::Duration;
 
 use backon::ExponentialBuilder;
@@ -31,7 +32,30 @@ where
         }
         Some((event, (events, begin)))
     })
+    .scan(false, |begins, event| {
+        ready(Some(once_answered(begins, event)))
+    })
+    .flat_map(stream::iter)
     .backoff(wait_after_failures())
+}
+
+/// Holds back the word that a list begins until something of it is there: a list that is refused again and again has begun each
+/// time, and whoever waits after failures would take that for a success.
+fn once_answered<K>(
+    begins: &mut bool,
+    event: watcher::Result<watcher::Event<K>>,
+) -> Vec<watcher::Result<watcher::Event<K>>> {
+    match event {
+        Ok(watcher::Event::Init) => {
+            *begins = true;
+            Vec::new()
+        }
+        Ok(event) if std::mem::take(begins) => vec![Ok(watcher::Event::Init), Ok(event)],
+        event => {
+            *begins = false;
+            vec![event]
+        }
+    }
 }
 
 fn wait_after_failures() -> ResetTimerBackoff<ExponentialBackoff> {
@@ -119,5 +143,25 @@ mod tests {
             *asked.lock().unwrap(),
             ["list", "resourceVersion=1", "list"]
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_is_refused_is_asked_for_ever_more_rarely() {
+        let refused = json!({ "kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden", "message": "no" });
+        let service = tower::service_fn(move |_: Request<Body>| {
+            let answer = answer(403, &refused);
+            async move { Ok::<_, Infallible>(answer) }
+        });
+        let secrets: Api<Secret> = Api::all(Client::new(service, "shop"));
+        let begun = tokio::time::Instant::now();
+        let failed = watched(secrets, watcher::Config::default())
+            .take(6)
+            .filter(|event| ready(event.is_err()))
+            .count()
+            .await;
+        assert_eq!(failed, 6, "nothing begins that is not answered");
+        // Half a second, doubled each time, up to five; and a random part of as much again.
+        let waited = begun.elapsed();
+        assert!(waited >= Duration::from_millis(12_500), "{waited:?}");
     }
 }
