@@ -36,14 +36,14 @@ struct Next {
 
 impl Looks {
     /// When the next look is due for this certificate, if there was one.
-    fn next(&self, secret: &SourceName, held: &Held) -> Option<Timestamp> {
+    pub(super) fn next(&self, secret: &SourceName, held: &Held) -> Option<Timestamp> {
         let looks = self.lock();
         let next = looks.get(secret);
         next.filter(|next| next.fingerprint == held.fingerprint)
             .map(|next| next.at)
     }
 
-    fn note(&self, now: Timestamp, secret: &SourceName, held: &Held, at: Timestamp) {
+    pub(super) fn note(&self, now: Timestamp, secret: &SourceName, held: &Held, at: Timestamp) {
         let mut looks = self.lock();
         // Whoever was well, or gone, before the next look was due.
         looks.retain(|_, next| now.duration_since(next.at) < LATE);

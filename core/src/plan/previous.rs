@@ -70,3 +70,54 @@ pub fn pair(secret: &Secret) -> BTreeMap<String, ByteString> {
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_keeps_the_pair_and_how_it_came_to_be_and_nothing_else() {
+        let group = Group::default();
+        let mut certificate = Certificate::default();
+        certificate.metadata.name = Some("web".to_owned());
+        certificate.metadata.namespace = Some("shop".to_owned());
+        certificate.metadata.uid = Some("u1".to_owned());
+        let mut held = Secret::default();
+        let text = |text: &str| ByteString(text.as_bytes().to_vec());
+        held.data = Some(
+            ["tls.crt", "tls.key", "ca.crt", "key.der", "theirs"]
+                .map(|key| (key.to_owned(), text(key)))
+                .into(),
+        );
+        let noted = [
+            ("issuer-name", "ca"),
+            ("issuer-kind", "Issuer"),
+            ("request", "v1:x"),
+            ("held-back", "{}"),
+        ];
+        let mut annotations: BTreeMap<String, String> = noted
+            .map(|(key, value)| (group.key(key), value.to_owned()))
+            .into();
+        annotations.insert("theirs".to_owned(), "x".to_owned());
+        held.metadata.annotations = Some(annotations);
+        held.metadata.labels = Some([(group.key("managed"), "true".to_owned())].into());
+
+        let kept = keeping(&group, &certificate, &held);
+        assert!(is_of(&kept, &group, "web", "u1"));
+        assert!(!is_of(&kept, &group, "web", "u2"));
+        assert!(!is_of(&held, &group, "web", "u1"));
+        let name = kept.metadata.name.as_deref().unwrap();
+        assert!(name.starts_with("previous-") && name != next_key::name("u1"));
+        let keys: Vec<_> = kept.data.as_ref().unwrap().keys().collect();
+        assert_eq!(keys, ["ca.crt", "tls.crt", "tls.key"]);
+        let noted: Vec<_> = kept.metadata.annotations.as_ref().unwrap().keys().collect();
+        let wanted = ["certificate-name", "issuer-kind", "issuer-name", "request"];
+        assert_eq!(noted, wanted.map(|key| group.key(key)).each_ref());
+        let labels: Vec<_> = kept.metadata.labels.as_ref().unwrap().keys().collect();
+        assert_eq!(labels, [&group.key(LABEL)]);
+        // Somebody who has but the name of it has made another.
+        let mut theirs = kept.clone();
+        theirs.metadata.labels = None;
+        assert!(!is_of(&theirs, &group, "web", "u1"));
+    }
+}

@@ -1,5 +1,6 @@
 mod act;
 mod foreign;
+mod refused;
 mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -206,10 +207,9 @@ fn context(server: &Arc<Server>, around: &Arc<Around>) -> Context<Around> {
     context
 }
 
-#[tokio::test]
-async fn a_certificate_tells_on_its_newest_state_and_only_once_while_the_watch_is_behind() {
-    let (server, around) = (Server::new(deployment()), Around::new());
-    let (context, mut sources) = Context::new(rollout(&server, &around));
+/// The same, with the Deployment listed.
+fn context_with_all(server: &Arc<Server>, around: &Arc<Around>) -> Context<Around> {
+    let (context, mut sources) = Context::new(rollout(server, around));
     let listed = [
         Event::Init,
         Event::InitApply(server.observed()),
@@ -223,6 +223,13 @@ async fn a_certificate_tells_on_its_newest_state_and_only_once_while_the_watch_i
         context.index().list_ends(kind);
     }
     context.index().applied(&server.observed());
+    context
+}
+
+#[tokio::test]
+async fn a_certificate_tells_on_its_newest_state_and_only_once_while_the_watch_is_behind() {
+    let (server, around) = (Server::new(deployment()), Around::new());
+    let context = context_with_all(&server, &around);
     let seen = Arc::new(certificate());
     let mut written = certificate();
     written.metadata.resource_version = Some("9".to_owned());
