@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::anything::{any_secret, any_status, any_time, any_world, cas};
 use super::cas::Ca;
+use super::restored::rolls_back;
 use super::specs;
 use super::world::{Given, World, at};
 use crate::api::CertificateSpec;
@@ -100,6 +101,39 @@ proptest! {
         let writes = world.status_writes;
         world.reconcile(at("2026-11-02T00:10:01Z"));
         prop_assert_eq!(world.status_writes, writes);
+    }
+
+    /// Whatever is refused, it comes back to what was there before at most once, and nothing is issued for it again and again.
+    #[test]
+    fn what_is_refused_comes_to_rest(before in specs::valid(), after in specs::valid()) {
+        let mut world = Given::certificate("web")
+            .with(|spec| {
+                *spec = before;
+                spec.rollout = rolls_back();
+            })
+            .by(&cas()[0])
+            .issued("2026-11-02");
+        let first = world.leaf().fingerprint;
+        world.change(|spec| {
+            *spec = after;
+            spec.rollout = rolls_back();
+        });
+        world.reconcile(at("2026-11-02T00:10:00Z"));
+        let issued = world.issued.len();
+        let refused = world.leaf().fingerprint;
+        for minute in 20..40 {
+            if refused != first && world.leaf().fingerprint == refused {
+                world.refuse();
+            }
+            world.reconcile(at(&format!("2026-11-02T00:{minute}:00Z")));
+        }
+        prop_assert_eq!(world.issued.len(), issued);
+        let held = world.leaf().fingerprint;
+        prop_assert!(held == first || held == refused);
+        if held != refused {
+            prop_assert!(world.status().held_back.is_some());
+            prop_assert_eq!(world.status().revision, Some(3));
+        }
     }
 
     /// Whatever stands in the Secret and the status, a Certificate that can be issued comes to rest, within a day: with

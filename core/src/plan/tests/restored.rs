@@ -21,11 +21,14 @@ const LATER: &str = "2026-11-03T01:00:00Z";
 const FIFTH: &str = "2027-01-13T00:00:00Z";
 
 fn going_back() -> World {
-    Given::certificate("web").by(&root()).with(|spec| {
-        spec.rollout = Some(Rollout {
-            roll_back: Some(RollBackPolicy::Enabled),
-            ..Rollout::default()
-        });
+    let world = Given::certificate("web").by(&root());
+    world.with(|spec| spec.rollout = rolls_back())
+}
+
+pub(super) fn rolls_back() -> Option<Rollout> {
+    Some(Rollout {
+        roll_back: Some(RollBackPolicy::Enabled),
+        ..Rollout::default()
     })
 }
 
@@ -54,7 +57,7 @@ fn put_back() -> World {
 
 impl World {
     /// A workload refuses what is held.
-    fn refuse(&mut self) {
+    pub(super) fn refuse(&mut self) {
         let fingerprint = self.leaf().fingerprint.to_string();
         self.refuse_this(&fingerprint);
     }
