@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use certwright_core::api::{Certificate, ConditionStatus, condition};
 use certwright_core::pki::facts::Fingerprint;
@@ -45,6 +46,7 @@ async fn renewed_certificates_are_served_by_every_pod_and_no_client_is_failed() 
         .map(|(name, address)| Load::start(*address, &host(name), &roots).unwrap())
         .collect();
     let mut leaves = BTreeSet::new();
+    let mut projections = Vec::new();
     for round in 1..=i64::from(ROUNDS) {
         for (name, _) in &clients {
             ask_to_renew(operator, namespace, name, round).await;
@@ -52,6 +54,10 @@ async fn renewed_certificates_are_served_by_every_pod_and_no_client_is_failed() 
         for (name, _) in &clients {
             is_renewed(operator, namespace, name, round).await;
         }
+        // Traefik reads its files as soon as the kubelet has brought them.
+        let renewed = Instant::now();
+        all_serve(operator, namespace, &servers[2].0, &roots).await;
+        projections.push(renewed.elapsed());
         for ((server, rolls), before) in servers.iter().zip(&revisions) {
             let leaf = all_serve(operator, namespace, server, &roots).await;
             is_told_to_serve(operator, namespace, server.name, &leaf).await;
@@ -65,6 +71,13 @@ async fn renewed_certificates_are_served_by_every_pod_and_no_client_is_failed() 
         all_show(EDGE, &leaf, &roots, async || edge.to_vec()).await;
         leaves.insert(leaf);
     }
+    projections.sort();
+    println!(
+        "from a renewal until Traefik's Pods serve it by their files: {:.1?} at least, {:.1?} in the middle, {:.1?} at most",
+        projections[0],
+        projections[projections.len() / 2],
+        projections[projections.len() - 1]
+    );
     assert_eq!(leaves.len(), clients.len() * usize::from(ROUNDS));
     for ((name, _), load) in clients.iter().zip(loads) {
         let tally = load.stop().await;
