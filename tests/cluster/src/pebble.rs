@@ -30,7 +30,8 @@ pub struct Ways {
     pub alternates: u8,
     /// Whether accounts must be bound, which those of [`Pebble::BINDING`] can be.
     pub bindings: bool,
-    /// How many authorizations that hold it reuses, in percent.
+    /// How many authorizations that hold it reuses, in percent. At 0 it is one in a hundred still: it draws a number from 0 to 99,
+    /// and makes another one if that is higher.
     pub reuses: u8,
     /// At which port of 127.0.0.1 it looks for answers, whatever the name; the answerer's, if 0.
     pub http_port: u16,
