@@ -49,6 +49,11 @@ pub enum Stays {
     /// It must not be used for what is asked for now.
     #[error("the one before can't be used any more: {0}")]
     Unfit(PairProblem),
+    /// It may sign others and what is asked for may not, or the other way round.
+    #[error(
+        "the one before is a certificate of a CA and what the spec asks for is not, or the other way round"
+    )]
+    OfAnotherPurpose,
     /// The one before was revoked, or that was asked for.
     #[error("the one before was revoked, or that was asked for")]
     Revoked,
@@ -67,6 +72,7 @@ impl Stays {
             Self::NothingKept | Self::NotHeld | Self::Same => "NothingKept",
             Self::Immutable => "ImmutableSecret",
             Self::Unfit(_) => "PreviousUnfit",
+            Self::OfAnotherPurpose => "PreviousOfAnotherPurpose",
             Self::Revoked => "PreviousRevoked",
             Self::NearItsEnd(_) => "PreviousNearItsEnd",
             Self::OfAnotherIssuer => "PreviousOfAnotherIssuer",
@@ -167,11 +173,11 @@ fn was_good(why: &IssueReason) -> bool {
 /// Whether the pair that was kept may take the place of the held one, which workloads refuse.
 ///
 /// It need not be what the spec asks for in every respect, since that may be what is refused. It has to fit its key, say all names
-/// that are asked for now, build its chain and be valid, with more than a fifth of its life left. Names that it says beyond those
+/// that are asked for now, build its chain, be valid with more than a fifth of its life left, and be a CA's only if that is asked for. Names that it says beyond those
 /// are no hindrance.
 ///
 /// # Errors
-/// The first reason why not, in the order of [`Stays`].
+/// The first reason why not.
 pub fn may_return(
     now: Timestamp,
     inputs: &Inputs<'_>,
@@ -188,6 +194,9 @@ pub fn may_return(
     match chain::check_pair(&request.profile, kept.key, kept.chain, now) {
         Ok(()) | Err(PairProblem::ExtraNames(_)) => {}
         Err(problem) => return Err(Stays::Unfit(problem)),
+    }
+    if leaf.is_ca != request.profile.is_ca {
+        return Err(Stays::OfAnotherPurpose);
     }
     if revocation::is_asked_for(inputs, leaf) {
         return Err(Stays::Revoked);

@@ -145,6 +145,26 @@ fn one_that_is_short_of_a_name_does_not_come_back_and_one_with_more_does() {
 }
 
 #[test]
+fn a_ca_does_not_come_back_where_none_is_asked_for() {
+    let ca = |is_ca: bool| {
+        move |spec: &mut crate::api::CertificateSpec| {
+            spec.common_name = Some("Shop".to_owned());
+            spec.is_ca = Some(is_ca);
+        }
+    };
+    for was in [true, false] {
+        let world = Given::certificate("web")
+            .by(&root())
+            .with(ca(was))
+            .issued("2026-11-02");
+        let before = world.pair();
+        let world = world.changed(ca(!was)).issued("2026-11-03");
+        let judged = world.goes_back("2026-11-03", &before);
+        assert_eq!(judged, Err(Stays::OfAnotherPurpose));
+    }
+}
+
+#[test]
 fn what_somebody_made_of_it_does_not_come_back() {
     let (world, mut before) = renewed();
     let good = before.chain.clone();
