@@ -11,7 +11,7 @@ use certwright_core::plan::intent::{Contents, Metadata};
 use certwright_core::plan::marks::Marks;
 use certwright_core::plan::observed::{Observed, Stored};
 use certwright_core::plan::status::{Failure, Outcome};
-use certwright_core::plan::{Assessment, IssueReason, Plan, Previous, Signer, Undoes, contents};
+use certwright_core::plan::{Assessment, IssueReason, Plan, Signer, Undoes, contents};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 
@@ -33,8 +33,6 @@ pub(super) struct Acted {
     pub(super) issued: Option<Facts>,
     /// Whether something of an order that is over could not be taken away.
     pub(super) left_over: bool,
-    /// What is kept to go back to.
-    pub(super) previous: Previous,
 }
 
 impl Acted {
@@ -61,7 +59,6 @@ impl Acted {
             secret: None,
             issued: None,
             left_over: false,
-            previous: Previous::AsTold,
         }
     }
 }
@@ -270,8 +267,8 @@ impl Attempt<'_> {
         policy == RotationPolicy::Never && !self.assessment.revoked
     }
 
-    /// What a Secret carries after this issuance.
-    pub(super) fn marks(&self) -> Marks {
+    /// What a Secret carries after this issuance, but for what is kept.
+    fn marks(&self) -> Marks {
         let held = self
             .gathered
             .secret
@@ -300,6 +297,7 @@ impl Attempt<'_> {
                 .is_some_and(|usable| matches!(usable.facts.signer, Signer::Outside)),
             account: self.acme().map(|issuer| issuer.account().url().to_owned()),
             held_back: None,
+            previous: None,
             suggested: self.assessment.reason == Some(IssueReason::Suggested),
             signer: self.gathered.fallback_asked().cloned(),
         }
@@ -315,13 +313,13 @@ impl Attempt<'_> {
 
     /// Stores what was issued. What is held until then is kept, where it may have to come back.
     pub(super) async fn store(&self, leaf: Facts, contents: &Contents) -> Result<Acted, Error> {
-        let previous = self.keep_previous().await?;
-        let mut acted = self.write(&leaf, &self.marks(), contents).await?;
+        let marks = Marks {
+            previous: self.keep_previous().await?,
+            ..self.marks()
+        };
+        let mut acted = self.write(&leaf, &marks, contents).await?;
         // A Secret that the API server refused holds nothing that was issued.
-        if acted.secret.is_some() {
-            acted.issued = Some(leaf);
-            acted.previous = previous;
-        }
+        acted.issued = acted.secret.is_some().then_some(leaf);
         Ok(acted)
     }
 
@@ -359,7 +357,6 @@ impl Attempt<'_> {
             secret: Some(secret),
             issued: None,
             left_over: false,
-            previous: Previous::AsTold,
         })
     }
 }

@@ -131,7 +131,6 @@ async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
     if renewal::ask(context, now, &mut gathered, &thought).await {
         thought = Thought::of(context, now, &gathered);
     }
-    previous::tidy(context, now, &mut gathered).await?;
     let found = match previous::find(context, now, &gathered, &thought).await? {
         Some(Err(stays)) => {
             gathered.heard.stays = Some(stays);
@@ -151,13 +150,13 @@ async fn step(context: &Context, name: &Named) -> Result<Action, Error> {
     let thought = match &acted.secret {
         Some(secret) => {
             gathered.wrote(context, now, secret).await?;
-            gathered.heard.previous = acted.previous.clone();
             let thought = Thought::of(context, now, &gathered);
             renewal::ask_soon(now, &mut gathered, &thought);
             thought
         }
         None => thought,
     };
+    previous::tidy(context, now, &mut gathered).await;
     let outcome = match not_kept(&gathered.target, &acted, &thought.plan) {
         Some(failure) => Outcome::Failed(failure),
         None => acted.outcome.clone(),
@@ -324,7 +323,7 @@ mod tests {
     use certwright_core::pki::profile::{KeyUsage, Names};
     use certwright_core::pki::sign::{self, Locations};
     use certwright_core::pki::{Facts, PrivateKey, Profile};
-    use certwright_core::plan::{IssueReason, Previous};
+    use certwright_core::plan::IssueReason;
 
     use super::*;
 
@@ -356,7 +355,6 @@ mod tests {
             secret: None,
             issued,
             left_over: false,
-            previous: Previous::AsTold,
         }
     }
 

@@ -1,14 +1,14 @@
 //! The pair before: kept while it may have to come back, and put back where workloads refuse the new one.
 
+use certwright_core::api::certificate::PreviousStatus;
 use certwright_core::plan::held_back::{self, Kept, Stays};
 use certwright_core::plan::intent::Contents;
 use certwright_core::plan::observed::Stored;
-use certwright_core::plan::status::Outcome;
-use certwright_core::plan::{Observed, Plan, Previous, Undoes, previous};
-use jiff::Timestamp;
+use certwright_core::plan::{Observed, Plan, previous};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Resource as _;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::Context;
 use super::act::{Acted, Attempt};
@@ -19,43 +19,41 @@ use crate::cluster::secrets::Named;
 use crate::cluster::{apply, new_secret};
 use crate::error::Error;
 
+/// How soon it is tried again to remove what could not be removed.
+const A_MINUTE: SignedDuration = SignedDuration::from_mins(1);
+
 /// What was kept and may come back.
 pub(super) struct Found {
-    secret: Secret,
     observed: Observed,
     stored: Stored,
 }
 
-/// Takes away what is kept, where that is not wanted any more or can't come back any more.
-///
-/// # Errors
-/// When the API server can't be asked, or refuses.
-pub(super) async fn tidy(
-    context: &Context,
-    now: Timestamp,
-    gathered: &mut Gathered,
-) -> Result<(), Error> {
-    let certificate = &gathered.certificate;
-    let status = certificate.status.as_ref();
-    let told = status.and_then(|status| status.previous.as_ref());
-    if certificate.spec.rolls_back() {
-        match told.map(|told| told.usable_until.0) {
-            None => return Ok(()),
-            Some(until) if until > now => {
-                gathered.look_again_at(until);
-                return Ok(());
-            }
-            Some(_) => {}
+/// Takes away what is kept, where that is not wanted any more, can't come back any more, or has. What can't be taken away now
+/// is not put back either, and is looked for again.
+pub(super) async fn tidy(context: &Context, now: Timestamp, gathered: &mut Gathered) {
+    if let Some(previous) = gathered.inputs(context).previous(now) {
+        let until = previous.usable_until.0;
+        gathered.look_again_at(until);
+        return;
+    }
+    if context.secrets.version(&place_of(gathered)).is_none() {
+        return;
+    }
+    let removed = async {
+        match kept(context, gathered).await? {
+            Some(kept) => new_secret::remove(&context.client, &kept).await,
+            None => Ok(()),
         }
-    } else if told.is_none() && context.secrets.version(&place_of(gathered)).is_none() {
-        return Ok(());
+    };
+    if let Err(problem) = removed.await {
+        warn!(
+            problem = problem.told(),
+            "Could not remove a pair that can't come back"
+        );
+        if let Ok(soon) = now.checked_add(A_MINUTE) {
+            gathered.look_again_at(soon);
+        }
     }
-    if let Some(kept) = kept(context, gathered).await? {
-        new_secret::remove(&context.client, &kept).await?;
-        info!("Removed the pair before, which can't come back");
-    }
-    gathered.heard.previous = Previous::Nothing;
-    Ok(())
 }
 
 /// Looks for what is to be put back, if that is planned.
@@ -94,12 +92,12 @@ fn fit(
         issuer: issuer.as_ref(),
     };
     let inputs = gathered.inputs(context);
+    let leaf = stored.chain.first().ok_or(Stays::NothingKept)?;
+    if !held_back::is_the_one_before(now, &inputs, leaf) {
+        return Err(Stays::NothingKept);
+    }
     held_back::may_return(now, &inputs, &thought.assessment, kept)?;
-    Ok(Found {
-        secret,
-        observed,
-        stored,
-    })
+    Ok(Found { observed, stored })
 }
 
 /// The Secret that keeps the pair before, read live, if it is ours.
@@ -123,75 +121,53 @@ fn place_of(gathered: &Gathered) -> Named {
 }
 
 impl Attempt<'_> {
-    /// Keeps the pair that is about to be replaced, if it may have to come back; else takes away what was kept before it.
+    /// Keeps the pair that is about to be replaced, if it may have to come back; what is to be told of it then.
     ///
-    /// Where it can't be kept for good, that is told, and the new one is stored all the same.
-    pub(super) async fn keep_previous(&self) -> Result<Previous, Error> {
+    /// Where the API server refuses to keep it, that is told, and the new one is stored all the same.
+    pub(super) async fn keep_previous(&self) -> Result<Option<PreviousStatus>, Error> {
         let Self {
             context, gathered, ..
         } = self;
-        if !gathered.certificate.spec.rolls_back() || gathered.secret.is_none() {
-            return Ok(Previous::AsTold);
-        }
         let inputs = gathered.inputs(context);
         let worth = held_back::worth_keeping(self.now, &inputs, self.assessment);
+        let wanted = gathered.certificate.spec.rolls_back();
+        let Some(told) = worth.filter(|_| wanted && gathered.secret.is_some()) else {
+            return Ok(None);
+        };
         let place = place_of(gathered);
-        let there = match context.secrets.version(&place) {
-            Some(_) => context.secrets.read(&place).await?,
-            None => None,
-        };
-        let ours = there
-            .as_ref()
-            .filter(|secret| is_ours(context, gathered, secret));
-        let Some(told) = worth else {
-            if let Some(ours) = ours {
-                new_secret::remove(&context.client, ours).await?;
-            }
-            return Ok(Previous::Nothing);
-        };
-        if there.is_some() && ours.is_none() {
+        let there = context.secrets.read(&place).await?;
+        let was = there.as_ref();
+        if was.is_some_and(|secret| !is_ours(context, gathered, secret)) {
             let problem = format!("there is a Secret {} that is not ours", place.name);
-            return Ok(self.could_not_keep(&problem).await);
+            self.could_not_keep(&problem).await;
+            return Ok(None);
         }
         let held = gathered.live(context).await?;
-        if ours.is_some_and(|ours| ours.data == Some(previous::pair(&held))) {
-            return Ok(Previous::Kept(told));
+        if was.is_some_and(|was| was.data == Some(previous::pair(&held))) {
+            return Ok(Some(told));
         }
         let wanted = previous::keeping(&context.group, &gathered.certificate, &held);
-        let stored = apply::own_secret(&context.client, &context.group, ours, &wanted).await;
-        match stored {
-            Ok(()) => Ok(Previous::Kept(told)),
+        match apply::own_secret(&context.client, &context.group, was, &wanted).await {
+            Ok(()) => Ok(Some(told)),
             Err(problem) => {
-                let Some(refusal) = problem.refusal() else {
-                    return Err(problem);
-                };
-                // The one that is kept is not the one before any more.
-                if let Some(ours) = ours {
-                    new_secret::remove(&context.client, ours).await?;
-                }
-                Ok(self.could_not_keep(&refusal).await)
+                let refusal = problem.refusal().ok_or(problem)?;
+                self.could_not_keep(&refusal).await;
+                Ok(None)
             }
         }
     }
 
-    async fn could_not_keep(&self, problem: &str) -> Previous {
+    async fn could_not_keep(&self, problem: &str) {
         let note = format!(
             "The pair that is replaced is not kept, so that it can't come back if workloads refuse the new one: {problem}"
         );
         warn!(problem, "Did not keep the pair before");
         let about = self.gathered.certificate.object_ref(&self.context.group);
         let events = &self.context.events;
+        let reason = "PreviousNotKept";
         events
-            .publish(
-                self.now,
-                about,
-                Kind::Warning,
-                "PreviousNotKept",
-                "Keep",
-                &note,
-            )
+            .publish(self.now, about, Kind::Warning, reason, "Keep", &note)
             .await;
-        Previous::Nothing
     }
 
     /// Puts the pair before back.
@@ -200,11 +176,7 @@ impl Attempt<'_> {
             context, gathered, ..
         } = self;
         let inputs = gathered.inputs(context);
-        let Found {
-            secret,
-            observed,
-            stored,
-        } = found;
+        let Found { observed, stored } = found;
         let (Some(leaf), Some(key)) = (stored.chain.first(), stored.key) else {
             return Ok(Acted::nothing());
         };
@@ -217,18 +189,6 @@ impl Attempt<'_> {
             chain: stored.chain.iter().map(|facts| facts.der.clone()).collect(),
             ca: stored.ca.iter().map(|facts| facts.der.clone()).collect(),
         };
-        let mut acted = self.write(leaf, &marks, &contents).await?;
-        if acted.secret.is_some() {
-            acted.outcome = Outcome::Done(Undoes::Nothing);
-            acted.previous = Previous::Nothing;
-            // It is held now. What can't be removed is kept as it is, and replaced by the next.
-            if let Err(problem) = new_secret::remove(&context.client, &secret).await {
-                warn!(
-                    problem = problem.told(),
-                    "Could not remove the pair before, which is held again"
-                );
-            }
-        }
-        Ok(acted)
+        self.write(leaf, &marks, &contents).await
     }
 }

@@ -138,6 +138,7 @@ pub fn marks(
         revision: Some(revision.saturating_add(1)),
         renew_request: stored.renew_request.clone(),
         ca_replaced_at: None,
+        previous: None,
         held_back: Some(HeldBackStatus {
             fingerprint: held.fingerprint.to_string(),
             serial_number: held.serial_hex(),
@@ -168,6 +169,14 @@ fn was_good(why: &IssueReason) -> bool {
         | IssueReason::Expired(_)
         | IssueReason::Revoked => false,
     }
+}
+
+/// Whether this is the certificate that the held one says to have replaced, and may come back.
+pub fn is_the_one_before(now: Timestamp, inputs: &Inputs<'_>, leaf: &Facts) -> bool {
+    let fingerprint = leaf.fingerprint.to_string();
+    inputs
+        .previous(now)
+        .is_some_and(|previous| previous.fingerprint == fingerprint)
 }
 
 /// Whether the pair that was kept may take the place of the held one, which workloads refuse.

@@ -48,20 +48,6 @@ pub struct Heard {
     pub order: HeldOrder,
     /// Why a pair that is refused stays, if it was just tried to put the one before in its place.
     pub stays: Option<Stays>,
-    /// What is kept to go back to.
-    pub previous: Previous,
-}
-
-/// What is kept to go back to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Previous {
-    /// What the status tells.
-    #[default]
-    AsTold,
-    /// This, since just now.
-    Kept(PreviousStatus),
-    /// Nothing any more.
-    Nothing,
 }
 
 /// What an unfinished issuance holds outside the cluster.
@@ -281,13 +267,11 @@ impl<'a> Inputs<'a> {
         self.heard.revocation.as_ref().or(told)
     }
 
-    /// What is kept to go back to.
-    pub(super) fn previous(&self) -> Option<&'a PreviousStatus> {
-        match &self.heard.previous {
-            Previous::AsTold => self.status()?.previous.as_ref(),
-            Previous::Kept(previous) => Some(previous),
-            Previous::Nothing => None,
-        }
+    /// What is kept to go back to, if that is wanted and it may still come back.
+    pub fn previous(&self, now: Timestamp) -> Option<&'a PreviousStatus> {
+        let previous = self.secret?.marks.previous.as_ref();
+        let wanted = self.certificate.spec.rolls_back();
+        previous.filter(|previous| wanted && now < previous.usable_until.0)
     }
 
     /// The CA that is asked, if it is one.

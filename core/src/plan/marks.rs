@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::intent::{ISSUER_KIND, ISSUER_NAME};
 use super::request::IssuerName;
 use crate::api::Group;
-use crate::api::certificate::HeldBackStatus;
+use crate::api::certificate::{HeldBackStatus, PreviousStatus};
 
 /// The label on each Secret we manage; our watch of Secrets selects by it.
 pub const MANAGED: &str = "managed";
@@ -31,6 +31,7 @@ const SIGNER: &str = "signer";
 const ACCOUNT: &str = "acme-account";
 const SUGGESTED: &str = "suggested";
 const HELD_BACK: &str = "held-back";
+const PREVIOUS: &str = "previous";
 /// The signer of what was issued outside the cluster.
 const OUTSIDE: &str = "outside";
 
@@ -58,6 +59,8 @@ pub struct Marks {
     /// What workloads refuse, where this is the certificate before, put back in its place. On the Secret it is written with the
     /// pair itself: nobody can stop in between.
     pub held_back: Option<HeldBackStatus>,
+    /// The pair before, where it is kept to go back to: what else is found in its place does not come back.
+    pub previous: Option<PreviousStatus>,
     /// Who signed, where that is a fallback. It is written over the one that the spec names first, and read back by
     /// [`Observed::issuer`](super::observed::Observed::issuer).
     pub signer: Option<IssuerName>,
@@ -84,6 +87,7 @@ impl Marks {
             account: text(ACCOUNT),
             suggested: text(SUGGESTED).as_deref() == Some("true"),
             held_back: text(HELD_BACK).and_then(|text| serde_json::from_str(&text).ok()),
+            previous: text(PREVIOUS).and_then(|text| serde_json::from_str(&text).ok()),
             signer: None,
         }
     }
@@ -108,6 +112,11 @@ impl Marks {
         put(
             HELD_BACK,
             held_back.and_then(|told| serde_json::to_string(told).ok()),
+        );
+        let previous = self.previous.as_ref();
+        put(
+            PREVIOUS,
+            previous.and_then(|told| serde_json::to_string(told).ok()),
         );
         if let Some(signer) = &self.signer {
             put(ISSUER_NAME, Some(signer.name.clone()));

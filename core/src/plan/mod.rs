@@ -29,8 +29,7 @@ use jiff::{SignedDuration, Timestamp};
 pub use assess::{Assessment, CaState, assess, older_until};
 pub use fallback::{Fallback, Turn};
 pub use inputs::{
-    Heard, HeldOrder, Inputs, IssuerState, OldLeaves, Previous, ReadyIssuer, Settings, Signer,
-    Suggestion,
+    Heard, HeldOrder, Inputs, IssuerState, OldLeaves, ReadyIssuer, Settings, Signer, Suggestion,
 };
 pub use intent::Flaw;
 pub use observed::Observed;

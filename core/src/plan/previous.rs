@@ -35,6 +35,7 @@ pub fn keeping(group: &Group, certificate: &Certificate, held: &Secret) -> Secre
     let mut annotations = BTreeMap::new();
     let marks = Marks {
         held_back: None,
+        previous: None,
         ..Marks::read(noted, group)
     };
     marks.write(&mut annotations, group);
@@ -93,7 +94,10 @@ mod tests {
             ("issuer-name", "ca"),
             ("issuer-kind", "Issuer"),
             ("request", "v1:x"),
-            ("held-back", "{}"),
+            (
+                "previous",
+                r#"{"fingerprint":"x","serialNumber":"y","usableUntil":"2026-11-02T00:00:00Z"}"#,
+            ),
         ];
         let mut annotations: BTreeMap<String, String> = noted
             .map(|(key, value)| (group.key(key), value.to_owned()))

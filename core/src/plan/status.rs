@@ -181,7 +181,7 @@ pub fn status(
         held_back: marks
             .and_then(|marks| marks.held_back.clone())
             .filter(|_| assessment.stays_until.is_some()),
-        previous: inputs.previous().cloned(),
+        previous: inputs.previous(now).filter(|_| ours).cloned(),
         rollout: None,
     };
     let says = Sayings {

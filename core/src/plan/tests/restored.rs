@@ -11,7 +11,7 @@ use crate::api::certificate::{
 };
 use crate::plan::held_back::Stays;
 use crate::plan::status::ROLL_BACK_FAILED;
-use crate::plan::{IssueReason, Plan, Previous};
+use crate::plan::{IssueReason, Plan};
 
 const FIRST: &str = "2026-11-02";
 const NEXT: &str = "2026-11-03";
@@ -400,9 +400,10 @@ fn marks_that_tell_of_another_pair_hold_nothing_back() {
 fn what_is_not_wanted_any_more_is_not_told() {
     let mut world = renewed();
     assert!(world.status().previous.is_some());
-    world.heard.previous = Previous::Nothing;
+    world.certificate.spec.rollout = None;
     world.reconcile(at(LATER));
     assert_eq!(world.status().previous, None);
+    assert_eq!(world.kept, None);
     assert_eq!(Stays::Same.reason(), Stays::NothingKept.reason());
 }
 

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::cas::Ca;
 use super::secret;
-use crate::api::certificate::{IssuerRef, OrderStatus, RotationPolicy};
+use crate::api::certificate::{IssuerRef, OrderStatus, PreviousStatus, RotationPolicy};
 use crate::api::{Certificate, CertificateSpec, CertificateStatus, Condition, Group, condition};
 use crate::pki::sign::{self, Locations};
 use crate::pki::{Facts, PrivateKey, chain};
@@ -22,8 +22,8 @@ use crate::plan::request::IssuerName;
 use crate::plan::status::{self, Failure, Outcome};
 use crate::plan::{
     Assessment, Fallback, Heard, HeldOrder, Inputs, IssueReason, IssuerState, MAX_LOOK_AGAIN,
-    Observed, OldLeaves, Plan, Previous, ReadyIssuer, Settings, Signer, Turn, Undoes, assess,
-    contents, decide, previous,
+    Observed, OldLeaves, Plan, ReadyIssuer, Settings, Signer, Turn, Undoes, assess, contents,
+    decide, previous,
 };
 
 /// A moment such as `2026-11-02` or `2026-11-02T10:00:00Z`.
@@ -354,6 +354,9 @@ impl World {
         if matches!(outcome, Outcome::Done(_)) {
             self.heard.order = HeldOrder::Ended;
         }
+        if self.look(|inputs| inputs.previous(now).is_none()) {
+            self.kept = None;
+        }
         let (after, new, turn_ends) = self.look(|inputs| {
             let (assessment, after) = if matches!(outcome, Outcome::Done(_)) {
                 let assessment = assess(now, inputs);
@@ -385,7 +388,6 @@ impl World {
         self.loses_status = false;
         self.heard.order = HeldOrder::AsTold;
         self.heard.stays = None;
-        self.heard.previous = Previous::AsTold;
         let turn_ends = turn_ends.filter(|_| !self.turn.overdue);
         let next = turn_ends.map_or(next, |end| end.min(next));
         let next = next.max(later(now, SignedDuration::from_secs(1)));
@@ -469,7 +471,12 @@ impl World {
             chain: &stored.chain,
             issuer: issuer.as_ref(),
         };
-        self.look(|inputs| may_return(now, inputs, assessment, kept))
+        self.look(|inputs| {
+            if !held_back::is_the_one_before(now, inputs, &kept.chain[0]) {
+                return Err(Stays::NothingKept);
+            }
+            may_return(now, inputs, assessment, kept)
+        })
     }
 
     fn restore(&mut self, now: Timestamp, assessment: &Assessment) {
@@ -483,21 +490,16 @@ impl World {
             ca: stored.ca.iter().map(|facts| facts.der.clone()).collect(),
         };
         self.write(now, &leaf, &marks.unwrap(), &contents);
-        self.kept = None;
-        self.heard.previous = Previous::Nothing;
     }
 
     /// Keeps what is about to be replaced, where it may have to come back.
-    fn keep(&mut self, now: Timestamp, assessment: &Assessment) {
-        if !self.certificate.spec.rolls_back() || self.secret.is_none() {
-            return;
-        }
+    fn keep(&mut self, now: Timestamp, assessment: &Assessment) -> Option<PreviousStatus> {
+        let wanted = self.certificate.spec.rolls_back();
         let worth = self.look(|inputs| worth_keeping(now, inputs, assessment));
-        let held = self.secret.as_ref().unwrap();
-        self.kept = worth
-            .is_some()
-            .then(|| previous::keeping(&self.group, &self.certificate, held));
-        self.heard.previous = worth.map_or(Previous::Nothing, Previous::Kept);
+        let worth = worth.filter(|_| wanted)?;
+        let held = self.secret.as_ref()?;
+        self.kept = Some(previous::keeping(&self.group, &self.certificate, held));
+        Some(worth)
     }
 
     fn is_outside(&self) -> bool {
@@ -505,7 +507,7 @@ impl World {
     }
 
     fn issue(&mut self, now: Timestamp, assessment: &Assessment) {
-        self.keep(now, assessment);
+        let previous = self.keep(now, assessment);
         let profile = &assessment.request.as_ref().unwrap().profile;
         let stored = self
             .secret
@@ -559,6 +561,7 @@ impl World {
             account: None,
             suggested: assessment.reason == Some(IssueReason::Suggested),
             held_back: None,
+            previous,
             signer: (self.turn.place > 0).then(|| self.turn.issuer.clone()),
         };
         let ca = contents::ca_after_issuing(assessment, top, &older);
