@@ -103,9 +103,13 @@ async fn an_image_that_is_not_there_halts_and_what_serves_goes_on() {
     operator.ready(namespace, "gone").await;
     let software = Software::nginx_as("certwright.test/gone:1");
     let gone = Deployed::start(operator, namespace, ("Deployment", "gone"), &software).await;
+    let next = Software::nginx_later("gone");
+    let later = Deployed::start(operator, namespace, ("Deployment", "later"), &next).await;
     let first = leaf_of(operator, namespace, "gone").await;
     is_told_to_serve(operator, namespace, "gone", &first).await;
     let pods = names(&gone.pods().await);
+    let of_later = names(&later.pods().await);
+    let before = [gone.revision().await, later.revision().await];
     forget(&scene, "certwright.test/gone:1").await;
 
     ask_to_renew(operator, namespace, "gone", 1).await;
@@ -132,14 +136,23 @@ async fn an_image_that_is_not_there_halts_and_what_serves_goes_on() {
     // Whoever serves goes on, and nothing is taken back: it isn't the certificate's fault.
     let left = names(&gone.pods().await);
     assert!(left.is_superset(&pods), "{left:?}, {pods:?}");
+    assert_eq!(names(&later.pods().await), of_later);
+    assert_eq!(later.revision().await, before[1]);
     let certificate = operator.certificates(namespace).get("gone").await.unwrap();
     let status = certificate.status.unwrap();
     assert_eq!(status.held_back, None);
-    assert_eq!(status.rollout.unwrap().refused, None);
+    let rollout = status.rollout.unwrap();
+    assert_eq!(rollout.refused, None);
+    let mut reasons: Vec<_> = rollout.workloads.iter().collect();
+    reasons.sort_by_key(|told| &told.name);
+    let reasons: Vec<_> = reasons.iter().map(|told| told.reason.as_deref()).collect();
+    assert_eq!(reasons, [Some("Unavailable"), Some("Halted")]);
     assert_ne!(leaf_of(operator, namespace, "gone").await, first);
 
-    // Once it is there, all of it goes on.
-    operator.cluster.import(software.image()).await.unwrap();
+    // Once it is there, all of it goes on. The other's image is the same by another name.
+    for software in [&software, &next] {
+        operator.cluster.import(software.image()).await.unwrap();
+    }
     operator
         .sees(namespace, "gone", "it is rolled out", |certificate| {
             is(certificate, "RolledOut", "RolledOut")
@@ -147,6 +160,11 @@ async fn an_image_that_is_not_there_halts_and_what_serves_goes_on() {
         .await;
     gone.has_rolled().await;
     all_serve(operator, namespace, &gone, &roots(&scene, "gone").await).await;
+    let leaf = leaf_of(operator, namespace, "gone").await;
+    is_told_to_serve(operator, namespace, "gone", &leaf).await;
+    // Each was restarted once.
+    let after = [gone.revision().await, later.revision().await];
+    assert_eq!(after, before.map(|revision| revision + 1));
 }
 
 #[tokio::test]

@@ -112,6 +112,8 @@ pub(crate) struct Software {
     configuration: (&'static str, &'static str),
     /// What the workload says of its rollout.
     annotations: Value,
+    /// Whose Secret it reads, if that isn't called like the workload.
+    certificate: Option<&'static str>,
     /// Beside it in each Pod, if there is one.
     sidecar: Option<Value>,
     /// Whether its Pods are replaced for a new certificate.
@@ -127,6 +129,7 @@ impl Software {
             arguments: arguments(&["-c", "/served/nginx.conf"]),
             configuration: ("nginx.conf", NGINX),
             annotations: json!({}),
+            certificate: None,
             sidecar: None,
             rolls: true,
         }
@@ -157,6 +160,15 @@ impl Software {
         }
     }
 
+    /// nginx with the Secret of this Certificate, in the wave after that of others.
+    pub(crate) fn nginx_later(certificate: &'static str) -> Self {
+        Self {
+            annotations: json!({ "certwright.dev/rollout-wave": "1" }),
+            certificate: Some(certificate),
+            ..Self::nginx()
+        }
+    }
+
     /// Its image.
     pub(crate) fn image(&self) -> &Image {
         &self.image
@@ -178,6 +190,7 @@ impl Software {
             ]),
             configuration: ("routes.yaml", TRAEFIK),
             annotations: json!({ "certwright.dev/rollout": "Reload" }),
+            certificate: None,
             sidecar: None,
             rolls: false,
         }
@@ -203,6 +216,7 @@ impl Software {
                 "certwright.dev/rollout": "Call",
                 "certwright.dev/rollout-call": "POST :reload/cgi-bin/reload",
             }),
+            certificate: None,
             sidecar: Some(sidecar),
             rolls: false,
         }
@@ -210,8 +224,9 @@ impl Software {
 }
 
 impl Software {
-    /// The template of its Pods, which read the Secret `NAME-tls`.
+    /// The template of its Pods, which read the Secret `NAME-tls` unless another Certificate is named.
     fn template(&self, name: &str) -> Value {
+        let secret = format!("{}-tls", self.certificate.unwrap_or(name));
         let (file, _) = self.configuration;
         let get = json!({ "path": "/", "port": PORT, "scheme": "HTTPS" });
         let container = json!({
@@ -229,7 +244,7 @@ impl Software {
         });
         // What a server reads stands in one folder, whose files change all at once.
         let sources = json!([
-            { "secret": { "name": format!("{name}-tls"), "items": [
+            { "secret": { "name": secret, "items": [
                 { "key": "tls.crt", "path": "tls.crt" },
                 { "key": "tls.key", "path": "tls.key" },
                 { "key": "tls.key", "path": "tls.crt.key" },
