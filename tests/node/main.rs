@@ -18,3 +18,4 @@ mod installed;
 mod outside;
 mod renewals;
 mod servers;
+mod starttls;
