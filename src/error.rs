@@ -85,6 +85,10 @@ pub enum CallError {
     /// What was read is not what was planned with any more.
     #[error("it has changed meanwhile")]
     Changed,
+    /// That something isn't there was answered, and not in the API server's own words: it may have been cut off, or be of
+    /// somebody in between.
+    #[error("its answer can't be read")]
+    Garbled,
     /// It said no, or could not be reached.
     #[error(transparent)]
     Refused(#[from] Box<kube::Error>),
@@ -257,6 +261,7 @@ mod tests {
     fn each_answer_has_its_time_to_try_again() {
         let cases = [
             (CallError::Changed, Retry::Reread),
+            (CallError::Garbled, Retry::Backoff),
             (CallError::TimedOut(Duration::from_secs(10)), Retry::Backoff),
             (answered(401), Retry::Backoff),
             (answered(403), Retry::Backoff),

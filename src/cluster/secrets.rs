@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use super::scope::Scope;
 use super::watched::watched;
 use super::{call, mapped, version, watch_failed};
-use crate::error::{Error, Object};
+use crate::error::{CallError, Error, Object};
 pub use leaves::IssuerKey;
 use state::{Look, State};
 
@@ -179,7 +179,12 @@ impl Secrets {
             .await
             .map_err(|source| Error::Read {
                 object: Object::new("Secret", &name.namespace, &name.name),
-                source,
+                // That it isn't there was understood by then, if the API server said so.
+                source: if source.code() == Some(404) {
+                    CallError::Garbled
+                } else {
+                    source
+                },
             })
     }
 

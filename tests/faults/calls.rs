@@ -15,6 +15,7 @@ async fn each_certificate_comes_once_whichever_call_fails() {
         each_call_fails(Path::Issuer, "fault-issuer"),
         each_call_fails(Path::First, "fault-first"),
         each_call_fails(Path::ByHand, "fault-hand"),
+        each_call_fails(Path::Keep, "fault-keep"),
         each_call_fails(Path::Due, "fault-due"),
         each_call_fails(Path::Repair, "fault-repair"),
         each_call_fails(Path::Robbed, "fault-robbed"),

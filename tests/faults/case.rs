@@ -12,7 +12,7 @@ use kube::api::{ListParams, PostParams};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use serde_json::{Value, json};
 
-use crate::fault::{Call, Faults, Shot};
+use crate::fault::{Call, Fault, Faults, Shot};
 use crate::harness::{Held, Scene, condition};
 
 const POLL: Duration = Duration::from_millis(400);
@@ -38,6 +38,8 @@ pub(crate) struct Outcome {
     pub(crate) rolls: Option<usize>,
     /// Why nothing is being issued.
     pub(crate) because: &'static str,
+    /// Whether the pair before is kept.
+    pub(crate) kept: bool,
 }
 
 impl Outcome {
@@ -48,6 +50,7 @@ impl Outcome {
             repairs: 0,
             rolls: None,
             because: "UpToDate",
+            kept: false,
         }
     }
 }
@@ -96,6 +99,13 @@ impl Case<'_> {
         let shot = self.shot.as_ref().filter(|(at, _)| *at == step);
         self.faults
             .arm(self.namespace(), shot.map(|(_, shot)| shot.clone()));
+    }
+
+    /// Whether the API server refuses for good to have the pair before kept.
+    pub(crate) fn keeps_nothing(&self) -> bool {
+        let keeps = Call::new("PATCH", "/api/v1/secrets/previous-");
+        let shot = self.shot.as_ref().map(|(_, shot)| shot);
+        shot.is_some_and(|shot| shot.call == keeps && shot.fault == Fault::Refused(422))
     }
 
     pub(crate) fn calls(&self) -> Vec<Call> {
@@ -190,6 +200,7 @@ impl Case<'_> {
             repairs,
             rolls,
             because,
+            kept,
         } = outcome;
         let web = self
             .scene
@@ -206,7 +217,8 @@ impl Case<'_> {
         )?;
         ensure(status.revision == Some(revision), "revision", &status)?;
         ensure(status.last_failure.is_none(), "no failure", &status)?;
-        let held = self.held().await?;
+        ensure(status.previous.is_some() == kept, "what is kept", &status)?;
+        let held = self.held(kept).await?;
         let fingerprint = held.leaf().fingerprint.to_string();
         ensure(
             status.fingerprint.as_ref() == Some(&fingerprint),
@@ -227,8 +239,9 @@ impl Case<'_> {
         Ok(held)
     }
 
-    /// The only Secret beside the CA's. Its certificate fits its key, says what was asked for, and its chain is whole.
-    async fn held(&self) -> Result<Held, String> {
+    /// The only Secret beside the CA's, but for one that keeps the pair before. Its certificate fits its key, says what was asked
+    /// for, and its chain is whole.
+    async fn held(&self, kept: bool) -> Result<Held, String> {
         let secrets = self
             .scene
             .api::<Secret>()
@@ -239,7 +252,11 @@ impl Case<'_> {
             .iter()
             .filter_map(|secret| secret.metadata.name.as_deref())
             .collect();
+        let (beside, names): (Vec<&str>, Vec<&str>) = names
+            .into_iter()
+            .partition(|name| name.starts_with("previous-"));
         ensure(names == ["ca", "web-tls"], "one Secret", &names)?;
+        ensure(beside.len() == usize::from(kept), "one that keeps", &beside)?;
         let held = self.scene.holds("web-tls", "whole", |_| true).await;
         let leaf = held.leaf();
         ensure(
@@ -314,12 +331,16 @@ impl Case<'_> {
         let reasons = self.scene.event_reasons("web").await;
         let count = |reason: &str| reasons.iter().filter(|told| *told == reason).count();
         let issued = usize::try_from(revision).unwrap();
-        let known =
-            count("Issued") + count("Repaired") + count("RolledOut") + count("SecretRefused");
+        let known = count("Issued")
+            + count("Repaired")
+            + count("RolledOut")
+            + count("SecretRefused")
+            + count("PreviousNotKept");
         let right = count("Issued") <= issued
             && count("Repaired") <= repairs
             && count("RolledOut") <= rolls
             && count("SecretRefused") <= 1
+            && count("PreviousNotKept") <= 1
             && known == reasons.len();
         ensure(right, "Events", &(reasons, &web.status))
     }
