@@ -248,12 +248,9 @@ impl Case<'_> {
             .list(&ListParams::default())
             .await
             .map_err(|e| e.to_string())?;
-        let names: Vec<_> = secrets
+        let (beside, names): (Vec<&str>, Vec<&str>) = secrets
             .iter()
             .filter_map(|secret| secret.metadata.name.as_deref())
-            .collect();
-        let (beside, names): (Vec<&str>, Vec<&str>) = names
-            .into_iter()
             .partition(|name| name.starts_with("previous-"));
         ensure(names == ["ca", "web-tls"], "one Secret", &names)?;
         ensure(beside.len() == usize::from(kept), "one that keeps", &beside)?;
