@@ -209,9 +209,7 @@ impl CertificateSpec {
 
     /// Whether the pair before comes back if workloads refuse the held one.
     pub fn rolls_back(&self) -> bool {
-        let rollout = self.rollout.as_ref();
-        let policy = rollout.and_then(|rollout| rollout.roll_back);
-        policy.unwrap_or_default() == RollBackPolicy::Enabled
+        self.rollout.as_ref().is_some_and(Rollout::rolls_back)
     }
 
     /// Whether each issuance makes a new key: if the spec doesn't say, `Never` for a CA, whose key others rely on, and

@@ -12,8 +12,7 @@ use kube::core::{Selector, SelectorExt as _};
 
 use super::{CHOICE, OtherKinds, Workload};
 use crate::api::certificate::{
-    ProbePolicy, ProbePort, RollBackPolicy, Rollout, RolloutCall, RolloutProbe, RolloutRule,
-    RolloutStrategy,
+    ProbePolicy, ProbePort, Rollout, RolloutCall, RolloutProbe, RolloutRule, RolloutStrategy,
 };
 use crate::api::{DurationText, Group};
 use crate::plan::renew::Windows;
@@ -189,7 +188,7 @@ impl Policy {
             windows: Windows::of("spec.rollout.windows", &rollout.windows)
                 .map_err(|invalid| Misconfigured::new(invalid.field, invalid.problem))?,
             urgent_before: urgent_before.transpose()?.unwrap_or(URGENT_BEFORE),
-            rolls_back: rollout.roll_back.unwrap_or_default() == RollBackPolicy::Enabled,
+            rolls_back: rollout.rolls_back(),
             probe: rollout.probe.clone(),
         })
     }

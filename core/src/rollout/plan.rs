@@ -162,8 +162,8 @@ pub enum Skip {
 /// 2. it reads nothing that it is to be given → Nothing;
 /// 3. each of those is up to date: the template's mark or the baseline says the held fingerprint → Nothing;
 /// 4. what is wanted for one of the others can't be read → Misconfigured;
-/// 5. of the others, not all of which were put back in place of what was refused, one was issued less than [`SETTLE`] ago, or less than a minute ago while another issuance for
-///    the workload is under way → Wait;
+/// 5. of the others, not all of which were put back in place of what was refused, one was issued less than [`SETTLE`] ago, or
+///    less than a minute ago while another issuance for the workload is under way → Wait;
 /// 6. it is scaled to zero: whatever starts later reads what is held → Baseline;
 /// 7. it reads the others again by itself or when it is called (Reload, Call), and they have not reached its files yet → Wait;
 ///    where it is by itself, Baseline then;

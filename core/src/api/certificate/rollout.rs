@@ -53,6 +53,13 @@ pub struct Rollout {
     pub probe: Option<RolloutProbe>,
 }
 
+impl Rollout {
+    /// Whether the certificate before comes back if a workload can't do with the new one.
+    pub fn rolls_back(&self) -> bool {
+        self.roll_back.unwrap_or_default() == RollBackPolicy::Enabled
+    }
+}
+
 /// What happens if a workload can't do with a new certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum RollBackPolicy {
