@@ -13,6 +13,7 @@ use certwright_core::plan::intent::Metadata;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tracing::warn;
@@ -62,17 +63,28 @@ pub async fn secret(
     if let Some(owner) = &metadata.owner {
         body["metadata"]["ownerReferences"] = json!([owner]);
     }
+    apply_secret(client, group, (namespace, name), was.is_some(), &body).await
+}
+
+/// Applies a Secret. What others changed is only written over where it `is_there`.
+async fn apply_secret(
+    client: &Client,
+    group: &Group,
+    (namespace, name): (&str, &str),
+    is_there: bool,
+    body: &(impl Serialize + std::fmt::Debug),
+) -> Result<Secret, Error> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let parameters = PatchParams {
-        force: was.is_some(),
+        force: is_there,
         ..PatchParams::apply(group.manager())
     };
-    call(api.patch(name, &parameters, &Patch::Apply(&body)))
-        .await
-        .map_err(|source| Error::Write {
-            object: Object::new("Secret", namespace, name),
-            source,
-        })
+    let patch = Patch::Apply(body);
+    let written = call(api.patch(name, &parameters, &patch)).await;
+    written.map_err(|source| Error::Write {
+        object: Object::new("Secret", namespace, name),
+        source,
+    })
 }
 
 /// Writes a Secret of our own whole, such as the one that keeps the pair before.
@@ -96,16 +108,9 @@ pub async fn own_secret(
     metadata.uid = was.and_then(|was| was.metadata.uid.clone());
     let namespace = metadata.namespace.clone().unwrap_or_default();
     let name = metadata.name.clone().unwrap_or_default();
-    let parameters = PatchParams {
-        force: was.is_some(),
-        ..PatchParams::apply(group.manager())
-    };
-    let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
-    let written = call(api.patch(&name, &parameters, &Patch::Apply(&wanted))).await;
-    written.map(drop).map_err(|source| Error::Write {
-        object: Object::new("Secret", &namespace, &name),
-        source,
-    })
+    let place = (namespace.as_str(), name.as_str());
+    let written = apply_secret(client, group, place, was.is_some(), &wanted).await;
+    written.map(drop)
 }
 
 /// Gives a workload its marks. `body` says which workload, as it was read, and all of its marks. Returns the workload as it

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use certwright_core::api::Certificate;
 use certwright_core::api::certificate::OrderStatus;
+use certwright_core::http01::Owner;
 use certwright_core::plan::fallback;
 use certwright_core::plan::observed::{Observed, Stored};
 use certwright_core::plan::request::IssuerName;
@@ -187,6 +188,16 @@ impl Gathered {
     /// The issuer that signed what is held, if it can be asked.
     pub(super) fn signer(&self) -> Option<&Usable> {
         usable(self.holder().1)
+    }
+
+    /// Whose the objects are that are made for this Certificate.
+    pub(super) fn owner(&self) -> Owner {
+        let metadata = &self.certificate.metadata;
+        Owner {
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            name: metadata.name.clone().unwrap_or_default(),
+            uid: metadata.uid.clone().unwrap_or_default(),
+        }
     }
 
     /// Whose turn it is to sign.

@@ -10,7 +10,7 @@ use certwright_core::api::certificate::OrderStatus;
 use certwright_core::http01::Owner;
 use certwright_core::pki::csr::Csr;
 use certwright_core::pki::{Facts, KeySpec, PrivateKey};
-use certwright_core::plan::intent::Contents;
+use certwright_core::plan::intent::{self, Contents};
 use certwright_core::plan::status::{Failure, Outcome, Pace};
 use certwright_core::plan::{AbandonReason, HeldOrder, IssueReason, Request, next_key, request};
 use jiff::{SignedDuration, Timestamp};
@@ -69,7 +69,7 @@ impl Attempt<'_> {
                 ));
             }
         };
-        let owner = self.owner();
+        let owner = self.gathered.owner();
         let replaces = match order {
             None => self.replaces(issuer, &identifiers).await,
             Some(_) => None,
@@ -131,13 +131,16 @@ impl Attempt<'_> {
     /// A certificate was signed inside the cluster: the key that was kept for one from outside goes, if the watch shows one.
     /// Whether none is left.
     pub(super) async fn needs_no_next_key(&self) -> bool {
-        let seen = self.context.secrets.version(&next_key_of(&self.owner()));
+        let seen = self
+            .context
+            .secrets
+            .version(&next_key_of(&self.gathered.owner()));
         seen.is_none() || is_gone(self.drop_next_key().await)
     }
 
     /// Deletes the key of a next certificate that there won't be.
     async fn drop_next_key(&self) -> Result<(), Error> {
-        let owner = self.owner();
+        let owner = self.gathered.owner();
         let place = next_key_of(&owner);
         match self.context.secrets.read(&place).await? {
             Some(kept) if next_key::is_of(&kept, &self.context.group, &owner.name, &owner.uid) => {
@@ -263,7 +266,7 @@ impl Attempt<'_> {
                 return Ok(Ok(NextKey { key, kept: None }));
             }
         }
-        let owner = self.owner();
+        let owner = self.gathered.owner();
         let place = next_key_of(&owner);
         if let Some(kept) = self.context.secrets.read(&place).await? {
             // One that is held already was left by whoever stored it: the next certificate gets another.
@@ -289,7 +292,7 @@ impl Attempt<'_> {
             Ok(key) => key,
             Err(problem) => return Ok(Err(format!("No private key could be made: {problem}."))),
         };
-        let reference = next_key::owner(&self.context.group, certificate);
+        let reference = intent::owner(&self.context.group, certificate);
         let new =
             NewSecret::of_certificate(&owner.namespace, place.name, &owner.name, reference, &key);
         let kept = new_secret::create(&self.context.client, &self.context.group, new).await?;
@@ -311,18 +314,9 @@ impl Attempt<'_> {
     /// for, and what the order came to is told all the same.
     async fn clean_up(&self) -> bool {
         is_gone(match &self.context.ways.front_door {
-            Some(front_door) => front_door.clean_up(&self.owner()).await,
+            Some(front_door) => front_door.clean_up(&self.gathered.owner()).await,
             None => Ok(()),
         })
-    }
-
-    fn owner(&self) -> Owner {
-        let metadata = &self.gathered.certificate.metadata;
-        Owner {
-            namespace: metadata.namespace.clone().unwrap_or_default(),
-            name: metadata.name.clone().unwrap_or_default(),
-            uid: metadata.uid.clone().unwrap_or_default(),
-        }
     }
 }
 

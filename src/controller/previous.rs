@@ -2,9 +2,8 @@
 
 use certwright_core::api::certificate::PreviousStatus;
 use certwright_core::plan::held_back::{self, Kept, Stays};
-use certwright_core::plan::intent::Contents;
 use certwright_core::plan::observed::Stored;
-use certwright_core::plan::{Observed, Plan, previous};
+use certwright_core::plan::{Observed, Plan, contents, previous};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Resource as _;
@@ -108,16 +107,13 @@ async fn kept(context: &Context, gathered: &Gathered) -> Result<Option<Secret>, 
 
 /// Whether it is the one that keeps this Certificate's pair before.
 fn is_ours(context: &Context, gathered: &Gathered, secret: &Secret) -> bool {
-    let metadata = &gathered.certificate.metadata;
-    let name = metadata.name.as_deref().unwrap_or_default();
-    let uid = metadata.uid.as_deref().unwrap_or_default();
-    previous::is_of(secret, &context.group, name, uid)
+    let owner = gathered.owner();
+    previous::is_of(secret, &context.group, &owner.name, &owner.uid)
 }
 
 fn place_of(gathered: &Gathered) -> Named {
-    let metadata = &gathered.certificate.metadata;
-    let uid = metadata.uid.as_deref().unwrap_or_default();
-    Named::new(&gathered.target.namespace, previous::name(uid))
+    let owner = gathered.owner();
+    Named::new(owner.namespace, previous::name(&owner.uid))
 }
 
 impl Attempt<'_> {
@@ -177,18 +173,14 @@ impl Attempt<'_> {
         } = self;
         let inputs = gathered.inputs(context);
         let Found { observed, stored } = found;
-        let (Some(leaf), Some(key)) = (stored.chain.first(), stored.key) else {
+        let Some(leaf) = stored.chain.first().cloned() else {
             return Ok(Acted::nothing());
         };
-        let marks = held_back::marks(self.now, &inputs, self.assessment, (&observed, leaf));
-        let Some(marks) = marks else {
-            return Ok(Acted::nothing());
-        };
-        let contents = Contents {
-            key,
-            chain: stored.chain.iter().map(|facts| facts.der.clone()).collect(),
-            ca: stored.ca.iter().map(|facts| facts.der.clone()).collect(),
-        };
-        self.write(leaf, &marks, &contents).await
+        let marks = held_back::marks(self.now, &inputs, self.assessment, (&observed, &leaf));
+        match (marks, contents::unchanged(stored)) {
+            (Some(marks), Some(contents)) => self.write(&leaf, &marks, &contents).await,
+            // It was found fit just before.
+            _ => Ok(Acted::nothing()),
+        }
     }
 }

@@ -171,8 +171,8 @@ pub(super) fn take_up<S: Surroundings>(
     context.fill(now);
     let pace = &readers.pace;
     let room = pace.room(held);
-    let (mut ready, mut moments) = (Vec::new(), Vec::new());
-    moments.extend(pace.fails_at.into_iter().chain(again));
+    let mut ready = Vec::new();
+    let mut moments = Vec::from_iter(pace.fails_at.into_iter().chain(again));
     for Dependent { workload, begun } in readers.iter() {
         if begun || !is_due(&context.group, workload, source, held) {
             continue;

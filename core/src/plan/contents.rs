@@ -9,7 +9,7 @@ use crate::pki::{CertificateDer, Facts};
 /// The contents that put a Secret right whose pair is good, from what is stored there; `None` if no pair is stored.
 pub fn repaired(inputs: &Inputs<'_>, assessment: &Assessment, stored: Stored) -> Option<Contents> {
     let (leaf, above) = stored.chain.split_first()?;
-    let held = || stored.ca.iter().map(|facts| facts.der.clone()).collect();
+    let held = || ders(&stored.ca);
     let (above, ca) = match inputs.holder() {
         IssuerState::Ready(ReadyIssuer {
             signer: Signer::SelfSigned,
@@ -39,6 +39,15 @@ pub fn repaired(inputs: &Inputs<'_>, assessment: &Assessment, stored: Stored) ->
         key: stored.key?,
         chain,
         ca,
+    })
+}
+
+/// What is stored, as it is; `None` if no key is stored.
+pub fn unchanged(stored: Stored) -> Option<Contents> {
+    Some(Contents {
+        chain: ders(&stored.chain),
+        ca: ders(&stored.ca),
+        key: stored.key?,
     })
 }
 

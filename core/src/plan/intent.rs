@@ -198,7 +198,8 @@ pub fn key_encoding(certificate: &Certificate, key: crate::pki::KeySpec) -> KeyE
     }
 }
 
-fn owner(group: &Group, certificate: &Certificate) -> OwnerReference {
+/// What makes a Secret go with a Certificate.
+pub fn owner(group: &Group, certificate: &Certificate) -> OwnerReference {
     OwnerReference {
         api_version: group.api_version(),
         kind: "Certificate".to_owned(),

@@ -2,11 +2,10 @@
 
 use aws_lc_rs::digest;
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::marks::CERTIFICATE_NAME;
 use super::observed::data;
-use crate::api::{Certificate, Group};
+use crate::api::Group;
 use crate::pki::PrivateKey;
 
 /// The name of the Secret for a Certificate with this uid.
@@ -40,21 +39,11 @@ pub fn read(secret: &Secret) -> Option<PrivateKey> {
     PrivateKey::from_pem(&pem.0).ok()
 }
 
-/// What makes a Secret go with a Certificate.
-pub fn owner(group: &Group, certificate: &Certificate) -> OwnerReference {
-    OwnerReference {
-        api_version: group.api_version(),
-        kind: "Certificate".to_owned(),
-        name: certificate.metadata.name.clone().unwrap_or_default(),
-        uid: certificate.metadata.uid.clone().unwrap_or_default(),
-        block_owner_deletion: Some(false),
-        controller: None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::Certificate;
+    use crate::plan::intent::owner;
 
     #[test]
     fn a_secret_is_a_certificates_next_key_only_if_it_names_it_and_goes_with_it() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 
-use super::intent::{ISSUER_KIND, ISSUER_NAME};
+use super::intent::{ISSUER_KIND, ISSUER_NAME, owner};
 use super::marks::{CERTIFICATE_NAME, Marks};
 use super::next_key;
 use super::observed::data;
@@ -60,7 +60,7 @@ pub fn keeping(group: &Group, certificate: &Certificate, held: &Secret) -> Secre
     secret.metadata.namespace = metadata.namespace.clone();
     secret.metadata.labels = Some([(group.key(LABEL), "true".to_owned())].into());
     secret.metadata.annotations = Some(annotations);
-    secret.metadata.owner_references = Some(vec![next_key::owner(group, certificate)]);
+    secret.metadata.owner_references = Some(vec![owner(group, certificate)]);
     secret
 }
 

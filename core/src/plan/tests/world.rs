@@ -484,11 +484,7 @@ impl World {
         let leaf = stored.chain[0].clone();
         let marks =
             self.look(|inputs| held_back::marks(now, inputs, assessment, (&observed, &leaf)));
-        let contents = Contents {
-            key: stored.key.unwrap(),
-            chain: stored.chain.iter().map(|facts| facts.der.clone()).collect(),
-            ca: stored.ca.iter().map(|facts| facts.der.clone()).collect(),
-        };
+        let contents = contents::unchanged(stored).unwrap();
         self.write(now, &leaf, &marks.unwrap(), &contents);
     }
 
