@@ -14,9 +14,9 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tower::layer::util::Identity;
 
-use crate::harness::{Moment, Operator, Scene, condition, eventually, stuck};
+use crate::harness::{Moment, Operator, Scene, eventually, stuck};
 use crate::leadership::leads;
-use crate::pace::{certificate, full, room};
+use crate::pace::{certificate, full, rolled_out, room};
 use crate::rollout::{Workload, pod};
 use crate::served::{self, on};
 
@@ -42,11 +42,7 @@ async fn killed_before_or_after_a_mark_or_between_waves_it_rolls_each_workload_o
     for workload in [&database, &app] {
         workload.rolled(&second, 2).await;
     }
-    let done = scene
-        .sees("web", "all run with the certificate", |web| {
-            condition(web, "RolledOut").is_some_and(|condition| condition.reason == "RolledOut")
-        })
-        .await;
+    let done = rolled_out(&scene).await;
     assert_eq!(done.status.unwrap().revision, Some(2));
     operator.stop().await;
     for workload in [&database, &app] {
@@ -74,13 +70,7 @@ async fn a_clock_that_is_set_back_in_the_midst_of_a_roll_holds_up_nothing() {
     for workload in [&database, &app] {
         workload.rolled(&second, 2).await;
     }
-    scene
-        .sees("web", "all run with the certificate", |web| {
-            condition(web, "RolledOut").is_some_and(|condition| condition.reason == "RolledOut")
-        })
-        .await;
-    let told = scene.event_reasons("web").await;
-    assert!(!told.iter().any(|reason| reason == "Halted"), "{told:?}");
+    rolled_out_without_a_halt(&scene).await;
     operator.stop().await;
 }
 
@@ -174,13 +164,7 @@ async fn the_next_leader_goes_on_in_mid_wave_and_rolls_each_workload_once() {
         }
         leader = follower;
     }
-    scene
-        .sees("web", "all run with the certificate", |web| {
-            condition(web, "RolledOut").is_some_and(|condition| condition.reason == "RolledOut")
-        })
-        .await;
-    let told = scene.event_reasons("web").await;
-    assert!(!told.iter().any(|reason| reason == "Halted"), "{told:?}");
+    rolled_out_without_a_halt(&scene).await;
     leader.stop().await;
 }
 
@@ -215,14 +199,17 @@ async fn killed_while_a_call_is_out_it_calls_again() {
     held.store(false, Ordering::SeqCst);
     let operator = Operator::start(&scene).await;
     app.noted(&second).await;
-    scene
-        .sees("web", "it runs with the certificate", |web| {
-            condition(web, "RolledOut").is_some_and(|condition| condition.reason == "RolledOut")
-        })
-        .await;
+    rolled_out(&scene).await;
     let after = calls.each_ref().map(|calls| calls.load(Ordering::SeqCst));
     assert_eq!(after, before.map(|before| before + 1));
     operator.stop().await;
+}
+
+/// Waits until all run with the certificate; nobody was told of a halt on the way.
+async fn rolled_out_without_a_halt(scene: &Scene<'_>) {
+    rolled_out(scene).await;
+    let told = scene.event_reasons("web").await;
+    assert!(!told.iter().any(|reason| reason == "Halted"), "{told:?}");
 }
 
 /// Answers requests at this address with 200, or holds them; counts them, and tells of each.

@@ -79,11 +79,7 @@ async fn waves_come_one_after_the_other_and_a_roll_that_never_ends_halts_the_res
     for workload in databases.iter().chain([&app]) {
         workload.rolled(&second, 2).await;
     }
-    scene
-        .sees("web", "all run with the certificate", |web| {
-            condition(web, "RolledOut").is_some_and(|condition| condition.reason == "RolledOut")
-        })
-        .await;
+    rolled_out(&scene).await;
     let mut moments = Vec::new();
     for workload in databases.iter().chain([&app]) {
         let key = scene.group.key("rolled-at");
@@ -159,6 +155,15 @@ pub(crate) async fn certificate(scene: &Scene<'_>, rollout: Value) -> Certificat
     let spec = json!({ "dnsNames": ["web.example.com"], "rollout": rollout });
     scene.certificate("web", spec).await;
     scene.ready("web").await
+}
+
+/// Waits until all workloads of `web` run with its certificate.
+pub(crate) async fn rolled_out(scene: &Scene<'_>) -> Certificate {
+    scene
+        .sees("web", "all run with the certificate", |web| {
+            condition(web, "RolledOut").is_some_and(|condition| condition.reason == "RolledOut")
+        })
+        .await
 }
 
 /// The workloads that don't run with the certificate, each with the reason.

@@ -9,7 +9,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::api::events::v1::Event;
-use kube::api::{ApiResource, DynamicObject, ListParams, PostParams};
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
@@ -193,12 +193,10 @@ impl<'c> Installed<'c> {
 
     /// Changes a Certificate's spec by a merge patch.
     pub(crate) async fn change(&self, namespace: &str, name: &str, spec: Value) {
-        let patch = json!({ "spec": spec }).to_string();
-        let arguments =
-            format!("patch certificate {name} --namespace {namespace} --type merge --patch");
-        let arguments: Vec<_> = arguments.split(' ').chain([patch.as_str()]).collect();
-        let kubectl = self.cluster.control_plane().kubectl().unwrap();
-        ran(kubectl, &arguments, "").await;
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        let certificates = self.certificates(namespace);
+        let parameters = PatchParams::default();
+        certificates.patch(name, &parameters, &patch).await.unwrap();
     }
 
     /// How often an Event of this reason was told of a Certificate.
@@ -240,16 +238,9 @@ impl<'c> Installed<'c> {
 
     /// Waits until a condition of a Certificate is True.
     pub(crate) async fn says(&self, namespace: &str, name: &str, type_: &str) -> Certificate {
-        eventually(&format!("{namespace}/{name} is {type_}"), async || {
-            let certificate = self.certificates(namespace).get(name).await;
-            let certificate = certificate.map_err(|problem| problem.to_string())?;
-            if holds(&certificate, type_) {
-                Ok(certificate)
-            } else {
-                Err(format!("{:#?}", certificate.status))
-            }
-        })
-        .await
+        let holds = |certificate: &Certificate| holds(certificate, type_);
+        self.sees(namespace, name, &format!("it is {type_}"), holds)
+            .await
     }
 
     /// The versions of all objects of some kinds, by kind, namespace and name.

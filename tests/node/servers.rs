@@ -30,7 +30,7 @@ http {
     uwsgi_temp_path /tmp/uwsgi;
     scgi_temp_path /tmp/scgi;
     server {
-        listen 8443 ssl;
+        listen 8443 ssl;MORE
         ssl_certificate /served/tls.crt;
         ssl_certificate_key /served/tls.key;
         location / { return 200 "nginx\n"; }
@@ -38,29 +38,10 @@ http {
 }
 "#;
 
-/// The same for clients that know RSA only, as appliances do: with another key no handshake comes to its end.
-const NGINX_FOR_RSA: &str = r#"
-daemon off;
-pid /tmp/nginx.pid;
-error_log stderr;
-events {}
-http {
-    access_log off;
-    client_body_temp_path /tmp/body;
-    proxy_temp_path /tmp/proxy;
-    fastcgi_temp_path /tmp/fastcgi;
-    uwsgi_temp_path /tmp/uwsgi;
-    scgi_temp_path /tmp/scgi;
-    server {
-        listen 8443 ssl;
+/// What nginx says more for clients that know RSA only, as appliances do: with another key no handshake comes to its end.
+const RSA_ONLY: &str = "
         ssl_protocols TLSv1.2;
-        ssl_ciphers ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384;
-        ssl_certificate /served/tls.crt;
-        ssl_certificate_key /served/tls.key;
-        location / { return 200 "nginx\n"; }
-    }
-}
-"#;
+        ssl_ciphers ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384;";
 
 /// Traefik reads its files again when anything changes in their folder.
 const TRAEFIK: &str = r#"
@@ -109,7 +90,7 @@ pub(crate) struct Software {
     image: Image,
     arguments: Vec<String>,
     /// The name of its configuration file, and what is in it.
-    configuration: (&'static str, &'static str),
+    configuration: (&'static str, String),
     /// What the workload says of its rollout.
     annotations: Value,
     /// Whose Secret it reads, if that isn't called like the workload.
@@ -127,7 +108,7 @@ impl Software {
             // At this signal only, it lets the connections that it has come to their ends.
             image: debian("nginx").stop_signal("SIGQUIT"),
             arguments: arguments(&["-c", "/served/nginx.conf"]),
-            configuration: ("nginx.conf", NGINX),
+            configuration: ("nginx.conf", NGINX.replace("MORE", "")),
             annotations: json!({}),
             certificate: None,
             sidecar: None,
@@ -138,7 +119,7 @@ impl Software {
     /// nginx that can't do with a key other than RSA.
     pub(crate) fn nginx_for_rsa() -> Self {
         Self {
-            configuration: ("nginx.conf", NGINX_FOR_RSA),
+            configuration: ("nginx.conf", NGINX.replace("MORE", RSA_ONLY)),
             ..Self::nginx()
         }
     }
@@ -188,7 +169,7 @@ impl Software {
                 "--ping.manualrouting=true",
                 "--providers.file.directory=/served",
             ]),
-            configuration: ("routes.yaml", TRAEFIK),
+            configuration: ("routes.yaml", TRAEFIK.to_owned()),
             annotations: json!({ "certwright.dev/rollout": "Reload" }),
             certificate: None,
             sidecar: None,
@@ -211,7 +192,7 @@ impl Software {
         Self {
             image: debian("haproxy").stop_signal("SIGUSR1"),
             arguments: arguments(&["-W", "-p", "/tmp/haproxy.pid", "-f", "/served/haproxy.cfg"]),
-            configuration: ("haproxy.cfg", HAPROXY),
+            configuration: ("haproxy.cfg", HAPROXY.to_owned()),
             annotations: json!({
                 "certwright.dev/rollout": "Call",
                 "certwright.dev/rollout-call": "POST :reload/cgi-bin/reload",
@@ -227,7 +208,7 @@ impl Software {
     /// The template of its Pods, which read the Secret `NAME-tls` unless another Certificate is named.
     fn template(&self, name: &str) -> Value {
         let secret = format!("{}-tls", self.certificate.unwrap_or(name));
-        let (file, _) = self.configuration;
+        let (file, _) = &self.configuration;
         let get = json!({ "path": "/", "port": PORT, "scheme": "HTTPS" });
         let container = json!({
             "name": name,
@@ -287,7 +268,7 @@ impl<'o> Deployed<'o> {
         software: &Software,
     ) -> Self {
         operator.cluster.import(&software.image).await.unwrap();
-        let (file, content) = software.configuration;
+        let (file, content) = &software.configuration;
         let labels = json!({ "app": name });
         let mut spec = json!({
             "replicas": 2,
@@ -311,7 +292,7 @@ impl<'o> Deployed<'o> {
             "spec": { "selector": labels, "ports": [{ "port": 443, "targetPort": PORT }] },
         });
         let config_map = json!({
-            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": { file: content, "reload": RELOAD },
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": { *file: content, "reload": RELOAD },
         });
         let apply = format!("apply --namespace {namespace} -f -");
         let manifests = format!("{config_map}\n---\n{workload}\n---\n{service}");
